@@ -1,0 +1,2 @@
+//! Use the marketplace.
+fn main() {}

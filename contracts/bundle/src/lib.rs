@@ -1,0 +1,1 @@
+//! The built-in contracts, as WASM bytes.

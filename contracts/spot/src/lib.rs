@@ -1,0 +1,1 @@
+//! Pay for what was used, up to what was locked.

@@ -1,0 +1,1 @@
+//! Turn a lease into work on a machine.

@@ -1,0 +1,1 @@
+//! Run one member of the federation.

@@ -1,0 +1,2 @@
+//! Train a small model on the data the demo ships.
+fn main() {}
