@@ -1,1 +1,40 @@
 //! Decide what every transaction does.
+//!
+//! The ledger is a function: [`apply::apply_block`] takes a state and a block and gives changes, receipts and a root. Nothing
+//! here reads a clock, a file or a random number, keeps a hash map, starts a thread or computes with floats; the lints below
+//! make the compiler refuse it.
+
+#![deny(
+    clippy::disallowed_types,
+    clippy::float_arithmetic,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used
+)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::arithmetic_side_effects))]
+
+pub mod action;
+pub mod apply;
+pub mod batch;
+pub mod block;
+pub mod bytes;
+pub mod deadline;
+pub mod event;
+pub mod genesis;
+pub mod id;
+pub mod invariants;
+pub mod journal;
+pub mod lease;
+pub mod market;
+pub mod member;
+pub mod merkle;
+pub mod money;
+pub mod name;
+pub mod params;
+pub mod rejection;
+pub mod root;
+pub mod row;
+pub mod share;
+pub mod state;
+pub mod tables;
+pub mod time;
+pub mod transaction;

@@ -1,1 +1,3 @@
 //! Run one member of the federation.
+
+pub mod consensus;

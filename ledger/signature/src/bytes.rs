@@ -1,6 +1,7 @@
 //! Fixed-width byte newtypes: hexadecimal for people and JSON, raw bytes on the wire.
 
 /// Declares a fixed-width byte newtype with its borsh, serde (hexadecimal) and text forms.
+#[macro_export]
 macro_rules! fixed_bytes {
     ($(#[$doc:meta])* $name:ident, $width:expr) => {
         $(#[$doc])*
@@ -44,5 +45,3 @@ macro_rules! fixed_bytes {
         }
     };
 }
-
-pub(crate) use fixed_bytes;

@@ -1,4 +1,3 @@
-use crate::bytes::fixed_bytes;
 use ed25519_dalek::Signer as _;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 

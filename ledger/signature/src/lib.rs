@@ -6,6 +6,7 @@
 #![deny(clippy::disallowed_types, clippy::float_arithmetic, clippy::unwrap_used)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[macro_use]
 mod bytes;
 mod key;
 mod verified;
@@ -28,13 +29,7 @@ pub enum SignatureError {
 ///
 /// # Errors
 /// [`SignatureError::KeyMalformed`] when `key` is no point of the curve, [`SignatureError::Mismatch`] when the check fails.
-pub fn verify_bytes(
-    key: &PublicKey,
-    message: &[u8],
-    signature: &Signature,
-) -> Result<(), SignatureError> {
-    let key = ed25519_zebra::VerificationKey::try_from(key.0)
-        .map_err(|_| SignatureError::KeyMalformed)?;
-    key.verify(&ed25519_zebra::Signature::from(signature.0), message)
-        .map_err(|_| SignatureError::Mismatch)
+pub fn verify_bytes(key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), SignatureError> {
+    let key = ed25519_zebra::VerificationKey::try_from(key.0).map_err(|_| SignatureError::KeyMalformed)?;
+    key.verify(&ed25519_zebra::Signature::from(signature.0), message).map_err(|_| SignatureError::Mismatch)
 }

@@ -78,10 +78,7 @@ impl Cache {
 
     /// Verifies many values in batches, each with its own verdict, in the order given. A batch that fails is bisected, which by
     /// the ZIP-215 rule finds exactly what single checks would find.
-    pub fn verify_all<T: Signed>(
-        &mut self,
-        values: Vec<T>,
-    ) -> Vec<Result<Verified<T>, SignatureError>> {
+    pub fn verify_all<T: Signed>(&mut self, values: Vec<T>) -> Vec<Result<Verified<T>, SignatureError>> {
         let identities: Vec<[u8; 32]> = values.iter().map(identity).collect();
         let fresh: Vec<usize> =
             (0..values.len()).filter(|index| !self.known.contains(&identities[*index])).collect();
@@ -134,9 +131,7 @@ fn bisect<T: Signed>(
         [] => {}
         [only] => {
             let value = &values[*only];
-            if let Err(error) =
-                verify_bytes(&value.signer(), &value.signing_bytes(), &value.signature())
-            {
+            if let Err(error) = verify_bytes(&value.signer(), &value.signing_bytes(), &value.signature()) {
                 refused.insert(*only, error);
             }
         }

@@ -1,0 +1,93 @@
+//! The bytes between host and guest, ABI version 1.
+//!
+//! Input at `IO`: borsh of (parameters as bytes, [`Terms`]) for `v1_quote`, of (parameters as bytes, [`Facts`]) for
+//! `v1_settle`. Output at `IO`: borsh of [`Quote`] or [`Split`]. The exported function takes the length of the input
+//! and returns `status << 32 | length of the output`; status 0 is success, anything else is a [`Code`].
+
+use alloc::vec::Vec;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::contract::{Code, Contract};
+use crate::facts::Facts;
+use crate::limits::{IO_BYTES_MAX, OUTPUT_BYTES_MAX};
+use crate::split::{Quote, Split};
+use crate::terms::Terms;
+
+/// Name of the exported memory.
+pub const EXPORT_MEMORY: &str = "memory";
+/// Name of the exported constant that holds the address of the buffer.
+pub const EXPORT_IO: &str = "IO";
+/// Name of the exported quote function.
+pub const EXPORT_QUOTE: &str = "v1_quote";
+/// Name of the exported settle function.
+pub const EXPORT_SETTLE: &str = "v1_settle";
+
+/// Input of `v1_quote`, or `None` if it is larger than [`IO_BYTES_MAX`].
+#[must_use]
+pub fn quote_input(params: &[u8], terms: &Terms) -> Option<Vec<u8>> {
+    input(&(params, terms))
+}
+
+/// Input of `v1_settle`, or `None` if it is larger than [`IO_BYTES_MAX`].
+#[must_use]
+pub fn settle_input(params: &[u8], facts: &Facts) -> Option<Vec<u8>> {
+    input(&(params, facts))
+}
+
+fn input<T: BorshSerialize>(value: &T) -> Option<Vec<u8>> {
+    let bytes = borsh::to_vec(value).ok()?;
+    (bytes.len() <= IO_BYTES_MAX).then_some(bytes)
+}
+
+/// Runs a contract's `quote` on the buffer as the exported function does. The result is the packed status and length.
+pub fn serve_quote<C: Contract>(io: &mut [u8], length: u32) -> u64 {
+    let answer = open::<Terms>(io, length).and_then(|(params, terms)| {
+        let params = C::Params::try_from_slice(&params).map_err(|_| Code::BAD_PARAMS)?;
+        C::quote(&params, &terms)
+    });
+    close::<Quote>(io, answer)
+}
+
+/// Runs a contract's `settle` on the buffer as the exported function does. The result is the packed status and length.
+pub fn serve_settle<C: Contract>(io: &mut [u8], length: u32) -> u64 {
+    let answer = open::<Facts>(io, length).and_then(|(params, facts)| {
+        if facts.abi != C::META.abi {
+            return Err(Code::UNSUPPORTED);
+        }
+        let params = C::Params::try_from_slice(&params).map_err(|_| Code::BAD_PARAMS)?;
+        C::settle(&params, &facts)
+    });
+    close::<Split>(io, answer)
+}
+
+fn open<T: BorshDeserialize>(io: &[u8], length: u32) -> Result<(Vec<u8>, T), Code> {
+    let length = usize::try_from(length).map_err(|_| Code::BAD_INPUT)?;
+    let bytes = io.get(..length).ok_or(Code::BAD_INPUT)?;
+    <(Vec<u8>, T)>::try_from_slice(bytes).map_err(|_| Code::BAD_INPUT)
+}
+
+fn close<T: BorshSerialize>(io: &mut [u8], answer: Result<T, Code>) -> u64 {
+    let written = answer.and_then(|value| {
+        let room = io.len().min(OUTPUT_BYTES_MAX);
+        let mut rest = io.get_mut(..room).ok_or(Code::OUTPUT_TOO_LARGE)?;
+        value.serialize(&mut rest).map_err(|_| Code::OUTPUT_TOO_LARGE)?;
+        Ok(room.saturating_sub(rest.len()))
+    });
+    match written {
+        Ok(length) => pack(0, u32::try_from(length).unwrap_or(u32::MAX)),
+        Err(Code(0)) => pack(Code::NO_REASON.0, 0),
+        Err(code) => pack(code.0, 0),
+    }
+}
+
+fn pack(status: u32, length: u32) -> u64 {
+    u64::from(status) << 32 | u64::from(length)
+}
+
+/// The status and the length in what an exported function returned.
+#[must_use]
+pub fn unpack(packed: u64) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = packed.to_be_bytes();
+    (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
+}

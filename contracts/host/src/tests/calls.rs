@@ -1,0 +1,222 @@
+//! What a call gives, costs, and leaves behind.
+
+use super::*;
+use crate::profile::{FUEL_PER_CALL, vm_profile};
+use borsh::BorshSerialize;
+use hansa_contracts_abi::{Code, Failure, Native, Party, Quote};
+use hansa_contracts_bundle::SPOT;
+use hansa_contracts_spot::{Params, Spot};
+use std::sync::Arc;
+
+fn bytes_of(value: &impl BorshSerialize) -> Vec<u8> {
+    borsh::to_vec(value).unwrap()
+}
+
+/// A contract that answers with these bytes, whatever it is asked.
+fn answering(output: &[u8], packed: u64) -> Vec<u8> {
+    let text: String = output.iter().map(|byte| format!("\\{byte:02x}")).collect();
+    module(&format!(
+        r#"(memory (export "memory") 1 1) {IO_AND_QUOTE} (data (i32.const 30000) "{text}")
+           (func (export "v1_settle") (param i32) (result i64)
+             (memory.copy (i32.const 1024) (i32.const 30000) (i32.const {})) (i64.const {}))"#,
+        output.len(),
+        packed.cast_signed()
+    ))
+}
+
+fn empty_split() -> Split {
+    Split { pay: vec![(Party(1), 5)], slash: 0, consume: 0, notes: vec![], state: vec![] }
+}
+
+#[test]
+fn only_a_whole_canonical_answer_is_an_answer() {
+    let good = bytes_of(&empty_split());
+    let length = good.len() as u64;
+    assert_eq!(settle(&answering(&good, length), &facts()).result, Ok(empty_split()));
+    let mut trailing = good.clone();
+    trailing.push(0);
+    let mut endless = good.clone();
+    endless[..4].copy_from_slice(&[0xff; 4]);
+    let bad = [
+        ("trailing byte", trailing.clone(), length + 1),
+        ("cut short", good.clone(), length - 1),
+        ("empty", vec![], 0),
+        ("list of four thousand million", endless, length),
+        ("too long", trailing, 4_097),
+        ("longer than the memory", good.clone(), 0xffff_ffff),
+    ];
+    for (name, output, packed) in bad {
+        assert_eq!(settle(&answering(&output, packed), &facts()).result, Err(Failure::BadOutput), "{name}");
+    }
+    let refused = settle(&answering(&good, 1_234 << 32 | length), &facts());
+    assert_eq!(refused.result, Err(Failure::Refused(Code(1_234))));
+    let broken = settle(&contract("", "unreachable"), &facts());
+    assert_eq!(broken.result, Err(Failure::Trap));
+    assert!(refused.fuel > FUEL_PER_CALL && broken.fuel > FUEL_PER_CALL, "failed calls pay too");
+}
+
+#[test]
+fn code_and_input_are_bounded() {
+    let host = Host::new();
+    let hash = host.load(SPOT).unwrap();
+    let params = bytes_of(&Params::default());
+    assert_eq!(host.settle(&[7; 32], &params, &facts()), Outcome { result: Err(Failure::Unknown), fuel: 0 });
+    let outcome = host.settle(&hash, &vec![0; 16 * 1024], &facts());
+    assert_eq!(outcome, Outcome { result: Err(Failure::InputTooLarge), fuel: FUEL_PER_CALL });
+    assert_eq!(host.settle(&hash, &[1, 2, 3], &facts()).result, Err(Failure::Refused(Code::BAD_PARAMS)));
+    let mut newer = facts();
+    newer.abi = 2;
+    assert_eq!(host.settle(&hash, &params, &newer).result, Err(Failure::Refused(Code::UNSUPPORTED)));
+}
+
+#[test]
+fn the_largest_input_fits_into_the_memory_of_a_contract() {
+    let host = Host::new();
+    let hash = host.load(SPOT).unwrap();
+    let params = bytes_of(&Params::default());
+    let mut facts = facts();
+    let window = facts.usage.windows[0];
+    facts.usage.windows = (0..700).map(|index| Window { index, ..window }).collect();
+    facts.usage.cumulative = 700 * 7_200;
+    while host.settle(&hash, &params, &facts).result == Err(Failure::InputTooLarge) {
+        facts.usage.windows.pop();
+    }
+    assert!(facts.usage.windows.len() > 600, "{} windows", facts.usage.windows.len());
+    let outcome = host.settle(&hash, &params, &facts);
+    assert!(outcome.result.is_ok(), "{outcome:?}");
+    println!("{} windows: {} fuel", facts.usage.windows.len(), outcome.fuel);
+}
+
+#[test]
+fn fuel_is_the_same_cold_warm_and_elsewhere() {
+    let params = bytes_of(&Params { minimum_fee: 1_000 });
+    let host = Arc::new(Host::new());
+    let hash = host.load(SPOT).unwrap();
+    let cold = host.settle(&hash, &params, &facts());
+    assert!(cold.result.is_ok(), "{cold:?}");
+    println!("settle: {} fuel, quote: {} fuel", cold.fuel, host.quote(&hash, &params, &facts().terms).fuel);
+    for _ in 0..3 {
+        assert_eq!(host.settle(&hash, &params, &facts()), cold);
+    }
+    // Another engine that has loaded and run something else before, on another thread, beside the first.
+    let there = std::thread::spawn(move || {
+        let host = Host::new();
+        let other = host.load(&contract("", "(loop br 0) unreachable")).unwrap();
+        assert_eq!(host.settle(&other, &[], &facts()).result, Err(Failure::OutOfFuel));
+        let hash = host.load(SPOT).unwrap();
+        host.settle(&hash, &bytes_of(&Params { minimum_fee: 1_000 }), &facts())
+    });
+    let shared = host.clone();
+    let beside = std::thread::spawn(move || shared.settle(&hash, &params, &facts()));
+    assert_eq!(there.join().unwrap(), cold);
+    assert_eq!(beside.join().unwrap(), cold);
+}
+
+#[test]
+fn nothing_is_left_from_one_call_to_the_next() {
+    // Refuses with 1,000 and what it finds, then leaves a mark in memory, in a global, and in a local's old place.
+    let code = contract(
+        "(global $g (mut i32) (i32.const 0))",
+        "(local i32) (local i32)
+         (local.set 1 (i32.add (i32.add (i32.load (i32.const 50000)) (i32.load (i32.const 17408)))
+                               (i32.add (global.get $g) (local.get 2))))
+         (i32.store (i32.const 50000) (i32.const 7)) (i32.store (i32.const 17408) (i32.const 7))
+         (global.set $g (i32.const 7)) (local.set 2 (i32.const 7))
+         (i64.shl (i64.extend_i32_u (i32.add (local.get 1) (i32.const 1000))) (i64.const 32))",
+    );
+    let host = Host::new();
+    let hash = host.load(&code).unwrap();
+    let mut large = facts();
+    large.state = vec![0xff; 16_000];
+    for facts in [&large, &facts(), &facts()] {
+        assert_eq!(host.settle(&hash, &[], facts).result, Err(Failure::Refused(Code(1_000))));
+    }
+    // The input of the call before is not there either: 0xff would be read as a length.
+    let peek =
+        contract("", "(i64.shl (i64.add (i64.load32_u (i32.const 12000)) (i64.const 1000)) (i64.const 32))");
+    let hash = host.load(&peek).unwrap();
+    assert_ne!(host.settle(&hash, &[], &large).result, Err(Failure::Refused(Code(1_000))));
+    assert_eq!(host.settle(&hash, &[], &facts()).result, Err(Failure::Refused(Code(1_000))));
+}
+
+#[test]
+fn the_profile_has_the_hash_that_members_agreed_on() {
+    // Fails when an engine switch, a limit or a price changes. That forks every running federation: do it on purpose.
+    let hex: String = vm_profile().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, "aed578c9bdf147e7f19b8f0f2aaf6ef7e78db685fdad45ae3a21504d238d2f95");
+}
+
+fn some_facts(numbers: &mut Numbers) -> (Params, Facts) {
+    let mut facts = facts();
+    // Mostly plausible figures, now and then one from the far end of its type.
+    let mut figure = |usual: u64| match numbers.below(40) {
+        0 => u64::MAX - numbers.below(3),
+        1 => 0,
+        _ => numbers.below(usual),
+    };
+    facts.terms.units = figure(64);
+    facts.terms.start = figure(100_000);
+    facts.terms.end = facts.terms.start.saturating_add(figure(90_000));
+    facts.terms.price = Price { num: figure(5_000_000).into(), den: figure(7_200) };
+    facts.terms.fee_bps = figure(1_000).min(20_000) as u16;
+    facts.ctx.now = facts.terms.start.saturating_add(figure(100_000));
+    facts.escrow.locked = figure(2_000_000_000).into();
+    facts.usage.windows = (0..figure(12).min(12))
+        .map(|index| Window {
+            index: index as u32,
+            delivered: figure(60_000),
+            committed: figure(60_000),
+            up_secs: figure(900) as u32,
+            source: [Evidence::Both, Evidence::ProviderOnly, Evidence::RequesterOnly]
+                [figure(3).min(2) as usize],
+        })
+        .collect();
+    let listed: u128 = facts.usage.windows.iter().map(|window| u128::from(window.delivered)).sum();
+    facts.usage.cumulative = listed + u128::from(figure(100_000));
+    if figure(10) == 0 {
+        facts.usage.cumulative = figure(1_000).into();
+    }
+    if figure(8) == 0 {
+        facts.terms.price.num = u128::MAX / u128::from(figure(1_000_000).max(1));
+    }
+    facts.escrow.paid = if figure(4) == 0 { figure(50_000_000).into() } else { 0 };
+    facts.ctx.trigger = match figure(7) {
+        0 => Trigger::Interim,
+        1 => Trigger::Final,
+        2 => Trigger::Expired,
+        3 => Trigger::Cancelled { by: Party(figure(4) as u8) },
+        4 => Trigger::NoShow,
+        _ => Trigger::Ruling { provider_bps: figure(10_100).min(20_000) as u16 },
+    };
+    let minimum_fee = if figure(3) == 0 { figure(10_000_000).into() } else { 0 };
+    (Params { minimum_fee }, facts)
+}
+
+#[test]
+fn native_and_wasm_settle_alike() {
+    let host = Host::new();
+    let hash = host.load(SPOT).unwrap();
+    let native = Native::<Spot>::new(hash);
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    let (mut settled, mut refused, mut fuel_max) = (0, 0, 0);
+    for round in 0..3_000 {
+        let (params, facts) = some_facts(&mut numbers);
+        let params = bytes_of(&params);
+        let outcome = host.settle(&hash, &params, &facts);
+        assert_eq!(outcome.result, native.settle(&hash, &params, &facts).result, "round {round}: {facts:?}");
+        match outcome.result {
+            Ok(_) => settled += 1,
+            Err(Failure::Refused(_)) => refused += 1,
+            Err(other) => panic!("round {round}: {other:?} for {facts:?}"),
+        }
+        fuel_max = fuel_max.max(outcome.fuel);
+        let quote: Outcome<Quote> = host.quote(&hash, &params, &facts.terms);
+        assert_eq!(
+            quote.result,
+            native.quote(&hash, &params, &facts.terms).result,
+            "round {round}: {facts:?}"
+        );
+    }
+    println!("{settled} settled, {refused} refused, at most {fuel_max} fuel");
+    assert!(settled > 1_000 && refused > 200, "{settled} settled, {refused} refused");
+}

@@ -1,0 +1,118 @@
+//! The table of actions: one line per kind. Tag, codec, JSON name and dispatch derive from it.
+
+mod context;
+mod grant;
+mod key;
+mod lease;
+mod job;
+mod offer;
+mod organisation;
+mod purse;
+mod request;
+mod site;
+mod usage;
+
+pub use context::{Block as BlockInHand, Context};
+pub use grant::{AttestDeposit, IssueGrant, grant_id};
+pub use job::{ReportJob, RunJob};
+pub use key::{RemoveKey, SetKey};
+pub use lease::{CancelLease, EndLease, StartLease};
+pub use offer::{AmendOffer, PostOffer, WithdrawOffer};
+pub use organisation::{AccreditOrganisation, Registration, RevokeOrganisation, organisation_id};
+pub use purse::{RedeemCash, TransferCash};
+
+pub use request::{CancelRequest, PlaceRequest, request_id};
+pub use site::AccreditSite;
+pub(crate) use usage::report_due;
+pub use usage::{ContestUsage, CountersignUsage, LeaseUsage, ReportUsage, delivered_max};
+
+/// What every kind of action has: a check without the state, and its effect on the state.
+pub(crate) trait Perform {
+    /// Refuses what no state could accept; guards the mempool.
+    fn check(&self, params: &crate::params::Params) -> Result<(), crate::rejection::Rejection>;
+    /// Does it. A refusal leaves no trace: the caller rolls back.
+    fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), crate::rejection::Rejection>;
+}
+
+/// Derives the action type from the table.
+macro_rules! actions {
+    ($($(#[$meta:meta])* $tag:literal => $kind:ident,)*) => {
+        /// One thing a transaction does.
+        #[derive(
+            Clone, Debug, PartialEq, Eq,
+            borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize, serde::Deserialize,
+        )]
+        #[borsh(use_discriminant = true)]
+        #[serde(tag = "action", rename_all = "snake_case")]
+        #[repr(u8)]
+        #[allow(missing_docs)]
+        pub enum Action {
+            $($kind($kind) = $tag,)*
+        }
+
+        impl Action {
+            /// Tag and name of every kind.
+            pub const KINDS: &'static [(u8, &'static str)] = &[$(($tag, stringify!($kind)),)*];
+
+            /// The name of this kind.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(_) => stringify!($kind),)*
+                }
+            }
+
+            /// Refuses what no state could accept.
+            ///
+            /// # Errors
+            /// The first rule that is broken.
+            pub fn check(&self, params: &crate::params::Params) -> Result<(), crate::rejection::Rejection> {
+                match self {
+                    $(Self::$kind(action) => Perform::check(action, params),)*
+                }
+            }
+
+            /// Does it.
+            ///
+            /// # Errors
+            /// Why it is refused; the caller rolls back.
+            pub(crate) fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), crate::rejection::Rejection> {
+                match self {
+                    $(Self::$kind(action) => Perform::apply(action, context),)*
+                }
+            }
+        }
+
+        $(impl From<$kind> for Action {
+            fn from(action: $kind) -> Self {
+                Self::$kind(action)
+            }
+        })*
+    };
+}
+
+actions! {
+    // Tags are wire format: never renumber, never reuse.
+    1 => AccreditOrganisation,
+    2 => RevokeOrganisation,
+    3 => SetKey,
+    4 => RemoveKey,
+    5 => AccreditSite,
+    6 => IssueGrant,
+    7 => AttestDeposit,
+    8 => RedeemCash,
+    9 => TransferCash,
+    10 => PostOffer,
+    11 => AmendOffer,
+    12 => WithdrawOffer,
+    13 => PlaceRequest,
+    14 => CancelRequest,
+    15 => StartLease,
+    16 => ReportUsage,
+    17 => CountersignUsage,
+    18 => ContestUsage,
+    19 => EndLease,
+    20 => CancelLease,
+    21 => RunJob,
+    22 => ReportJob,
+}

@@ -1,0 +1,127 @@
+//! What an action has at hand.
+
+use crate::event::Event;
+use crate::id::{Hash, OrganisationId, TransactionId};
+use crate::member::MemberCode;
+use crate::money::Money;
+use crate::params::Params;
+use crate::rejection::Rejection;
+use crate::row::{Key, Office, Organisation, Principal, Roles, Standing};
+use crate::state::View;
+use crate::tables::{Keys, Organisations};
+use crate::time::TimeMs;
+use hansa_contracts_abi::Runtime;
+use hansa_ledger_signature::PublicKey;
+
+/// The block in hand: its state, its time, the contracts, and what has happened in it.
+pub struct Block<'a> {
+    /// The state.
+    pub view: View<'a>,
+    /// The parameters in force.
+    pub params: &'a Params,
+    /// Height of the block.
+    pub height: u64,
+    /// Time of the block.
+    pub now: TimeMs,
+    /// Runs contracts.
+    pub runtime: &'a dyn Runtime,
+    /// Fuel that contracts may still use in this block.
+    pub fuel: u64,
+    /// What happened since the last time they were taken.
+    pub events: Vec<Event>,
+}
+
+/// One action of one transaction in the block in hand.
+pub struct Context<'b, 'a> {
+    /// The block.
+    pub block: &'b mut Block<'a>,
+    /// The key that signed.
+    pub signer: PublicKey,
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// Position of the action in the transaction.
+    pub position: u32,
+}
+
+impl<'a> std::ops::Deref for Context<'_, 'a> {
+    type Target = Block<'a>;
+
+    fn deref(&self) -> &Block<'a> {
+        self.block
+    }
+}
+
+impl std::ops::DerefMut for Context<'_, '_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        self.block
+    }
+}
+
+impl Context<'_, '_> {
+    /// The id that an object made by this action gets.
+    pub fn object_id(&self, domain: &str) -> Hash {
+        crate::id::hash_of(domain, &(self.transaction, self.position))
+    }
+
+    /// The organisation that signs, if its key has `role` and it may act.
+    pub fn organisation(&self, role: Roles) -> Result<(OrganisationId, Organisation), Rejection> {
+        let (id, organisation) = self.organisation_any_standing(role)?;
+        match organisation.standing {
+            Standing::Revoked => Err(Rejection::OrganisationRevoked),
+            Standing::Expired => Err(Rejection::OrganisationExpired),
+            Standing::Accredited if organisation.accredited_until <= self.now => Err(Rejection::OrganisationExpired),
+            Standing::Accredited => Ok((id, organisation)),
+        }
+    }
+
+    /// The organisation that signs, if its key has `role`; also one that may no longer place orders, for what it still has
+    /// to bring to its end.
+    pub fn organisation_any_standing(&self, role: Roles) -> Result<(OrganisationId, Organisation), Rejection> {
+        let key = self.key()?;
+        let Principal::Organisation(id) = key.principal else {
+            return Err(Rejection::RoleMissing);
+        };
+        if !key.roles.includes(role) {
+            return Err(Rejection::RoleMissing);
+        }
+        let organisation = self.view.get::<Organisations>(&id).ok_or(Rejection::OrganisationUnknown)?;
+        Ok((id, organisation.clone()))
+    }
+
+    /// The member whose `office` signs.
+    pub fn office(&self, office: Office, otherwise: Rejection) -> Result<MemberCode, Rejection> {
+        match self.key()?.principal {
+            Principal::Office(member, held) if held == office => Ok(member),
+            _ => Err(otherwise),
+        }
+    }
+
+    /// Refuses an amount over what the signing key may bind.
+    pub fn within_key_limit(&self, amount: Money) -> Result<(), Rejection> {
+        match self.key()?.amount_max {
+            Some(limit) if amount > limit => Err(Rejection::AmountOverKeyLimit),
+            _ => Ok(()),
+        }
+    }
+
+    fn key(&self) -> Result<&Key, Rejection> {
+        self.view.get::<Keys>(&self.signer).ok_or(Rejection::UnknownKey)
+    }
+}
+
+impl Block<'_> {
+    /// Records what happened.
+    pub fn emit(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// An organisation that may act.
+    pub fn accredited(&self, id: &OrganisationId) -> Result<Organisation, Rejection> {
+        let organisation = self.view.get::<Organisations>(id).ok_or(Rejection::OrganisationUnknown)?;
+        match organisation.standing {
+            Standing::Accredited if organisation.accredited_until > self.now => Ok(organisation.clone()),
+            Standing::Revoked => Err(Rejection::OrganisationRevoked),
+            _ => Err(Rejection::OrganisationExpired),
+        }
+    }
+}

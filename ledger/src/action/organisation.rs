@@ -1,0 +1,130 @@
+//! Accrediting legal persons, and taking the accreditation back.
+
+use super::{Context, Perform};
+use crate::params::Params;
+use crate::rejection::Rejection;
+use crate::row::data;
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+use crate::event::Event;
+use crate::id::{GroupId, OrganisationId};
+use crate::member::MemberCode;
+use crate::name::Name;
+use crate::row::{Deadline, DeadlineKind, Key, Office, Organisation, OrganisationClass, Principal, Roles, Standing};
+use crate::tables::{Deadlines, Keys, Organisations};
+use crate::time::TimeMs;
+use hansa_ledger_signature::PublicKey;
+
+data! {
+    /// The register entry of a legal person.
+    pub struct Registration {
+        /// The member state whose register it stands in.
+        pub country: MemberCode,
+        /// Its number there, as the register writes it.
+        pub number: String,
+    }
+
+    /// Accredits an organisation, or renews its accreditation. Signed by the home member's registrar.
+    pub struct AccreditOrganisation {
+        /// Its register number in the home member. Names the organisation: one number, one organisation.
+        pub register_number: String,
+        /// The beneficial owner at the top, where there is one. Organisations of one owner share caps and shares.
+        #[serde(default)]
+        pub owner: Option<Registration>,
+        /// What it is called.
+        pub name: Name,
+        /// Its class.
+        pub class: OrganisationClass,
+        /// When the accreditation ends.
+        pub accredited_until: TimeMs,
+        /// Its first administrator key, with every role.
+        pub key: PublicKey,
+    }
+
+    /// Takes an accreditation back: open requests are refunded, leases run to their end. Signed by the home member's registrar.
+    pub struct RevokeOrganisation {
+        /// Whose.
+        pub organisation: OrganisationId,
+    }
+}
+
+/// The longest register number, in bytes.
+const REGISTER_NUMBER_BYTES_MAX: usize = 64;
+
+/// The id of the organisation with this register number in this member state.
+#[must_use]
+pub fn organisation_id(home: MemberCode, register_number: &str) -> OrganisationId {
+    OrganisationId::derive(&(home, register_number))
+}
+
+fn check_number(number: &str) -> Result<(), Rejection> {
+    let plain = number.bytes().all(|byte| byte.is_ascii_graphic());
+    if number.is_empty() || number.len() > REGISTER_NUMBER_BYTES_MAX || !plain {
+        return Err(Rejection::RegisterNumberInvalid);
+    }
+    Ok(())
+}
+
+impl Perform for AccreditOrganisation {
+    fn check(&self, _: &Params) -> Result<(), Rejection> {
+        check_number(&self.register_number)?;
+        self.owner.as_ref().map_or(Ok(()), |owner| check_number(&owner.number))?;
+        if self.key.is_weak() { Err(Rejection::KeyWeak) } else { Ok(()) }
+    }
+
+    fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
+        let home = context.office(Office::Registrar, Rejection::NotRegistrar)?;
+        if self.accredited_until <= context.now || self.accredited_until > TimeMs::MAX {
+            return Err(Rejection::ValidityInvalid);
+        }
+        let id = organisation_id(home, &self.register_number);
+        if context.view.get::<Organisations>(&id).is_some() {
+            return Err(Rejection::OrganisationExists);
+        }
+        if context.view.get::<Keys>(&self.key).is_some() {
+            return Err(Rejection::KeyInUse);
+        }
+        let group = match &self.owner {
+            Some(owner) => GroupId::derive(&(owner.country, owner.number.as_str())),
+            None => GroupId::derive(&(home, self.register_number.as_str())),
+        };
+        let organisation = Organisation {
+            name: self.name.clone(),
+            home,
+            class: self.class,
+            group,
+            standing: Standing::Accredited,
+            accredited_until: self.accredited_until,
+            sequence: 0,
+            requests_open: 0,
+            keys: 1,
+        };
+        let key = Key { principal: Principal::Organisation(id), roles: Roles::ALL, amount_max: None, nonce: 0, revoked: false };
+        context.view.put::<Organisations>(id, organisation);
+        context.view.put::<Keys>(self.key, key);
+        let due = Deadline { due: self.accredited_until, kind: DeadlineKind::OrganisationExpiry, subject: id.0 };
+        context.view.put::<Deadlines>(due, ());
+        context.emit(Event::OrganisationAccredited { organisation: id, name: self.name.clone(), home });
+        context.emit(Event::KeySet { organisation: id, key: self.key });
+        Ok(())
+    }
+}
+
+impl Perform for RevokeOrganisation {
+    fn check(&self, _: &Params) -> Result<(), Rejection> {
+        Ok(())
+    }
+
+    fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
+        let home = context.office(Office::Registrar, Rejection::NotRegistrar)?;
+        let row = context.view.get::<Organisations>(&self.organisation).cloned();
+        let row = row.ok_or(Rejection::OrganisationUnknown)?;
+        if row.home != home {
+            return Err(Rejection::NotRegistrar);
+        }
+        if row.standing == Standing::Revoked {
+            return Err(Rejection::OrganisationRevoked);
+        }
+        context.close_organisation(self.organisation, Standing::Revoked)
+    }
+}

@@ -1,0 +1,177 @@
+//! Reporting use, countersigning it, contesting it.
+
+use super::{Context, Perform};
+use crate::params::Params;
+use crate::rejection::Rejection;
+use crate::row::data;
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+use super::lease::{provided, requested};
+use crate::event::Event;
+use crate::id::LeaseId;
+use crate::row::{Closing, Deadline, DeadlineKind, Lease, LeaseState};
+use crate::tables::{Deadlines, Leases};
+use crate::time::TimeMs;
+
+data! {
+    /// Usage of one lease.
+    pub struct LeaseUsage {
+        /// Which.
+        pub lease: LeaseId,
+        /// Cumulative accelerator-seconds since the provider began it.
+        pub cumulative: u64,
+    }
+
+    /// Reports use of many leases under one signature. Signed by a provider key with the operate role.
+    pub struct ReportUsage {
+        /// Each lease once.
+        pub usages: Vec<LeaseUsage>,
+    }
+
+    /// Agrees to reported use of many leases under one signature. Signed by a requester key with the bid role.
+    pub struct CountersignUsage {
+        /// Each lease once.
+        pub usages: Vec<LeaseUsage>,
+    }
+
+    /// Contests the final report of a lease, and says what the requester admits.
+    pub struct ContestUsage {
+        /// Which.
+        pub lease: LeaseId,
+        /// Cumulative accelerator-seconds the requester admits; below what was reported.
+        pub admitted: u64,
+    }
+}
+
+/// The most leases in one report: a transaction has bounds of its own, this one bounds the work of one action.
+const USAGES_MAX: usize = 1_024;
+
+fn check_list(usages: &[LeaseUsage]) -> Result<(), Rejection> {
+    let distinct: std::collections::BTreeSet<_> = usages.iter().map(|usage| usage.lease).collect();
+    if usages.is_empty() || usages.len() > USAGES_MAX || distinct.len() != usages.len() {
+        return Err(Rejection::ListInvalid);
+    }
+    Ok(())
+}
+
+impl Perform for ReportUsage {
+    fn check(&self, _: &Params) -> Result<(), Rejection> {
+        check_list(&self.usages)
+    }
+
+    fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
+        for usage in &self.usages {
+            let lease = provided(context, &usage.lease)?;
+            if lease.state != LeaseState::Active {
+                return Err(Rejection::LeaseStateWrong);
+            }
+            context.report_usage(usage.lease, lease, usage.cumulative, false)?;
+        }
+        Ok(())
+    }
+}
+
+impl Perform for CountersignUsage {
+    fn check(&self, _: &Params) -> Result<(), Rejection> {
+        check_list(&self.usages)
+    }
+
+    fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
+        for usage in &self.usages {
+            let mut lease = requested(context, &usage.lease)?;
+            if !matches!(lease.state, LeaseState::Active | LeaseState::Ended) {
+                return Err(Rejection::LeaseStateWrong);
+            }
+            if usage.cumulative > lease.reported {
+                return Err(Rejection::UsageUnreported);
+            }
+            if usage.cumulative < lease.countersigned {
+                return Err(Rejection::UsageBackwards);
+            }
+            lease.countersigned = usage.cumulative;
+            let complete = lease.reported_final && lease.countersigned == lease.reported;
+            if complete {
+                lease.contested = None;
+            }
+            context.view.put::<Leases>(usage.lease, lease);
+            context.emit(Event::UsageCountersigned { lease: usage.lease, cumulative: usage.cumulative });
+            if complete {
+                context.settle_lease(usage.lease, Closing::Final)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Perform for ContestUsage {
+    fn check(&self, _: &Params) -> Result<(), Rejection> {
+        Ok(())
+    }
+
+    fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
+        let mut lease = requested(context, &self.lease)?;
+        let open = lease.state == LeaseState::Ended && lease.reported_final;
+        // What was countersigned before cannot be taken back.
+        if !open || self.admitted >= lease.reported || self.admitted < lease.countersigned {
+            return Err(Rejection::NotContestable);
+        }
+        lease.contested = Some(self.admitted);
+        let reported = lease.reported;
+        context.view.put::<Leases>(self.lease, lease);
+        context.emit(Event::UsageContested { lease: self.lease, admitted: self.admitted, reported });
+        Ok(())
+    }
+}
+
+impl super::BlockInHand<'_> {
+    /// Takes a cumulative report: never below the last, never more than the lease can have delivered by now.
+    pub(super) fn report_usage(
+        &mut self,
+        id: LeaseId,
+        mut lease: Lease,
+        cumulative: u64,
+        last: bool,
+    ) -> Result<(), Rejection> {
+        if cumulative < lease.reported {
+            return Err(Rejection::UsageBackwards);
+        }
+        if cumulative > delivered_max(&lease, self.now).ok_or(Rejection::Overflow)? {
+            return Err(Rejection::UsageOverLease);
+        }
+        lease.reported = cumulative;
+        lease.reports = lease.reports.checked_add(1).ok_or(Rejection::Overflow)?;
+        lease.reported_final = last;
+        self.view.put::<Leases>(id, lease);
+        self.emit(Event::UsageReported { lease: id, cumulative, last });
+        Ok(())
+    }
+
+    /// After the final report: settle at once where it is countersigned, else wait for the requester.
+    pub(super) fn await_challenge(&mut self, id: LeaseId) -> Result<(), Rejection> {
+        let mut lease = self.view.get::<Leases>(&id).cloned().ok_or(Rejection::LeaseUnknown)?;
+        let report = Deadline { due: report_due(&lease), kind: DeadlineKind::LeaseReport, subject: id.0 };
+        self.view.remove::<Deadlines>(&report);
+        if lease.countersigned == lease.reported {
+            return self.settle_lease(id, Closing::Final);
+        }
+        let due = self.now.plus(lease.agreement.challenge_window_ms);
+        self.view.put::<Deadlines>(Deadline { due, kind: DeadlineKind::LeaseChallenge, subject: id.0 }, ());
+        lease.challenge_due = Some(due);
+        self.view.put::<Leases>(id, lease);
+        Ok(())
+    }
+}
+
+/// The most accelerator-seconds a lease can have delivered by `now`. `None` on overflow.
+#[must_use]
+pub fn delivered_max(lease: &Lease, now: TimeMs) -> Option<u64> {
+    let Some(started) = lease.started_at else { return Some(0) };
+    let until = lease.ended_at.unwrap_or(now).min(lease.agreement.end).min(now);
+    let seconds = until.0.saturating_sub(started.0).checked_div(1_000)?;
+    seconds.checked_mul(u64::from(lease.quantity))
+}
+
+/// When the provider has to have reported the final usage.
+pub(crate) fn report_due(lease: &Lease) -> TimeMs {
+    lease.ended_at.unwrap_or(lease.agreement.end).plus(lease.agreement.report_window_ms)
+}

@@ -1,0 +1,318 @@
+//! One block: what runs by itself, then the transactions, then the invariants, then the root.
+
+use crate::action::{BlockInHand, Context};
+use crate::block::{Block, Header, Receipt, Receipts, members_hash, transactions_root, validators};
+use crate::deadline::next_deadline;
+use crate::event::Event;
+use crate::id::ChainId;
+use crate::member::MemberCode;
+use crate::params::Params;
+use crate::rejection::Rejection;
+use crate::row::{Chain, Key, Quota};
+use crate::state::{Changes, State, View};
+use crate::tables::{Chains, Keys, Members, ParamsTable, Quotas};
+use crate::time::TimeMs;
+use crate::transaction::SignedTransaction;
+use hansa_contracts_abi::Runtime;
+use hansa_ledger_signature::Verified;
+
+/// The rules this program knows. A chain that asks for others stops it before the height they begin at.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// What a block does.
+#[derive(Clone)]
+pub struct Outcome {
+    /// The header, with every root filled in.
+    pub header: Header,
+    /// What became of it.
+    pub receipts: Receipts,
+    /// What it changes.
+    pub changes: Changes,
+}
+
+/// Why a block is no block of this chain.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    /// Rules this program does not have.
+    #[error("the block follows protocol version {0}, and this program knows version {PROTOCOL_VERSION}; install a newer one")]
+    ProtocolVersion(u32),
+    /// It does not follow the last block.
+    #[error("the block is for height {found}, and the chain stands before height {expected}")]
+    Height {
+        /// The next height.
+        expected: u64,
+        /// The block's.
+        found: u64,
+    },
+    /// Time stands still or runs back.
+    #[error("the block's time {0} is not later than its parent's")]
+    Time(TimeMs),
+    /// Nothing to do.
+    #[error("the block is empty, no deadline is due and the heartbeat has not passed")]
+    Needless,
+    /// Too much.
+    #[error("the block holds more transactions or bytes than a block may")]
+    TooLarge,
+    /// The proposer is no member with a vote.
+    #[error("the proposer {0} has no vote")]
+    Proposer(MemberCode),
+    /// A transaction that no block may hold.
+    #[error("transaction {index} may stand in no block now: {rejection}")]
+    Transaction {
+        /// Its position.
+        index: usize,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// The header says something else than the execution.
+    #[error("the header's {0} is not what the execution gives")]
+    Header(&'static str),
+}
+
+/// The parameters in force.
+#[must_use]
+pub fn params(state: &State) -> &Params {
+    state.get::<ParamsTable>(&()).expect("a state made by a genesis holds parameters")
+}
+
+/// The chain as of the last block.
+#[must_use]
+pub fn chain(state: &State) -> &Chain {
+    state.get::<Chains>(&()).expect("a state made by a genesis holds the chain")
+}
+
+/// Whether a transaction may stand in a block at `now`: key, chain life, nonce, quota. Signature and shape come before.
+///
+/// # Errors
+/// The first rule that is broken. [`Rejection::NonceGap`] may heal by itself.
+pub fn admit(view: &View<'_>, params: &Params, now: TimeMs, transaction: &SignedTransaction, bytes: u64) -> Result<Quota, Rejection> {
+    let content = &transaction.transaction;
+    if content.valid_until < now {
+        return Err(Rejection::Expired);
+    }
+    if content.valid_until > now.plus(params.transaction_validity_ms_max) {
+        return Err(Rejection::ValidUntilTooFar);
+    }
+    let key = view.get::<Keys>(&content.signer).ok_or(Rejection::UnknownKey)?;
+    if key.revoked {
+        return Err(Rejection::KeyRevoked);
+    }
+    match content.nonce.cmp(&key.nonce) {
+        std::cmp::Ordering::Less => return Err(Rejection::NonceUsed),
+        std::cmp::Ordering::Greater => return Err(Rejection::NonceGap),
+        std::cmp::Ordering::Equal => {}
+    }
+    let epoch = now.0.checked_div(params.epoch_ms).unwrap_or(0);
+    let used = view.get::<Quotas>(&key.principal).filter(|quota| quota.epoch == epoch);
+    let (actions, spent) = used.map_or((0, 0), |quota| (quota.actions, quota.bytes));
+    let actions = actions.saturating_add(u32::try_from(content.actions.len()).unwrap_or(u32::MAX));
+    let spent = spent.saturating_add(bytes);
+    if actions > params.epoch_actions_max || spent > params.epoch_bytes_max {
+        return Err(Rejection::QuotaExceeded);
+    }
+    Ok(Quota { epoch, actions, bytes: spent })
+}
+
+/// Executes a block that others proposed and compares every field of its header.
+///
+/// # Errors
+/// Why it is no block of this chain.
+pub fn apply_block(
+    state: &State,
+    runtime: &dyn Runtime,
+    id: ChainId,
+    header: &Header,
+    transactions: &[Verified<SignedTransaction>],
+) -> Result<Outcome, BlockError> {
+    if header.protocol_version != PROTOCOL_VERSION {
+        return Err(BlockError::ProtocolVersion(header.protocol_version));
+    }
+    let mut execution = Execution::start(state, runtime, id, header.proposer, header.time)?;
+    if header.height != execution.block.height {
+        return Err(BlockError::Height { expected: execution.block.height, found: header.height });
+    }
+    for (index, transaction) in transactions.iter().enumerate() {
+        execution.add(transaction).map_err(|rejection| match rejection {
+            Refused::BlockFull => BlockError::TooLarge,
+            Refused::Transaction(rejection) => BlockError::Transaction { index, rejection },
+        })?;
+    }
+    let outcome = execution.finish()?;
+    let ours = &outcome.header;
+    for (same, field) in [
+        (ours.chain == header.chain, "chain"),
+        (ours.parent == header.parent, "parent"),
+        (ours.transactions_root == header.transactions_root, "transactions root"),
+        (ours.receipts_root == header.receipts_root, "receipts root"),
+        (ours.state_root == header.state_root, "state root"),
+        (ours.members_hash == header.members_hash, "members hash"),
+    ] {
+        if !same {
+            return Err(BlockError::Header(field));
+        }
+    }
+    Ok(outcome)
+}
+
+/// Builds a block of the candidates, in their order, leaving out those that may not stand in it now.
+///
+/// # Errors
+/// [`BlockError::Needless`] when there is nothing to do, [`BlockError::Time`] when the clock is not past the parent's time.
+pub fn build_block(
+    state: &State,
+    runtime: &dyn Runtime,
+    id: ChainId,
+    proposer: MemberCode,
+    time: TimeMs,
+    candidates: &[Verified<SignedTransaction>],
+) -> Result<(Block, Outcome), BlockError> {
+    let mut execution = Execution::start(state, runtime, id, proposer, time)?;
+    for candidate in candidates {
+        if matches!(execution.add(candidate), Err(Refused::BlockFull)) {
+            break;
+        }
+    }
+    let transactions = execution.transactions.clone();
+    let outcome = execution.finish()?;
+    Ok((Block { header: outcome.header.clone(), transactions }, outcome))
+}
+
+/// Why a transaction is not taken into the block in hand.
+enum Refused {
+    /// No room is left for it.
+    BlockFull,
+    /// It may not stand in a block now.
+    Transaction(Rejection),
+}
+
+/// A block in the course of being executed.
+struct Execution<'a> {
+    state: &'a State,
+    chain: ChainId,
+    proposer: MemberCode,
+    block: BlockInHand<'a>,
+    deadlines: Vec<Event>,
+    receipts: Vec<Receipt>,
+    transactions: Vec<SignedTransaction>,
+    bytes: u64,
+}
+
+impl<'a> Execution<'a> {
+    fn start(
+        state: &'a State,
+        runtime: &'a dyn Runtime,
+        id: ChainId,
+        proposer: MemberCode,
+        time: TimeMs,
+    ) -> Result<Self, BlockError> {
+        let tip = chain(state);
+        let params = params(state);
+        if tip.protocol_version != PROTOCOL_VERSION {
+            return Err(BlockError::ProtocolVersion(tip.protocol_version));
+        }
+        if time <= tip.time || time > TimeMs::MAX {
+            return Err(BlockError::Time(time));
+        }
+        if state.get::<Members>(&proposer).is_none_or(|member| member.consensus_key.is_none()) {
+            return Err(BlockError::Proposer(proposer));
+        }
+        let mut block = BlockInHand {
+            view: state.view(),
+            params,
+            height: tip.height.saturating_add(1),
+            now: time,
+            runtime,
+            fuel: params.block_fuel_max,
+            events: Vec::new(),
+        };
+        block.run_deadlines(id);
+        let deadlines = std::mem::take(&mut block.events);
+        Ok(Self { state, chain: id, proposer, block, deadlines, receipts: Vec::new(), transactions: Vec::new(), bytes: 0 })
+    }
+
+    fn add(&mut self, transaction: &Verified<SignedTransaction>) -> Result<(), Refused> {
+        let params = self.block.params;
+        let encoded = u64::try_from(transaction.encode().len()).unwrap_or(u64::MAX);
+        let bytes = self.bytes.saturating_add(encoded);
+        if bytes > u64::from(params.block_bytes_max) || self.receipts.len() >= params.block_transactions_max as usize {
+            return Err(Refused::BlockFull);
+        }
+        if encoded > u64::from(params.transaction_bytes_max) {
+            return Err(Refused::Transaction(Rejection::TransactionTooLarge));
+        }
+        transaction.check(&self.chain, params).map_err(Refused::Transaction)?;
+        let quota = admit(&self.block.view, params, self.block.now, transaction, encoded).map_err(Refused::Transaction)?;
+        self.burn(transaction, quota);
+        let receipt = self.perform(transaction);
+        self.receipts.push(receipt);
+        self.transactions.push(SignedTransaction::clone(transaction));
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Counts the nonce and the quota, whatever becomes of the actions.
+    fn burn(&mut self, transaction: &SignedTransaction, quota: Quota) {
+        let signer = transaction.transaction.signer;
+        let key = self.block.view.get::<Keys>(&signer).cloned().expect("the key was admitted just before");
+        self.block.view.put::<Quotas>(key.principal, quota);
+        let nonce = key.nonce.saturating_add(1);
+        self.block.view.put::<Keys>(signer, Key { nonce, ..key });
+    }
+
+    fn perform(&mut self, transaction: &SignedTransaction) -> Receipt {
+        let id = transaction.id();
+        let mark = self.block.view.mark();
+        let fuel = self.block.fuel;
+        self.block.events = Vec::new();
+        for (position, action) in (0u32..).zip(&transaction.transaction.actions) {
+            let signer = transaction.transaction.signer;
+            let mut context = Context { block: &mut self.block, signer, transaction: id, position };
+            if let Err(rejection) = action.apply(&mut context) {
+                self.block.view.roll_back(mark);
+                // Fuel stays spent: work that was done for a refused action counts against the block all the same.
+                self.block.fuel = self.block.fuel.min(fuel);
+                self.block.events = Vec::new();
+                return Receipt { transaction: id, code: rejection.code(), action: Some(position), events: Vec::new() };
+            }
+        }
+        Receipt { transaction: id, code: 0, action: None, events: std::mem::take(&mut self.block.events) }
+    }
+
+    fn finish(mut self) -> Result<Outcome, BlockError> {
+        let tip = chain(self.state).clone();
+        let due = next_deadline(self.state).is_some_and(|due| due <= self.block.now);
+        let silent = self.block.now.0.saturating_sub(tip.time.0);
+        if self.transactions.is_empty() && !due && silent < self.block.params.heartbeat_ms {
+            return Err(BlockError::Needless);
+        }
+        self.block.assert_invariants();
+        let members = validators(self.state.rows::<Members>());
+        let count = u64::try_from(self.transactions.len()).unwrap_or(u64::MAX);
+        let receipts = Receipts { deadlines: self.deadlines, transactions: self.receipts };
+        // The chain's row carries the parent: a header commits to the state, so the state cannot name the header.
+        self.block.view.put::<Chains>(
+            (),
+            Chain {
+                protocol_version: tip.protocol_version,
+                height: self.block.height,
+                time: self.block.now,
+                transactions: tip.transactions.saturating_add(count),
+            },
+        );
+        let (height, time) = (self.block.height, self.block.now);
+        let changes = self.block.view.into_changes(self.state.trie());
+        let header = Header {
+            protocol_version: tip.protocol_version,
+            chain: self.chain,
+            height,
+            time,
+            parent: self.state.tip(),
+            proposer: self.proposer,
+            transactions_root: transactions_root(&self.transactions),
+            receipts_root: receipts.root(),
+            state_root: changes.root(),
+            members_hash: members_hash(&members),
+        };
+        Ok(Outcome { header, receipts, changes })
+    }
+}

@@ -1,0 +1,380 @@
+//! Clearing a class: the book from the state, the trades back into it.
+
+use crate::action::BlockInHand;
+use crate::event::Event;
+use crate::id::{ChainId, GroupId, LeaseId, RequestId, hash_of};
+use crate::journal::debit_headroom;
+use crate::lease::{exposure, terms};
+use crate::market::{Book, BookParams, Clearing, Hold, Order, Reason, Supply, Trade, Unmatched, clear};
+use crate::member::MemberCode;
+use crate::money::Money;
+use crate::name::Name;
+use crate::params::Params;
+use crate::rejection::Rejection;
+use crate::row::{
+    Agreement, Deadline, DeadlineKind, Lease, LeaseSource, LeaseState, OfferState, Purse, Request, RequestState,
+    GroupUsage,
+};
+use crate::share;
+use crate::state::View;
+use crate::tables::{
+    Classes, Deadlines, Leases, LeasesLive, Members, Offers, OffersOpen, Requests, RequestsOpen, Usages,
+};
+use crate::time::{Slot, TimeMs};
+use std::collections::BTreeMap;
+
+/// Milliseconds in a day.
+const DAY_MS: u64 = 86_400_000;
+
+/// The deadline subject that stands for a class.
+#[must_use]
+pub fn class_subject(class: &Name) -> [u8; 32] {
+    hash_of("hansa/class", class)
+}
+
+/// The book of a class as the next batch would see it at `now`.
+#[must_use]
+pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now: TimeMs) -> Book {
+    let row = view.get::<Classes>(class);
+    // A lease begins at a slot's beginning, and the slot in hand has begun already.
+    let next = Slot(now.slot(params.slot_s).0.saturating_add(1));
+    let orders = class_range::<RequestsOpen, RequestId>(view, class)
+        .filter_map(|id| view.get::<Requests>(&id).map(|row| order(view, params, now, id, row)))
+        .collect();
+    let supplies = class_range::<OffersOpen, crate::id::OfferId>(view, class)
+        .filter_map(|id| view.get::<Offers>(&id).filter(|row| row.state == OfferState::Open).map(|row| (id, row)))
+        .map(|(id, row)| Supply {
+            offer: id,
+            provider: row.provider,
+            group: row.group,
+            sequence: row.sequence,
+            home: row.home,
+            country: row.country,
+            certificates: row.certificates,
+            tier: row.tier,
+            node_size: row.node_size,
+            ask: row.ask,
+            calendar: row.calendar.clone(),
+        })
+        .collect();
+    let holds = class_range::<LeasesLive, LeaseId>(view, class)
+        .filter_map(|id| view.get::<Leases>(&id))
+        .map(|row| Hold {
+            group: row.group,
+            start: row.start,
+            end: Slot(row.start.0.saturating_add(row.slots)),
+            quantity: row.quantity,
+        })
+        .collect();
+    let debit_headroom = headrooms(view);
+    Book {
+        params: book_params(params, chain),
+        class: class.clone(),
+        epoch: row.map_or(0, |row| row.epoch),
+        now: next,
+        orders,
+        supplies,
+        holds,
+        debit_headroom,
+        reference: row.and_then(|row| row.price),
+    }
+}
+
+fn book_params(params: &Params, chain: ChainId) -> BookParams {
+    BookParams {
+        tick: crate::money::PRICE_TICK_UEUR,
+        k_bps: params.k_bps,
+        price_candidates: params.price_candidates,
+        cap_bps: params.cap_bps,
+        slot_s: params.slot_s,
+        spot_slots: params.spot_slots,
+        near_slots: params.near_slots,
+        chain,
+        limit_first: false,
+        orders_max: 2_048,
+        orders_per_group_max: 16,
+        supplies_max: 256,
+    }
+}
+
+/// The ids under one class in an index table.
+fn class_range<'v, T, I>(view: &'v View<'_>, class: &'v Name) -> impl Iterator<Item = I> + 'v
+where
+    T: crate::state::Table<Key = (Name, I), Row = ()> + 'v,
+    I: Copy + Ord + From<[u8; 32]> + 'v,
+{
+    let range = (class.clone(), I::from([0; 32]))..=(class.clone(), I::from([255; 32]));
+    view.range::<T>(range).map(|((_, id), ())| *id)
+}
+
+/// One request as an order of the book.
+#[must_use]
+pub fn order(view: &View<'_>, params: &Params, now: TimeMs, id: RequestId, row: &Request) -> Order {
+    let demand = &row.demand;
+    Order {
+        request: id,
+        organisation: row.organisation,
+        group: row.group,
+        sequence: row.sequence,
+        countries: demand.countries,
+        certificates: demand.certificates,
+        tier_min: demand.tier_min,
+        quantity: demand.quantity,
+        quantity_min: demand.quantity_min,
+        slots: demand.slots,
+        start_min: demand.start_min,
+        start_max: demand.start_max,
+        limit: demand.limit,
+        usage: dominant_share(view, params, row.group, now),
+        admitted_epoch: row.admitted_epoch,
+        funding_home: row.home,
+        own_group_excluded: demand.sources.iter().any(|source| matches!(source.purse, Purse::Grant(_))),
+    }
+}
+
+/// The dominant share of a group: its largest part of any class's capacity in decayed usage, in parts per 10^9.
+fn dominant_share(view: &View<'_>, params: &Params, group: GroupId, now: TimeMs) -> u64 {
+    let day = day_of(now);
+    let first = Name::new("0").expect("a digit is a name");
+    view.range::<Usages>((group, first)..)
+        .take_while(|((of, _), _)| *of == group)
+        .map(|((_, class), usage)| {
+            let used = decayed(usage, day, params.usage_decay_q32);
+            let capacity = view.get::<Classes>(class).map_or(1, |class| u64::from(class.capacity).max(1));
+            let share = u128::from(used).saturating_mul(1_000_000_000).checked_div(u128::from(capacity)).unwrap_or(0);
+            u64::try_from(share).unwrap_or(u64::MAX)
+        })
+        .max()
+        .unwrap_or(0)
+}
+
+fn day_of(now: TimeMs) -> u32 {
+    u32::try_from(now.0.checked_div(DAY_MS).unwrap_or(0)).unwrap_or(u32::MAX)
+}
+
+/// Usage as it counts on `day`: multiplied by the decay once per day. After 1,000 days nothing is left.
+fn decayed(usage: &GroupUsage, day: u32, decay_q32: u32) -> u64 {
+    let days = day.saturating_sub(usage.day).min(1_000);
+    (0..days).fold(usage.accelerator_seconds, |left, _| {
+        let product = u128::from(left).saturating_mul(u128::from(decay_q32)) >> 32;
+        u64::try_from(product).unwrap_or(u64::MAX)
+    })
+}
+
+impl BlockInHand<'_> {
+    /// Sees to it that the class is cleared at the next multiple of the batch time; without effect when that is so already,
+    /// or when nobody waits for anything.
+    pub(crate) fn schedule_batch(&mut self, class: &Name) {
+        let Some(mut row) = self.view.get::<Classes>(class).cloned() else { return };
+        let waiting = class_range::<RequestsOpen, RequestId>(&self.view, class).next().is_some();
+        if row.batch_due.is_some() || !waiting {
+            return;
+        }
+        let batches = self.now.0.checked_div(self.params.batch_ms).unwrap_or(0).saturating_add(1);
+        let due = TimeMs(batches.saturating_mul(self.params.batch_ms));
+        row.batch_due = Some(due);
+        self.view.put::<Classes>(class.clone(), row);
+        let subject = class_subject(class);
+        self.view.put::<Deadlines>(Deadline { due, kind: DeadlineKind::Batch, subject }, ());
+    }
+
+    /// Clears a class: at most one batch, however many boundaries have passed, over orders of earlier blocks.
+    pub(crate) fn run_batch(&mut self, chain: ChainId, class: &Name) {
+        let book = book(&self.view, self.params, chain, class, self.now);
+        let clearing = clear(&book);
+        let Some(mut row) = self.view.get::<Classes>(class).cloned() else { return };
+        row.batch_due = None;
+        row.epoch = row.epoch.saturating_add(1);
+        if let Some(first) = clearing.prices.first() {
+            row.price = Some(first.price);
+        }
+        let epoch = row.epoch;
+        self.view.put::<Classes>(class.clone(), row);
+        let trades = u32::try_from(clearing.trades.len()).unwrap_or(u32::MAX);
+        let unmatched = u32::try_from(clearing.unmatched.len()).unwrap_or(u32::MAX);
+        self.emit(Event::BatchCleared { class: class.clone(), epoch, trades, unmatched });
+        self.record(class, clearing);
+    }
+
+    fn record(&mut self, class: &Name, clearing: Clearing) {
+        for price in &clearing.prices {
+            let event =
+                Event::BatchPriced { class: class.clone(), bucket: price.bucket, price: price.price, volume: price.volume };
+            self.emit(event);
+        }
+        for trade in &clearing.trades {
+            let mark = self.view.mark();
+            let events = self.events.len();
+            if let Err(rejection) = self.award(trade) {
+                self.view.roll_back(mark);
+                self.events.truncate(events);
+                let reason = match rejection {
+                    Rejection::DebitCap => Reason::NetDebitCap,
+                    _ => Reason::ContractRefused,
+                };
+                self.note_unmatched(Unmatched::plain(trade.request, reason));
+            }
+        }
+        for unmatched in clearing.unmatched {
+            self.note_unmatched(unmatched);
+        }
+    }
+
+    fn note_unmatched(&mut self, unmatched: Unmatched) {
+        let id = unmatched.request;
+        if let Some(row) = self.view.get::<Requests>(&id).cloned()
+            && row.unmatched.as_ref() != Some(&unmatched)
+        {
+            self.view.put::<Requests>(id, Request { unmatched: Some(unmatched), ..row });
+        }
+    }
+
+    /// Turns a trade into a lease: the agreement is fixed, the escrow cut to what the contract may need at the price found,
+    /// the capacity taken, the debit cap held.
+    fn award(&mut self, trade: &Trade) -> Result<(), Rejection> {
+        let request = self.view.get::<Requests>(&trade.request).cloned().ok_or(Rejection::RequestUnknown)?;
+        let mut offer = self.view.get::<Offers>(&trade.offer).cloned().ok_or(Rejection::OfferUnknown)?;
+        let id = LeaseId::derive(&trade.request);
+        let mut lease = self.draft(trade, &request, &offer);
+        let quote = self.quote(&lease)?;
+        if quote > request.locked {
+            return Err(Rejection::ContractRefused);
+        }
+        lease.locked = quote;
+        lease.sources = self.settle_sources(trade.request, &request, quote)?;
+        self.lock_position(lease.requester_home, exposure(&lease))?;
+        offer
+            .calendar
+            .take(trade.start, trade.slots, trade.quantity)
+            .map_err(|_| Rejection::OfferOverInventory)?;
+        self.view.put::<Offers>(trade.offer, offer);
+        self.leave_book(trade.request, &request);
+        self.count_usage(&lease);
+        let deadline = Deadline { due: lease.agreement.start_deadline, kind: DeadlineKind::LeaseStart, subject: id.0 };
+        self.view.put::<Deadlines>(deadline, ());
+        self.view.put::<LeasesLive>((lease.class.clone(), id), ());
+        self.emit(Event::LeaseAwarded {
+            lease: id,
+            request: trade.request,
+            offer: trade.offer,
+            requester: lease.requester,
+            provider: lease.provider,
+            quantity: lease.quantity,
+            price: trade.price,
+            start: lease.agreement.start,
+            end: lease.agreement.end,
+        });
+        let job = request.demand.job;
+        self.view.put::<Requests>(
+            trade.request,
+            Request {
+                state: RequestState::Awarded,
+                lease: Some(id),
+                locked: lease.locked,
+                unmatched: None,
+                ..request
+            },
+        );
+        self.view.put::<Leases>(id, lease.clone());
+        match job {
+            Some(manifest) => self.submit_job(id, lease, manifest),
+            None => Ok(()),
+        }
+    }
+
+    fn draft(&self, trade: &Trade, request: &Request, offer: &crate::row::Offer) -> Lease {
+        let params = self.params;
+        let start = trade.start.begins(params.slot_s);
+        let end = Slot(trade.start.0.saturating_add(trade.slots)).begins(params.slot_s);
+        Lease {
+            request: trade.request,
+            offer: trade.offer,
+            requester: request.organisation,
+            requester_home: request.home,
+            group: request.group,
+            provider: offer.provider,
+            provider_home: offer.home,
+            site: offer.site.clone(),
+            class: offer.class.clone(),
+            quantity: trade.quantity,
+            start: trade.start,
+            slots: trade.slots,
+            agreement: Agreement {
+                start,
+                end,
+                price: trade.price,
+                fee_bps: params.fee_bps,
+                contract: offer.contract,
+                contract_params: offer.contract_params.clone(),
+                contract_abi: hansa_contracts_abi::ABI_VERSION,
+                fallback: 1,
+                start_deadline: start.plus(params.lease_start_window_ms).min(end),
+                report_window_ms: params.lease_report_window_ms,
+                challenge_window_ms: params.lease_challenge_window_ms,
+                contest_provider_bps: params.contest_provider_bps,
+            },
+            sources: Vec::new(),
+            locked: Money::ZERO,
+            state: LeaseState::Awarded,
+            awarded_at: self.now,
+            started_at: None,
+            ended_at: None,
+            reported: 0,
+            reports: 0,
+            reported_final: false,
+            countersigned: 0,
+            contested: None,
+            challenge_due: None,
+            jobs: 0,
+            paid: Vec::new(),
+            closing: None,
+        }
+    }
+
+    fn quote(&mut self, lease: &Lease) -> Result<Money, Rejection> {
+        if self.fuel < self.runtime.fuel_per_call_max() {
+            return Err(Rejection::ContractRefused);
+        }
+        let agreement = &lease.agreement;
+        let outcome = self.runtime.quote(&agreement.contract.0, &agreement.contract_params, &terms(lease));
+        self.fuel = self.fuel.saturating_sub(outcome.fuel);
+        let quote = outcome.result.map_err(|_| Rejection::ContractRefused)?;
+        Money::try_from(quote.lock).map_err(|_| Rejection::Overflow)
+    }
+
+    /// Divides what stays locked over the request's sources and returns the rest of each at once.
+    fn settle_sources(&mut self, id: RequestId, request: &Request, locked: Money) -> Result<Vec<LeaseSource>, Rejection> {
+        let sources = &request.demand.sources;
+        let shares: Vec<u16> = sources.iter().map(|source| source.share_bps).collect();
+        let mut room = Vec::new();
+        for index in 0..sources.len() {
+            let number = u8::try_from(index).map_err(|_| Rejection::SourcesInvalid)?;
+            room.push(self.balance(&crate::row::AccountId::Escrow(id, number)));
+        }
+        let parts = share::spread(locked, &shares, &room).ok_or(Rejection::FundsInsufficient)?;
+        let mut rows = Vec::new();
+        for (index, (source, part)) in sources.iter().zip(&parts).enumerate() {
+            let excess = room.get(index).and_then(|room| room.checked_sub(*part)).ok_or(Rejection::Overflow)?;
+            self.refund_part(id, index, request, excess)?;
+            rows.push(LeaseSource { purse: source.purse, share_bps: source.share_bps, locked: *part, paid: Money::ZERO });
+        }
+        Ok(rows)
+    }
+
+    /// Usage counts from the award, so that nobody is first in two batches for the capacity of one.
+    fn count_usage(&mut self, lease: &Lease) {
+        let seconds = u64::from(lease.slots)
+            .saturating_mul(u64::from(self.params.slot_s))
+            .saturating_mul(u64::from(lease.quantity));
+        let day = day_of(self.now);
+        let key = (lease.group, lease.class.clone());
+        let before = self.view.get::<Usages>(&key);
+        let used = before.map_or(0, |usage| decayed(usage, day, self.params.usage_decay_q32));
+        self.view.put::<Usages>(key, GroupUsage { accelerator_seconds: used.saturating_add(seconds), day });
+    }
+}
+
+/// What each member may still come to owe.
+fn headrooms(view: &View<'_>) -> BTreeMap<MemberCode, u128> {
+    view.range::<Members>(..).map(|(code, row)| (*code, debit_headroom(row).unwrap_or(0))).collect()
+}

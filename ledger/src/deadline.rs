@@ -1,0 +1,102 @@
+//! What happens by itself when its time has come. No action is needed for it, and none can hasten or stop it.
+
+use crate::action::BlockInHand;
+use crate::batch::class_subject;
+use crate::event::Event;
+use crate::id::{ChainId, GrantId, LeaseId, OrganisationId, RequestId};
+use crate::money::Money;
+use crate::name::Name;
+use crate::rejection::Rejection;
+use crate::row::{AccountId, Closing, Deadline, DeadlineKind, Grant, LeaseState, RequestState, Standing};
+use crate::state::State;
+use crate::tables::{Classes, Deadlines, Grants, Leases, Organisations, Requests};
+use crate::time::TimeMs;
+
+/// When the next deadline is due.
+#[must_use]
+pub fn next_deadline(state: &State) -> Option<TimeMs> {
+    state.rows::<Deadlines>().next().map(|(deadline, ())| deadline.due)
+}
+
+impl BlockInHand<'_> {
+    /// Runs what is due, in order of (due, kind, subject), up to the block's limit; batches come last, one for each class.
+    pub(crate) fn run_deadlines(&mut self, chain: ChainId) {
+        let due: Vec<Deadline> = self
+            .view
+            .range::<Deadlines>(..)
+            .map(|(deadline, ())| deadline.clone())
+            .take_while(|deadline| deadline.due <= self.now)
+            .take(self.params.block_deadlines_max as usize)
+            .collect();
+        for deadline in &due {
+            self.view.remove::<Deadlines>(deadline);
+            let mark = self.view.mark();
+            let events = self.events.len();
+            if self.meet(chain, deadline).is_err() {
+                // A deadline that cannot be met leaves no trace but its own end. The invariants of the block still hold.
+                self.view.roll_back(mark);
+                self.events.truncate(events);
+            }
+        }
+    }
+
+    fn meet(&mut self, chain: ChainId, deadline: &Deadline) -> Result<(), Rejection> {
+        let subject = deadline.subject;
+        match deadline.kind {
+            DeadlineKind::LeaseChallenge => self.close_challenge(LeaseId(subject)),
+            DeadlineKind::LeaseReport => self.settle_lease(LeaseId(subject), Closing::Expired),
+            DeadlineKind::LeaseEnd => self.end_due_lease(LeaseId(subject)),
+            DeadlineKind::LeaseStart => self.settle_lease(LeaseId(subject), Closing::NoShow),
+            DeadlineKind::RequestExpiry => self.expire_request(RequestId(subject)),
+            DeadlineKind::GrantExpiry => self.close_grant(GrantId(subject)),
+            DeadlineKind::OrganisationExpiry => self.expire_organisation(OrganisationId(subject)),
+            DeadlineKind::Batch => {
+                if let Some(class) = self.class_of(&subject) {
+                    self.run_batch(chain, &class);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn close_challenge(&mut self, id: LeaseId) -> Result<(), Rejection> {
+        let lease = self.view.get::<Leases>(&id).ok_or(Rejection::LeaseUnknown)?;
+        let closing = if lease.contested.is_some() { Closing::Ruling } else { Closing::Final };
+        self.settle_lease(id, closing)
+    }
+
+    fn end_due_lease(&mut self, id: LeaseId) -> Result<(), Rejection> {
+        let lease = self.view.get::<Leases>(&id).ok_or(Rejection::LeaseUnknown)?;
+        if lease.state == LeaseState::Active { self.end_lease(id) } else { Ok(()) }
+    }
+
+    fn expire_request(&mut self, id: RequestId) -> Result<(), Rejection> {
+        let request = self.view.get::<Requests>(&id).ok_or(Rejection::RequestUnknown)?;
+        if request.state == RequestState::Open { self.close_request(id, RequestState::Expired) } else { Ok(()) }
+    }
+
+    fn close_grant(&mut self, id: GrantId) -> Result<(), Rejection> {
+        let grant = self.view.get::<Grants>(&id).cloned().ok_or(Rejection::GrantUnknown)?;
+        let account = AccountId::Grant(id);
+        let returned = self.balance(&account);
+        let line = AccountId::Line(grant.issuer, grant.budget_line.clone());
+        if returned != Money::ZERO {
+            self.transfer(&account, line, grant.issuer, returned)?;
+        }
+        self.view.put::<Grants>(id, Grant { closed: true, ..grant });
+        self.emit(Event::GrantClosed { grant: id, returned });
+        Ok(())
+    }
+
+    fn expire_organisation(&mut self, id: OrganisationId) -> Result<(), Rejection> {
+        let row = self.view.get::<Organisations>(&id).ok_or(Rejection::OrganisationUnknown)?;
+        if row.standing == Standing::Accredited && row.accredited_until <= self.now {
+            self.close_organisation(id, Standing::Expired)?;
+        }
+        Ok(())
+    }
+
+    fn class_of(&self, subject: &[u8; 32]) -> Option<Name> {
+        self.view.range::<Classes>(..).map(|(class, _)| class).find(|class| class_subject(class) == *subject).cloned()
+    }
+}

@@ -1,0 +1,115 @@
+//! What happened, for those who follow the ledger.
+
+use crate::id::{BlobHash, GrantId, LeaseId, OfferId, OrganisationId, RequestId};
+use crate::market::Bucket;
+use crate::member::MemberCode;
+use crate::money::{Money, Price};
+use crate::name::Name;
+use crate::row::{Closing, JobState, Payment, Standing};
+use crate::time::TimeMs;
+use borsh::{BorshDeserialize, BorshSerialize};
+use hansa_ledger_signature::PublicKey;
+use serde::{Deserialize, Serialize};
+
+/// Something that happened on the ledger. Part of receipts, so the encoding is wire format.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// An organisation may act.
+    #[allow(missing_docs)]
+    OrganisationAccredited { organisation: OrganisationId, name: Name, home: MemberCode },
+    /// An organisation may no longer act.
+    #[allow(missing_docs)]
+    OrganisationClosed { organisation: OrganisationId, standing: Standing },
+    /// A key was registered or changed.
+    #[allow(missing_docs)]
+    KeySet { organisation: OrganisationId, key: PublicKey },
+    /// A key was taken back.
+    #[allow(missing_docs)]
+    KeyRemoved { organisation: OrganisationId, key: PublicKey },
+    /// A site's capacity was accredited.
+    #[allow(missing_docs)]
+    SiteAccredited { provider: OrganisationId, site: Name, class: Name, accelerators: u32 },
+    /// A grant was issued.
+    #[allow(missing_docs)]
+    GrantIssued { grant: GrantId, holder: OrganisationId, amount: Money },
+    /// A grant expired; this returned to its budget line.
+    #[allow(missing_docs)]
+    GrantClosed { grant: GrantId, returned: Money },
+    /// A deposit was attested.
+    #[allow(missing_docs)]
+    DepositAttested { organisation: OrganisationId, amount: Money },
+    /// Cash was redeemed; the home member pays it out.
+    #[allow(missing_docs)]
+    CashRedeemed { organisation: OrganisationId, amount: Money },
+    /// Cash moved.
+    #[allow(missing_docs)]
+    CashTransferred { from: OrganisationId, to: OrganisationId, amount: Money },
+    /// An offer entered the book.
+    #[allow(missing_docs)]
+    OfferPosted { offer: OfferId, provider: OrganisationId, class: Name, site: Name, ask: Price },
+    /// An offer changed.
+    #[allow(missing_docs)]
+    OfferAmended { offer: OfferId },
+    /// An offer left the book.
+    #[allow(missing_docs)]
+    OfferWithdrawn { offer: OfferId },
+    /// A request entered the book.
+    #[allow(missing_docs)]
+    RequestPlaced { request: RequestId, organisation: OrganisationId, class: Name, locked: Money },
+    /// A request left the book unmatched, and its money went back.
+    #[allow(missing_docs)]
+    RequestClosed { request: RequestId, refunded: Money },
+    /// A class was cleared.
+    #[allow(missing_docs)]
+    BatchCleared { class: Name, epoch: u64, trades: u32, unmatched: u32 },
+    /// The price of a bucket.
+    #[allow(missing_docs)]
+    BatchPriced { class: Name, bucket: Bucket, price: Price, volume: u64 },
+    /// A request became a lease.
+    #[allow(missing_docs)]
+    LeaseAwarded {
+        lease: LeaseId,
+        request: RequestId,
+        offer: OfferId,
+        requester: OrganisationId,
+        provider: OrganisationId,
+        quantity: u32,
+        price: Price,
+        start: TimeMs,
+        end: TimeMs,
+    },
+    /// The provider began a lease.
+    #[allow(missing_docs)]
+    LeaseStarted { lease: LeaseId, provider: OrganisationId },
+    /// Usage was reported, cumulative accelerator-seconds.
+    #[allow(missing_docs)]
+    UsageReported { lease: LeaseId, cumulative: u64, last: bool },
+    /// Usage was countersigned, cumulative accelerator-seconds.
+    #[allow(missing_docs)]
+    UsageCountersigned { lease: LeaseId, cumulative: u64 },
+    /// The final usage was contested.
+    #[allow(missing_docs)]
+    UsageContested { lease: LeaseId, admitted: u64, reported: u64 },
+    /// A lease ended.
+    #[allow(missing_docs)]
+    LeaseEnded { lease: LeaseId, provider: OrganisationId, requester: OrganisationId },
+    /// A lease was paid and closed.
+    #[allow(missing_docs)]
+    LeaseSettled {
+        lease: LeaseId,
+        closing: Closing,
+        fallback: bool,
+        payments: Vec<Payment>,
+        refunds: Vec<Payment>,
+    },
+    /// A job was submitted.
+    #[allow(missing_docs)]
+    JobSubmitted { lease: LeaseId, job: u32, manifest: BlobHash, provider: OrganisationId },
+    /// A job's end was reported.
+    #[allow(missing_docs)]
+    JobEnded { lease: LeaseId, job: u32, state: JobState, outputs: Option<BlobHash> },
+    /// Money moved from a home to another.
+    #[allow(missing_docs)]
+    PositionMoved { debtor: MemberCode, creditor: MemberCode, amount: Money },
+}

@@ -1,0 +1,187 @@
+//! How a federation begins: its members, parameters and built-in contracts, as one TOML document.
+
+use crate::id::{BlockId, ChainId, CodeHash};
+use crate::member::MemberCode;
+use crate::money::Money;
+use crate::name::Name;
+use crate::params::Params;
+use crate::row::{Chain, Contract, Key, Member, Office, Principal, Roles, data};
+use crate::state::State;
+use crate::tables::{Chains, Contracts, Keys, Members, ParamsTable};
+use crate::time::TimeMs;
+use borsh::{BorshDeserialize, BorshSerialize};
+use hansa_ledger_signature::PublicKey;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The fewest members: with fewer than four no fault can be borne.
+pub const MEMBERS_MIN: usize = 4;
+
+data! {
+    /// A member state at the beginning.
+    pub struct GenesisMember {
+        /// Its code.
+        pub code: MemberCode,
+        /// Signs its votes.
+        pub consensus_key: PublicKey,
+        /// Its node's key on the network (Ed25519); not the consensus key.
+        pub network_key: PublicKey,
+        /// Accredits organisations and sites.
+        pub registrar_key: PublicKey,
+        /// Issues grants, attests deposits.
+        pub treasury_key: PublicKey,
+        /// Votes on parameters.
+        pub governance_key: PublicKey,
+        /// The most it may have issued and not redeemed, in EUR.
+        pub issue_limit: Money,
+        /// The most it may owe others, in EUR.
+        pub debit_cap: Money,
+    }
+
+    /// A contract that is there from the beginning.
+    pub struct GenesisContract {
+        /// What it is called.
+        pub name: Name,
+        /// The module, as hexadecimal.
+        #[serde(with = "crate::bytes")]
+        pub code: Vec<u8>,
+    }
+
+    /// The beginning of a federation. Its hash is the chain id.
+    pub struct Genesis {
+        /// What the federation is called.
+        pub name: Name,
+        /// When it begins.
+        pub time: TimeMs,
+        /// Identifies every rule of the contract engine.
+        #[serde(with = "profile")]
+        pub vm_profile: [u8; 32],
+        /// Every limit and rate; those left out have their defaults.
+        #[serde(default)]
+        pub params: Params,
+        /// The members.
+        pub members: Vec<GenesisMember>,
+        /// The contracts.
+        pub contracts: Vec<GenesisContract>,
+    }
+}
+
+impl Genesis {
+    /// The federation's id.
+    #[must_use]
+    pub fn chain_id(&self) -> ChainId {
+        ChainId::derive(self)
+    }
+
+    /// The state at height 0.
+    ///
+    /// # Errors
+    /// Says which rule the document breaks.
+    pub fn state(&self) -> Result<State, String> {
+        self.check()?;
+        let empty = State::empty();
+        let mut view = empty.view();
+        for member in &self.members {
+            let row = Member {
+                consensus_key: Some(member.consensus_key),
+                network_key: Some(member.network_key),
+                position: 0,
+                locked: Money::ZERO,
+                debit_cap: member.debit_cap,
+                issued: Money::ZERO,
+                redeemed: Money::ZERO,
+                issue_limit: member.issue_limit,
+                confirmed: 0,
+            };
+            view.put::<Members>(member.code, row);
+            for (office, key) in [
+                (Office::Registrar, member.registrar_key),
+                (Office::Treasury, member.treasury_key),
+                (Office::Governance, member.governance_key),
+            ] {
+                let principal = Principal::Office(member.code, office);
+                view.put::<Keys>(key, Key { principal, roles: Roles(0), amount_max: None, nonce: 0, revoked: false });
+            }
+        }
+        let joint_undertaking = Member {
+            consensus_key: None,
+            network_key: None,
+            position: 0,
+            locked: Money::ZERO,
+            debit_cap: Money::ZERO,
+            issued: Money::ZERO,
+            redeemed: Money::ZERO,
+            issue_limit: Money::ZERO,
+            confirmed: 0,
+        };
+        view.put::<Members>(MemberCode::EU, joint_undertaking);
+        for contract in &self.contracts {
+            let hash = CodeHash(*blake3::hash(&contract.code).as_bytes());
+            let row = Contract { name: contract.name.clone(), code: contract.code.clone() };
+            view.put::<Contracts>(hash, row);
+        }
+        view.put::<ParamsTable>((), self.params.clone());
+        let chain = Chain {
+            protocol_version: crate::apply::PROTOCOL_VERSION,
+            height: 0,
+            time: self.time,
+            transactions: 0,
+        };
+        view.put::<Chains>((), chain);
+        let changes = view.into_changes(empty.trie());
+        let mut state = empty.clone();
+        state.commit(changes, BlockId(self.chain_id().0));
+        Ok(state)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.params.check()?;
+        if self.members.len() < MEMBERS_MIN {
+            return Err(format!("a federation has at least {MEMBERS_MIN} members, this one has {}", self.members.len()));
+        }
+        let mut codes = BTreeSet::new();
+        let mut keys = BTreeSet::new();
+        for member in &self.members {
+            if member.code == MemberCode::EU {
+                return Err("`EU` is there by itself and has no vote; leave it out of the members".to_owned());
+            }
+            if !codes.insert(member.code) {
+                return Err(format!("member {} stands twice", member.code));
+            }
+            for key in [
+                member.consensus_key,
+                member.network_key,
+                member.registrar_key,
+                member.treasury_key,
+                member.governance_key,
+            ] {
+                if key.is_weak() {
+                    return Err(format!("a key of member {} is not a sound Ed25519 key", member.code));
+                }
+                if !keys.insert(key) {
+                    return Err(format!("a key of member {} is used twice; every office has its own", member.code));
+                }
+            }
+        }
+        if self.contracts.is_empty() {
+            return Err("a federation needs at least one contract to settle leases".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// The profile's hash as hexadecimal.
+mod profile {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(hash: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(hash))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let mut hash = [0u8; 32];
+        hex::decode_to_slice(<String as Deserialize>::deserialize(deserializer)?, &mut hash)
+            .map_err(serde::de::Error::custom)?;
+        Ok(hash)
+    }
+}

@@ -1,0 +1,61 @@
+//! Names of things: fixed-width hashes, so that no two spellings of one name exist.
+
+use borsh::BorshSerialize;
+use hansa_ledger_signature::fixed_bytes;
+
+/// A BLAKE3 hash.
+pub type Hash = [u8; 32];
+
+macro_rules! hash_ids {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
+        fixed_bytes!($(#[$doc])* $name, 32);
+
+        impl From<[u8; 32]> for $name {
+            fn from(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+        }
+
+        impl $name {
+            /// The id that follows from `parts`, each borsh-encoded, under this type's own domain tag.
+            #[must_use]
+            pub fn derive(parts: &impl BorshSerialize) -> Self {
+                Self(hash_of(concat!("hansa/id/", stringify!($name)), parts))
+            }
+        }
+    )*};
+}
+
+hash_ids! {
+    /// A federation: the hash of its genesis.
+    ChainId,
+    /// A block: the hash of its header.
+    BlockId,
+    /// A transaction: the hash of its unsigned content, so that no second signature makes a second id.
+    TransactionId,
+    /// A legal person: derived from its home member and register number.
+    OrganisationId,
+    /// A beneficial-owner group: derived from the register entry of the owner at the top.
+    GroupId,
+    /// A grant: derived from the issuing member and its reference.
+    GrantId,
+    /// An offer: derived from the transaction and the position of the action in it.
+    OfferId,
+    /// A request: derived from the transaction and the position of the action in it.
+    RequestId,
+    /// A lease: derived from its request.
+    LeaseId,
+    /// A contract's code: the BLAKE3 hash of its bytes.
+    CodeHash,
+    /// A file's content: its BLAKE3 hash.
+    BlobHash,
+}
+
+/// Hashes the borsh encoding of `value` under a domain tag. Borsh is canonical, so equal values have equal hashes.
+#[must_use]
+pub fn hash_of(domain: &str, value: &impl BorshSerialize) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(domain.as_bytes()).update(&[0]);
+    borsh::to_writer(&mut hasher, value).expect("hashing into memory cannot fail");
+    *hasher.finalize().as_bytes()
+}

@@ -1,0 +1,110 @@
+//! What holds after every block, checked in every block, in release builds too. A breach is a fault of this program, so it
+//! stops the node before it signs.
+
+use crate::action::BlockInHand;
+use crate::journal::debit_headroom;
+use crate::member::MemberCode;
+use crate::row::{Account, AccountId, LeaseState, Member};
+use crate::state::State;
+use crate::tables::{Accounts, Leases, Members};
+use std::collections::BTreeMap;
+
+/// What a member's books must hold: issued - redeemed + position + confirmed, in uEUR. `None` on overflow.
+fn owed(member: &Member) -> Option<i128> {
+    i128::from(member.issued.0)
+        .checked_sub(i128::from(member.redeemed.0))?
+        .checked_add(member.position)?
+        .checked_add(member.confirmed)
+}
+
+/// Checks the whole state: per member and in sum, balances = issued - redeemed + net position + confirmed clearing.
+///
+/// # Errors
+/// Names the member whose books do not balance.
+pub fn check_state(state: &State) -> Result<(), String> {
+    let mut held: BTreeMap<MemberCode, i128> = BTreeMap::new();
+    for (_, account) in state.rows::<Accounts>() {
+        let sum = held.entry(account.home).or_default();
+        *sum = sum.checked_add(i128::from(account.balance.0)).ok_or("the balances overflow")?;
+    }
+    let mut positions = 0i128;
+    for (code, member) in state.rows::<Members>() {
+        let held = held.remove(code).unwrap_or(0);
+        let owed = owed(member).ok_or("a member's books overflow")?;
+        if held != owed {
+            return Err(format!("the accounts of {code} hold {held} uEUR and its books say {owed}"));
+        }
+        positions = positions.checked_add(member.position).ok_or("the positions overflow")?;
+    }
+    if let Some((code, _)) = held.first_key_value() {
+        return Err(format!("accounts stand under {code}, which is no member"));
+    }
+    if positions != 0 {
+        return Err(format!("the positions sum to {positions} uEUR instead of 0"));
+    }
+    Ok(())
+}
+
+impl BlockInHand<'_> {
+    /// Checks what the block changed: with a balanced state before it, the state after it is balanced.
+    ///
+    /// # Panics
+    /// When money appeared or vanished, positions do not sum to what they did, a member is past its cap, or a settled lease
+    /// still holds money.
+    pub(crate) fn assert_invariants(&self) {
+        if let Err(breach) = self.find_breach() {
+            panic!("invariant broken at height {}: {breach}", self.height);
+        }
+    }
+
+    fn find_breach(&self) -> Result<(), String> {
+        let mut drift: BTreeMap<MemberCode, i128> = BTreeMap::new();
+        let mut count = |home: MemberCode, amount: i128| -> Result<(), String> {
+            let sum = drift.entry(home).or_default();
+            *sum = sum.checked_add(amount).ok_or("the changed balances overflow")?;
+            Ok(())
+        };
+        for (id, after) in self.view.changed::<Accounts>() {
+            if let Some(Account { home, balance }) = after {
+                count(*home, i128::from(balance.0))?;
+            }
+            if let Some(Account { home, balance }) = self.view.before::<Accounts>(id) {
+                count(*home, i128::from(balance.0).saturating_neg())?;
+            }
+        }
+        let mut positions = 0i128;
+        for (code, after) in self.view.changed::<Members>() {
+            let after = after.ok_or("a member vanished")?;
+            let before = self.view.before::<Members>(code);
+            let owed_before = before.map_or(Some(0), owed).ok_or("a member's books overflow")?;
+            let owed_after = owed(after).ok_or("a member's books overflow")?;
+            count(*code, owed_before.saturating_sub(owed_after))?;
+            positions = positions
+                .checked_add(after.position.saturating_sub(before.map_or(0, |row| row.position)))
+                .ok_or("the positions overflow")?;
+            if debit_headroom(after).is_none() {
+                return Err(format!("{code} may come to owe more than its debit cap"));
+            }
+        }
+        if let Some((code, amount)) = drift.iter().find(|(_, amount)| **amount != 0) {
+            return Err(format!("the books of {code} are off by {amount} uEUR"));
+        }
+        if positions != 0 {
+            return Err(format!("the positions moved by {positions} uEUR in sum"));
+        }
+        self.find_stranded()
+    }
+
+    /// A settled lease holds no money.
+    fn find_stranded(&self) -> Result<(), String> {
+        for (id, after) in self.view.changed::<Leases>() {
+            let Some(lease) = after.filter(|lease| lease.state == LeaseState::Settled) else { continue };
+            let first = AccountId::Escrow(lease.request, 0);
+            let last = AccountId::Escrow(lease.request, u8::MAX);
+            if self.view.range::<Accounts>(first..=last).next().is_some() {
+                return Err(format!("the settled lease {id} still holds money"));
+            }
+        }
+        Ok(())
+    }
+}

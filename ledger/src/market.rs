@@ -1,0 +1,40 @@
+//! The market: what a batch does with the open requests and the free capacity of one class.
+//!
+//! [`clear`] is a function of a [`Book`]: it places the requests by need, finds one price per delivery bucket, and says of
+//! every request that stays open why it does. The ledger, a quote and a simulation all run the same code.
+
+pub mod batch;
+pub mod book;
+pub mod calendar;
+pub mod place;
+pub mod price;
+pub mod priority;
+pub mod reason;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
+pub use book::{Book, BookParams, Bucket, BucketPrice, Clearing, Hold, Order, Quote, Supply, Trade};
+pub use calendar::{Calendar, CalendarError};
+pub use reason::{Detail, Reason, Unmatched};
+
+use crate::id::RequestId;
+
+/// Clears the book: lane B of a batch, for the buckets spot, near and forward in that order.
+///
+/// Equal books give equal outcomes, whatever the order of their lists. An id that stands twice counts once.
+#[must_use]
+pub fn clear(book: &Book) -> Clearing {
+    batch::clear(book)
+}
+
+/// What the batch would do with one request of the book; `None` if the book does not hold it.
+#[must_use]
+pub fn quote(book: &Book, request: &RequestId) -> Option<Quote> {
+    let clearing = clear(book);
+    let trade = clearing.trades.into_iter().find(|trade| trade.request == *request).map(Quote::Award);
+    let unmatched = clearing.unmatched.into_iter().find(|unmatched| unmatched.request == *request);
+    trade.or(unmatched.map(Quote::Unmatched))
+}

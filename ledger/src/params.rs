@@ -1,0 +1,159 @@
+//! Every limit and rate of the federation, with its unit and bounds.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+
+/// Declares the parameters: documentation, name, type, default and bounds stand once.
+macro_rules! params {
+    ($($(#[doc = $doc:literal])* $name:ident: $type:ty = $default:literal, $min:literal..=$max:literal;)*) => {
+        /// The parameters of a federation. Genesis sets them; each has a default and bounds.
+        #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Params {
+            $($(#[doc = $doc])* pub $name: $type,)*
+        }
+
+        impl Default for Params {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+
+        impl Params {
+            /// Checks every parameter against its bounds.
+            ///
+            /// # Errors
+            /// Names the first parameter that is outside, its value and its bounds.
+            pub fn check(&self) -> Result<(), String> {
+                $({
+                    let (least, most): ($type, $type) = ($min, $max);
+                    if !(least..=most).contains(&self.$name) {
+                        return Err(format!(
+                            "parameter `{}` is {}, and must be from {least} to {most}",
+                            stringify!($name), self.$name
+                        ));
+                    }
+                })*
+                Ok(())
+            }
+
+            /// Name, default, least and greatest value of every parameter, for the documentation.
+            #[must_use]
+            pub fn table() -> Vec<[String; 4]> {
+                vec![$({
+                    let (default, least, most): ($type, $type, $type) = ($default, $min, $max);
+                    [stringify!($name).to_owned(), default.to_string(), least.to_string(), most.to_string()]
+                },)*]
+            }
+        }
+    };
+}
+
+params! {
+    /// Length of a slot of every calendar, in seconds. Fixed at genesis.
+    slot_s: u32 = 900, 1..=86_400;
+    /// Time between two batches of one class, in milliseconds.
+    batch_ms: u64 = 60_000, 100..=3_600_000;
+    /// Longest time without a block, in milliseconds.
+    heartbeat_ms: u64 = 30_000, 1_000..=600_000;
+    /// How far a first proposal's time may be from a member's own clock, in milliseconds.
+    clock_skew_ms: u64 = 500, 50..=60_000;
+    /// Length of a quota epoch, in milliseconds.
+    epoch_ms: u64 = 86_400_000, 1_000..=2_678_400_000;
+    /// Size of a block's transactions together, in bytes.
+    block_bytes_max: u32 = 1_048_576, 65_536..=4_194_304;
+    /// Transactions in a block.
+    block_transactions_max: u32 = 5_000, 1..=20_000;
+    /// Size of one transaction, in bytes.
+    transaction_bytes_max: u32 = 65_536, 1_024..=262_144;
+    /// Actions in one transaction.
+    transaction_actions_max: u32 = 64, 1..=1_024;
+    /// How long ahead a transaction's `valid_until` may lie, in milliseconds.
+    transaction_validity_ms_max: u64 = 86_400_000, 10_000..=2_678_400_000;
+    /// Actions of one organisation or member office in an epoch.
+    epoch_actions_max: u32 = 1_000_000, 10..=1_000_000_000;
+    /// Bytes of the transactions of one organisation or member office in an epoch.
+    epoch_bytes_max: u64 = 268_435_456, 65_536..=1_099_511_627_776;
+    /// Deadlines that one block runs; the rest run in the next.
+    block_deadlines_max: u32 = 1_000, 1..=100_000;
+    /// The federation's part of everything paid for a lease, in basis points.
+    fee_bps: u16 = 100, 0..=2_000;
+    /// The provider's part of usage that stays contested at the deadline, in basis points.
+    contest_provider_bps: u16 = 5_000, 0..=10_000;
+    /// How long after a lease's start the provider may still begin it, in milliseconds.
+    lease_start_window_ms: u64 = 900_000, 500..=86_400_000;
+    /// How long after a lease's end the provider may report the final usage, in milliseconds.
+    lease_report_window_ms: u64 = 3_600_000, 500..=2_678_400_000;
+    /// How long the requester may contest the final usage, in milliseconds.
+    lease_challenge_window_ms: u64 = 259_200_000, 500..=2_678_400_000;
+    /// Longest lease, in slots.
+    lease_slots_max: u32 = 2_880, 1..=15_552_000;
+    /// How far ahead a lease may start, in slots.
+    horizon_slots: u32 = 17_280, 1..=15_552_000;
+    /// Jobs in one lease.
+    lease_jobs_max: u32 = 10_000, 1..=1_000_000;
+    /// Breakpoints in an offer's calendar.
+    calendar_points_max: u32 = 500, 2..=5_000;
+    /// Open requests of one organisation.
+    organisation_requests_max: u32 = 1_000, 1..=1_000_000;
+    /// Sources that may pay one request.
+    request_sources_max: u32 = 4, 1..=8;
+    /// Keys of one organisation.
+    organisation_keys_max: u32 = 64, 1..=1_024;
+    /// Where the uniform price lies between the bounds of the batch, in basis points: 0 favours the buyers.
+    k_bps: u16 = 0, 0..=10_000;
+    /// Candidate prices that a batch tries.
+    price_candidates: u16 = 64, 1..=1_024;
+    /// Part of a class's capacity that one beneficial-owner group may hold in a slot, in basis points.
+    cap_bps: u16 = 1_000, 1..=10_000;
+    /// Lead time up to which a request clears as spot, in slots.
+    spot_slots: u32 = 96, 1..=15_552_000;
+    /// Lead time up to which a request clears as near, in slots.
+    near_slots: u32 = 672, 1..=15_552_000;
+    /// What usage of a day ago still counts, as a fraction of 2^32: the default is a half-life of 14 days.
+    usage_decay_q32: u32 = 4_087_499_557, 0..=4_294_967_295;
+    /// Fuel that contracts may use in one block.
+    block_fuel_max: u64 = 100_000_000, 4_000_000..=10_000_000_000;
+    /// Size of one file in the blob store, in bytes.
+    blob_bytes_max: u64 = 1_073_741_824, 1_024..=1_099_511_627_776;
+    /// Bytes one organisation may keep in its home node's blob store.
+    organisation_blob_bytes_max: u64 = 10_737_418_240, 1_024..=1_099_511_627_776;
+    /// How long a blob is kept after the last request or lease that names it has ended, in milliseconds.
+    blob_retention_ms: u64 = 604_800_000, 1_000..=31_536_000_000;
+    /// Consensus: time to wait for a proposal, in milliseconds.
+    timeout_propose_ms: u32 = 1_500, 50..=60_000;
+    /// Consensus: time to wait for prevotes once they are split, in milliseconds.
+    timeout_prevote_ms: u32 = 500, 50..=60_000;
+    /// Consensus: time to wait for precommits once they are split, in milliseconds.
+    timeout_precommit_ms: u32 = 500, 50..=60_000;
+    /// Consensus: what each further round adds to these times, in milliseconds.
+    timeout_delta_ms: u32 = 250, 10..=60_000;
+    /// Consensus: time after which unanswered votes are sent again, in milliseconds.
+    timeout_rebroadcast_ms: u32 = 2_500, 100..=600_000;
+}
+
+impl Params {
+    /// The parameters of a testnet: one-second slots, windows of seconds, a batch every second, and caps wide enough for a
+    /// handful of organisations.
+    #[must_use]
+    pub fn testnet() -> Self {
+        Self {
+            slot_s: 1,
+            batch_ms: 1_000,
+            lease_start_window_ms: 30_000,
+            lease_report_window_ms: 30_000,
+            lease_challenge_window_ms: 20_000,
+            lease_slots_max: 86_400,
+            horizon_slots: 15_552_000,
+            spot_slots: 86_400,
+            near_slots: 604_800,
+            cap_bps: 2_500,
+            timeout_propose_ms: 500,
+            timeout_prevote_ms: 250,
+            timeout_precommit_ms: 250,
+            timeout_delta_ms: 100,
+            timeout_rebroadcast_ms: 1_000,
+            ..Self::default()
+        }
+    }
+}

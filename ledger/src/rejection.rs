@@ -1,0 +1,157 @@
+//! Why something is refused: sentences with fixed numbers.
+
+use serde::Serialize;
+
+/// Declares the refusals: number, name, sentence, and what to do next stand once.
+macro_rules! rejections {
+    ($($code:literal $name:ident $text:literal, $hint:literal;)*) => {
+        /// Why a transaction or an action is refused. The numbers are wire format: never renumbered, never reused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u16)]
+        pub enum Rejection {
+            $(#[doc = $text] $name = $code,)*
+        }
+
+        impl Rejection {
+            /// Every refusal.
+            pub const ALL: &'static [Rejection] = &[$(Rejection::$name,)*];
+
+            /// Its fixed number.
+            #[must_use]
+            pub fn code(self) -> u16 {
+                self as u16
+            }
+
+            /// The refusal of this number.
+            #[must_use]
+            pub fn from_code(code: u16) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
+            /// Its name, as programs see it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// What to do next.
+            #[must_use]
+            pub fn hint(self) -> &'static str {
+                match self {
+                    $(Self::$name => $hint,)*
+                }
+            }
+        }
+
+        impl std::fmt::Display for Rejection {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(match self {
+                    $(Self::$name => $text,)*
+                })
+            }
+        }
+    };
+}
+
+impl std::error::Error for Rejection {}
+
+impl Serialize for Rejection {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl Rejection {
+    /// Whether the same transaction may be accepted later.
+    #[must_use]
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::NonceGap | Self::QuotaExceeded | Self::MempoolFull | Self::LeaseNotYet)
+    }
+}
+
+rejections! {
+    // 1 to 99: the transaction itself.
+    1 Malformed "the bytes are not one canonical transaction", "build transactions with the client library or `hansa submit`";
+    2 TransactionTooLarge "the transaction is larger than the federation allows", "split its actions over several transactions";
+    3 TooManyActions "the transaction has no action, or more than the federation allows", "put 1 to `transaction_actions_max` actions into it";
+    4 WrongChain "the transaction is for another federation", "check which node you talk to: `hansa chain status`";
+    5 BadSignature "the signature does not match the content and the signer's key", "sign again with the key that stands as signer";
+    6 Expired "the transaction's valid-until has passed", "sign again with a later valid-until";
+    7 ValidUntilTooFar "the transaction's valid-until lies too far ahead", "choose a valid-until within `transaction_validity_ms_max`";
+    8 UnknownKey "the signer's key belongs to no organisation or office", "ask your registrar for accreditation, or your administrator to add the key";
+    9 KeyRevoked "the signer's key was taken back", "sign with another key of the organisation";
+    10 NonceUsed "the nonce was used before", "ask the node for the key's next nonce and sign again";
+    11 NonceGap "a nonce before this one is missing", "send the missing transactions first";
+    12 QuotaExceeded "the organisation has used its actions or bytes for this epoch", "wait for the next epoch";
+    13 MempoolFull "the node holds as many waiting transactions as it can", "try again in a moment, or another node";
+    14 TooManyWaiting "too many transactions of this organisation are waiting", "wait until some are final";
+    15 AlreadyKnown "the transaction is waiting or final already", "nothing is to be done";
+    // 100 to 199: who may do what.
+    100 RoleMissing "the signer's key does not have the role for this", "sign with a key that has it: `hansa account show`";
+    101 NotRegistrar "only the home member's registrar may do this", "ask the registrar of the organisation's home member";
+    102 NotTreasury "only the home member's treasury may do this", "ask the treasury of the organisation's home member";
+    103 OrganisationUnknown "there is no such organisation", "list the organisations: `hansa org list`";
+    104 OrganisationRevoked "the organisation's accreditation was revoked", "ask the registrar of its home member";
+    105 OrganisationExpired "the organisation's accreditation has expired", "ask the registrar of its home member to renew it";
+    106 OrganisationExists "this register number is accredited already", "use the organisation that exists";
+    107 KeyInUse "the key is registered already", "make a new one: `hansa key new`";
+    108 KeyWeak "the key is not a sound Ed25519 key", "make a new one: `hansa key new`";
+    109 KeyUnknown "the organisation has no such key", "list its keys: `hansa account show`";
+    110 KeyLast "the last administrator key of an organisation cannot be taken away", "add another administrator key first";
+    111 TooManyKeys "the organisation has as many keys as it may have", "remove one first";
+    112 RolesInvalid "the set of roles is empty or has unknown bits", "choose from bid, offer, operate, treasury, admin";
+    113 AmountOverKeyLimit "the amount is over what this key may bind", "sign with a key that has a higher limit";
+    114 RegisterNumberInvalid "the register number is empty, too long or not plain text", "write it as the register does, up to 64 characters";
+    115 ValidityInvalid "the accreditation or grant would end before it begins", "choose a later end";
+    // 200 to 299: money.
+    200 AmountZero "the amount is zero", "choose an amount above zero";
+    201 FundsInsufficient "the purse holds less than the amount", "look at the balances: `hansa account show`";
+    202 IssueLimit "the member would have issued more than its limit", "issue less, or have the federation vote a higher limit";
+    203 DebitCap "the member would owe more than its debit cap", "wait for the next clearing, or use capacity at home";
+    204 GrantUnknown "there is no such grant of this organisation", "list the grants: `hansa account show`";
+    205 GrantExpired "the grant has expired", "use another source";
+    206 GrantPurpose "the grant is for another purpose", "use a grant for this purpose, or cash";
+    207 GrantExists "this reference was used for a grant before", "choose a new reference";
+    208 DepositExists "this deposit was attested before", "each bank reference counts once";
+    209 Overflow "the figures are too large to compute with", "choose smaller figures";
+    210 SourcesInvalid "the sources are not 1 to `request_sources_max` different purses whose shares sum to 100 %", "give shares that sum to 10,000 basis points";
+    211 TransferToSelf "payer and payee are the same", "choose another payee";
+    // 300 to 399: sites, offers.
+    300 SiteUnknown "the site has no accredited capacity of this class", "ask the host member's registrar to accredit it";
+    301 SiteInvalid "the site's figures are zero or contradict each other", "give accelerators and node size above zero, node size not above accelerators";
+    302 OfferOverInventory "the offer is over the accredited capacity that is left", "offer less, or withdraw the other offer of the site";
+    303 OfferUnknown "there is no such open offer of this provider", "list the offers: `hansa offer list`";
+    304 CalendarInvalid "the calendar is not a sorted list of changes that ends in zero within the horizon", "give rising slots, no repeated capacity, 0 at the end";
+    305 PriceInvalid "the price is not a multiple of a tenth of a cent", "round it to 0.001 EUR";
+    306 ContractUnknown "there is no such contract", "list the contracts: `hansa chain status`";
+    307 ContractRefused "the contract refuses these parameters", "check them against the contract's documentation";
+    308 OfferBelowLeases "leases stand in capacity that the offer would take away", "keep at least what is leased";
+    309 OfferExists "the site has an open offer of this class already", "amend or withdraw it";
+    310 CountryInvalid "the country is no member state, or not the registrar's", "accredit a site with the registrar of the country it stands in";
+    // 400 to 499: requests.
+    400 RequestUnknown "there is no such open request of this organisation", "list the requests: `hansa request list`";
+    401 QuantityInvalid "the quantity is zero, or the least quantity is above it", "ask for at least one accelerator";
+    402 DurationInvalid "the length is zero or over the longest lease", "choose a length within `lease_slots_max`";
+    403 WindowInvalid "the latest start is before the earliest, in the past, or beyond the horizon", "choose a window that lies ahead";
+    404 ClassUnknown "there is no such resource class", "list the capacity: `hansa capacity list`";
+    405 RequestImpossible "no site could ever meet the constraints", "widen countries, certificates or tier, or ask for fewer accelerators";
+    406 TooManyRequests "the organisation has as many open requests as it may have", "cancel one first";
+    // 500 to 599: leases, usage, jobs.
+    500 LeaseUnknown "there is no such lease of this organisation", "list the leases: `hansa lease list`";
+    501 LeaseNotYet "the lease has not begun", "wait for its start";
+    502 LeaseStateWrong "the lease is not in the state for this", "look at it: `hansa lease show`";
+    503 UsageBackwards "the reported usage is below what was reported before", "report cumulative usage";
+    504 UsageOverLease "the reported usage is more than the lease can have delivered", "report at most accelerators times seconds since the start";
+    505 UsageUnreported "the usage was not reported", "countersign at most what the provider reported";
+    506 UsageFinal "the final usage was reported before", "nothing more can be reported";
+    507 NotContestable "there is no final report to contest, or the admitted usage is not below it", "look at the lease: `hansa lease show`";
+    508 JobUnknown "there is no such job in the lease", "list the jobs: `hansa job list`";
+    509 JobStateWrong "the job's end was reported before", "nothing more can be reported";
+    510 TooManyJobs "the lease has as many jobs as it may have", "use another lease";
+    511 ListInvalid "the list is empty, too long, or names something twice", "give each lease once";
+}

@@ -1,0 +1,687 @@
+//! What the rows of the tables hold.
+
+use crate::id::{BlobHash, CodeHash, GrantId, GroupId, LeaseId, OfferId, OrganisationId, RequestId};
+use crate::market::{Calendar, Unmatched};
+use crate::member::{CountrySet, MemberCode};
+use crate::money::{Money, Price};
+use crate::name::Name;
+use crate::time::{Slot, TimeMs};
+use borsh::{BorshDeserialize, BorshSerialize};
+use hansa_ledger_signature::PublicKey;
+use serde::{Deserialize, Serialize};
+
+/// Declares plain data: the derives every row and wire type has.
+macro_rules! data {
+    ($($(#[$meta:meta])* pub struct $name:ident $body:tt)*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name $body
+    )*};
+}
+
+/// Declares a closed set of cases, snake case in JSON.
+macro_rules! cases {
+    ($($(#[$meta:meta])* pub enum $name:ident $body:tt)*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name $body
+    )*};
+}
+
+cases! {
+    /// What kind of legal person an organisation is.
+    pub enum OrganisationClass {
+        /// Founded within the registrar's limit of years, and small.
+        StartUp,
+        /// Small or medium enterprise.
+        Sme,
+        /// Larger company.
+        Large,
+        /// University or research organisation.
+        Research,
+        /// Public body.
+        Public,
+    }
+
+    /// Where an organisation stands.
+    pub enum Standing {
+        /// May act.
+        Accredited,
+        /// Its time ran out.
+        Expired,
+        /// Its registrar took the accreditation back.
+        Revoked,
+    }
+
+    /// What a grant may be spent on.
+    pub enum Purpose {
+        /// Innovation by start-ups and small firms.
+        Innovation,
+        /// Research.
+        Research,
+        /// Public services.
+        PublicService,
+        /// Industrial use, which no grant pays unless it names it.
+        Industrial,
+    }
+
+    /// An office of a member state, each with a key of its own.
+    pub enum Office {
+        /// Accredits organisations and sites.
+        Registrar,
+        /// Issues grants and attests deposits.
+        Treasury,
+        /// Votes on parameters.
+        Governance,
+    }
+
+    /// Whose pool a site's capacity belongs to.
+    pub enum Pool {
+        /// Public money.
+        Public,
+        /// Private money.
+        Private,
+    }
+
+    /// Where an offer stands.
+    pub enum OfferState {
+        /// In the book.
+        Open,
+        /// Taken back by the provider; its leases go on.
+        Withdrawn,
+    }
+
+    /// Where a request stands.
+    pub enum RequestState {
+        /// In the book.
+        Open,
+        /// Matched.
+        Awarded,
+        /// Taken back by the requester.
+        Cancelled,
+        /// Its window passed without a match.
+        Expired,
+        /// Closed since the organisation lost its accreditation.
+        Revoked,
+    }
+
+    /// Where a lease stands.
+    pub enum LeaseState {
+        /// Matched; capacity and money are held.
+        Awarded,
+        /// The provider has begun it.
+        Active,
+        /// Its time is over; the final usage is awaited or may be contested.
+        Ended,
+        /// Paid and closed.
+        Settled,
+    }
+
+    /// Why a lease was settled.
+    pub enum Closing {
+        /// Final usage, countersigned or uncontested.
+        Final,
+        /// No final usage came in time.
+        Expired,
+        /// The requester cancelled it.
+        CancelledByRequester,
+        /// The provider gave it up.
+        CancelledByProvider,
+        /// The provider never began it.
+        NoShow,
+        /// Contested usage, divided as signed.
+        Ruling,
+    }
+
+    /// Where a job stands.
+    pub enum JobState {
+        /// On the ledger, awaited by the provider.
+        Submitted,
+        /// Ended with exit code 0 and its outputs returned.
+        Succeeded,
+        /// Ended otherwise.
+        Failed,
+    }
+
+    /// What a deadline does when it is due. The order is the order within one millisecond.
+    pub enum DeadlineKind {
+        /// Settle a lease whose challenge window has passed.
+        LeaseChallenge,
+        /// Settle a lease whose report window has passed.
+        LeaseReport,
+        /// End a lease.
+        LeaseEnd,
+        /// Close a lease that the provider did not begin.
+        LeaseStart,
+        /// Close a request whose window has passed.
+        RequestExpiry,
+        /// Return a grant to its budget line.
+        GrantExpiry,
+        /// End an accreditation.
+        OrganisationExpiry,
+        /// Clear a class.
+        Batch,
+    }
+}
+
+/// The roles a key of an organisation may have, as bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Roles(pub u8);
+
+impl Roles {
+    /// Places requests, runs jobs, countersigns usage.
+    pub const BID: Self = Self(1);
+    /// Posts offers.
+    pub const OFFER: Self = Self(2);
+    /// Starts and ends leases, reports usage and jobs.
+    pub const OPERATE: Self = Self(4);
+    /// Moves cash.
+    pub const TREASURY: Self = Self(8);
+    /// Manages the organisation's keys.
+    pub const ADMIN: Self = Self(16);
+    /// Everything.
+    pub const ALL: Self = Self(31);
+
+    /// Whether every role of `other` is in this set.
+    #[must_use]
+    pub fn includes(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether only defined bits are set, and at least one.
+    #[must_use]
+    pub fn is_valid(self) -> bool {
+        self.0 != 0 && self.0 & !Self::ALL.0 == 0
+    }
+}
+
+/// Who a key acts for, and whose quota it uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Principal {
+    /// An organisation.
+    Organisation(OrganisationId),
+    /// An office of a member.
+    Office(MemberCode, Office),
+}
+
+/// What holds money. Double entry: money only ever moves between two of these, or is issued to or redeemed from one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountId {
+    /// An organisation's own money.
+    Cash(OrganisationId),
+    /// A grant.
+    Grant(GrantId),
+    /// Returned grant money of a member's budget line.
+    Line(MemberCode, Name),
+    /// Money locked for a request and the lease it becomes; one account per source.
+    Escrow(RequestId, u8),
+    /// The federation's fees; its home is `EU`.
+    Fees,
+}
+
+/// A purse a request may be paid from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purse {
+    /// The organisation's own money.
+    Cash,
+    /// Ring-fenced public money.
+    Grant(GrantId),
+}
+
+data! {
+    /// The chain as of its last block.
+    pub struct Chain {
+        /// Rules in force.
+        pub protocol_version: u32,
+        /// Height of the last block; 0 is genesis.
+        pub height: u64,
+        /// Its time.
+        pub time: TimeMs,
+        /// Transactions so far.
+        pub transactions: u64,
+    }
+
+    /// A member state, or the joint undertaking.
+    pub struct Member {
+        /// Key that signs votes; `EU` has none.
+        pub consensus_key: Option<PublicKey>,
+        /// Key of its node on the network (Ed25519).
+        pub network_key: Option<PublicKey>,
+        /// What other members owe it (+) or it owes them (-), in uEUR.
+        #[serde(with = "text")]
+        pub position: i128,
+        /// Part of the debit cap that awarded leases hold.
+        pub locked: Money,
+        /// The most it may owe.
+        pub debit_cap: Money,
+        /// Grants issued and deposits attested so far.
+        pub issued: Money,
+        /// Cash redeemed so far.
+        pub redeemed: Money,
+        /// The most that may be issued and not redeemed.
+        pub issue_limit: Money,
+        /// Net transfers between members confirmed outside so far, in uEUR.
+        #[serde(with = "text")]
+        pub confirmed: i128,
+    }
+
+    /// A legal person.
+    pub struct Organisation {
+        /// What it is called.
+        pub name: Name,
+        /// The member that accredited it.
+        pub home: MemberCode,
+        /// Its class.
+        pub class: OrganisationClass,
+        /// Its beneficial-owner group.
+        pub group: GroupId,
+        /// Whether it may act.
+        pub standing: Standing,
+        /// When its accreditation ends.
+        pub accredited_until: TimeMs,
+        /// Offers and requests it has placed, ever.
+        pub sequence: u64,
+        /// Requests it has open.
+        pub requests_open: u32,
+        /// Keys it has.
+        pub keys: u32,
+    }
+
+    /// A key that may sign.
+    pub struct Key {
+        /// Who it acts for.
+        pub principal: Principal,
+        /// What it may do; 0 for an office, whose key does what the office does.
+        pub roles: Roles,
+        /// The most one request or transfer may bind; none means no limit.
+        pub amount_max: Option<Money>,
+        /// Transactions it has had executed: the next one carries this nonce.
+        pub nonce: u64,
+        /// Whether it was taken back.
+        pub revoked: bool,
+    }
+
+    /// A balance.
+    pub struct Account {
+        /// The member on whose side of the books it stands.
+        pub home: MemberCode,
+        /// What it holds.
+        pub balance: Money,
+    }
+
+    /// A grant.
+    pub struct Grant {
+        /// Who issued it.
+        pub issuer: MemberCode,
+        /// The issuer's reference.
+        pub reference: Name,
+        /// The budget line that pays, and that expired money returns to.
+        pub budget_line: Name,
+        /// Who may spend it.
+        pub holder: OrganisationId,
+        /// What on.
+        pub purpose: Purpose,
+        /// How much it was.
+        pub amount: Money,
+        /// Until when.
+        pub expires: TimeMs,
+        /// Whether the rest has returned to the budget line.
+        pub closed: bool,
+    }
+
+    /// Where capacity stands: provider, site, class.
+    #[derive(PartialOrd, Ord)]
+    pub struct SiteKey {
+        /// Who offers it.
+        pub provider: OrganisationId,
+        /// The place.
+        pub site: Name,
+        /// The resource class.
+        pub class: Name,
+    }
+
+    /// Accredited capacity.
+    pub struct Site {
+        /// The country it stands in.
+        pub country: MemberCode,
+        /// Accelerators.
+        pub accelerators: u32,
+        /// Accelerators of one node: capacity is leased in steps of it where a request allows a range.
+        pub node_size: u32,
+        /// Interconnect tier; higher is faster.
+        pub tier: u8,
+        /// Certificates it holds, as bits.
+        pub certificates: u32,
+        /// Whose money built it.
+        pub pool: Pool,
+    }
+
+    /// An offer.
+    pub struct Offer {
+        /// Who offers.
+        pub provider: OrganisationId,
+        /// Beneficial-owner group of the provider.
+        pub group: GroupId,
+        /// Home member of the provider.
+        pub home: MemberCode,
+        /// Where.
+        pub site: Name,
+        /// What.
+        pub class: Name,
+        /// The country it stands in.
+        pub country: MemberCode,
+        /// As accredited.
+        pub certificates: u32,
+        /// As accredited.
+        pub tier: u8,
+        /// As accredited.
+        pub node_size: u32,
+        /// Least price.
+        pub ask: Price,
+        /// Capacity that is free over time.
+        pub calendar: Calendar,
+        /// The contract that settles its leases.
+        pub contract: CodeHash,
+        /// The contract's parameters (borsh of the template's own type).
+        #[serde(with = "crate::bytes")]
+        pub contract_params: Vec<u8>,
+        /// The provider's count of orders at posting; part of the tie rule.
+        pub sequence: u64,
+        /// Where it stands.
+        pub state: OfferState,
+    }
+
+    /// A purse that pays part of a request.
+    pub struct Source {
+        /// Which.
+        pub purse: Purse,
+        /// Its part, in basis points; the parts of a request sum to 10,000.
+        pub share_bps: u16,
+    }
+
+    /// A demand.
+    pub struct Demand {
+        /// Resource class.
+        pub class: Name,
+        /// Accelerators.
+        pub quantity: u32,
+        /// Fewest accelerators that still help; equal to `quantity` it means all or nothing.
+        pub quantity_min: u32,
+        /// Length in slots.
+        pub slots: u32,
+        /// Earliest start.
+        pub start_min: Slot,
+        /// Latest start.
+        pub start_max: Slot,
+        /// Most per accelerator-hour.
+        pub limit: Price,
+        /// Where it may run; empty means anywhere.
+        #[serde(default)]
+        pub countries: CountrySet,
+        /// Certificates a site must hold, as bits.
+        #[serde(default)]
+        pub certificates: u32,
+        /// Least interconnect tier.
+        #[serde(default)]
+        pub tier_min: u8,
+        /// What it is for.
+        pub purpose: Purpose,
+        /// Who pays, in order.
+        pub sources: Vec<Source>,
+        /// The first job, by its manifest; more can follow in the lease.
+        #[serde(default)]
+        pub job: Option<BlobHash>,
+    }
+
+    /// A request.
+    pub struct Request {
+        /// Who asks.
+        pub organisation: OrganisationId,
+        /// Its beneficial-owner group when the request was placed.
+        pub group: GroupId,
+        /// Its home member.
+        pub home: MemberCode,
+        /// The key that signed.
+        pub key: PublicKey,
+        /// What is asked.
+        pub demand: Demand,
+        /// Where it stands.
+        pub state: RequestState,
+        /// When it was placed.
+        pub placed_at: TimeMs,
+        /// The class's batch count when it was placed: age within equal need.
+        pub admitted_epoch: u64,
+        /// The organisation's count of orders at placing; part of the tie rule.
+        pub sequence: u64,
+        /// Money locked for it, over all sources.
+        pub locked: Money,
+        /// The lease it became.
+        pub lease: Option<LeaseId>,
+        /// Why the last batch did not match it.
+        pub unmatched: Option<Unmatched>,
+    }
+
+    /// A purse's part in a lease.
+    pub struct LeaseSource {
+        /// Which.
+        pub purse: Purse,
+        /// Its part, in basis points.
+        pub share_bps: u16,
+        /// Locked at award.
+        pub locked: Money,
+        /// Paid out of it.
+        pub paid: Money,
+    }
+
+    /// What was agreed: fixed at award, whatever becomes of the parameters.
+    pub struct Agreement {
+        /// First second, and the moment the provider may begin.
+        pub start: TimeMs,
+        /// End.
+        pub end: TimeMs,
+        /// Price.
+        pub price: Price,
+        /// The federation's part.
+        pub fee_bps: u16,
+        /// The contract that settles.
+        pub contract: CodeHash,
+        /// Its parameters.
+        #[serde(with = "crate::bytes")]
+        pub contract_params: Vec<u8>,
+        /// Version of the contract interface.
+        pub contract_abi: u16,
+        /// The rule when the contract fails, by number: 0 refunds what is not countersigned, 1 pays what is.
+        pub fallback: u8,
+        /// Last moment to begin.
+        pub start_deadline: TimeMs,
+        /// Time to report after the end.
+        pub report_window_ms: u64,
+        /// Time to contest after the final report.
+        pub challenge_window_ms: u64,
+        /// The provider's part of what stays contested.
+        pub contest_provider_bps: u16,
+    }
+
+    /// A lease: a window of capacity.
+    pub struct Lease {
+        /// The request it came from.
+        pub request: RequestId,
+        /// The offer it came from.
+        pub offer: OfferId,
+        /// Who uses it.
+        pub requester: OrganisationId,
+        /// Home of the requester's money.
+        pub requester_home: MemberCode,
+        /// Beneficial-owner group of the requester.
+        pub group: GroupId,
+        /// Who delivers it.
+        pub provider: OrganisationId,
+        /// Home of the provider.
+        pub provider_home: MemberCode,
+        /// Where.
+        pub site: Name,
+        /// What.
+        pub class: Name,
+        /// Accelerators.
+        pub quantity: u32,
+        /// First slot.
+        pub start: Slot,
+        /// Slots.
+        pub slots: u32,
+        /// What was agreed.
+        pub agreement: Agreement,
+        /// Who pays.
+        pub sources: Vec<LeaseSource>,
+        /// Locked over all sources.
+        pub locked: Money,
+        /// Where it stands.
+        pub state: LeaseState,
+        /// When it was awarded.
+        pub awarded_at: TimeMs,
+        /// When the provider began it.
+        pub started_at: Option<TimeMs>,
+        /// When it ended.
+        pub ended_at: Option<TimeMs>,
+        /// Reported usage, cumulative accelerator-seconds.
+        pub reported: u64,
+        /// Reports so far.
+        pub reports: u32,
+        /// Whether the reported usage is final.
+        pub reported_final: bool,
+        /// Countersigned usage, cumulative accelerator-seconds.
+        pub countersigned: u64,
+        /// Usage the requester admits where it contests the final report.
+        pub contested: Option<u64>,
+        /// Until when the final usage may be contested, once it is reported and not yet countersigned.
+        pub challenge_due: Option<TimeMs>,
+        /// Jobs so far.
+        pub jobs: u32,
+        /// Cumulative payments per party index.
+        pub paid: Vec<(u8, Money)>,
+        /// Why it was settled.
+        pub closing: Option<Closing>,
+    }
+
+    /// A job of a lease.
+    pub struct Job {
+        /// Its manifest.
+        pub manifest: BlobHash,
+        /// Where it stands.
+        pub state: JobState,
+        /// When it was submitted.
+        pub submitted_at: TimeMs,
+        /// When its end was reported.
+        pub ended_at: Option<TimeMs>,
+        /// Exit code, where it exited.
+        pub exit_code: Option<i32>,
+        /// Manifest of its outputs.
+        pub outputs: Option<BlobHash>,
+    }
+
+    /// A moment at which something happens by itself.
+    #[derive(PartialOrd, Ord)]
+    pub struct Deadline {
+        /// When.
+        pub due: TimeMs,
+        /// What.
+        pub kind: DeadlineKind,
+        /// To what: the id of a lease, request, grant or organisation, or the hash of a class's name.
+        pub subject: [u8; 32],
+    }
+
+    /// A resource class.
+    pub struct Class {
+        /// Accredited accelerators of the class.
+        pub capacity: u32,
+        /// Batches so far.
+        pub epoch: u64,
+        /// When the next batch runs, if anything changed since the last.
+        pub batch_due: Option<TimeMs>,
+        /// Price of the last batch that traded.
+        pub price: Option<Price>,
+    }
+
+    /// Code of a contract.
+    pub struct Contract {
+        /// What it is called.
+        pub name: Name,
+        /// The module.
+        #[serde(with = "crate::bytes")]
+        pub code: Vec<u8>,
+    }
+
+    /// Everything a settlement was decided from, and what was decided.
+    pub struct Settlement {
+        /// The contract's code.
+        pub contract: CodeHash,
+        /// The contract's parameters.
+        #[serde(with = "crate::bytes")]
+        pub contract_params: Vec<u8>,
+        /// The facts handed in (borsh).
+        #[serde(with = "crate::bytes")]
+        pub facts: Vec<u8>,
+        /// The split that was paid (borsh).
+        #[serde(with = "crate::bytes")]
+        pub split: Vec<u8>,
+        /// Fuel used.
+        pub fuel: u64,
+        /// Why the signed fallback decided, if it did (borsh of the failure).
+        #[serde(with = "crate::bytes::option")]
+        pub failure: Option<Vec<u8>>,
+        /// Height of the block.
+        pub height: u64,
+        /// Who was paid what.
+        pub payments: Vec<Payment>,
+        /// What went back to the requester's purses.
+        pub refunds: Vec<Payment>,
+    }
+
+    /// Money that moved.
+    pub struct Payment {
+        /// From.
+        pub from: AccountId,
+        /// To.
+        pub to: AccountId,
+        /// How much.
+        pub amount: Money,
+    }
+
+    /// Quota used in an epoch.
+    pub struct Quota {
+        /// The epoch: block time divided by the epoch's length.
+        pub epoch: u64,
+        /// Actions.
+        pub actions: u32,
+        /// Bytes of transactions.
+        pub bytes: u64,
+    }
+
+    /// Usage of a group in a class.
+    pub struct GroupUsage {
+        /// Accelerator-seconds, decayed to `day`.
+        pub accelerator_seconds: u64,
+        /// Days since 1970-01-01 UTC.
+        pub day: u32,
+    }
+}
+
+pub(crate) use data;
+
+/// Wide integers as decimal text, since JSON numbers lose digits.
+mod text {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &i128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i128, D::Error> {
+        <String as Deserialize>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}

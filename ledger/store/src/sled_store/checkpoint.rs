@@ -1,0 +1,195 @@
+//! Checkpoints: into a journal, marked, then into the rows.
+
+use super::{SledStore, State, engine::Batch};
+use crate::{
+    error::StoreError,
+    limits::{self, BATCH_BYTES_MAX, PART_BYTES},
+    record::{
+        CHECKPOINT_KEY, CheckpointRecord, JOURNAL_KEY, JournalRecord, RowChange, RowSum, checkpoint_bytes,
+        decode, encode, journal_key, key, row_key, table,
+    },
+    store::{Checkpoint, CheckpointInfo},
+};
+
+impl SledStore {
+    pub(super) fn write_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        limits::check_rows(checkpoint)?;
+        let _checkpointing = self.checkpointing();
+        drop(self.writer()?); // refuses if an earlier write failed
+        let state = self.state();
+        if !self.is_next(&state, checkpoint)? {
+            return Ok(());
+        }
+        // The rows lie in the journal and in their place for a while.
+        let bytes = checkpoint_bytes(checkpoint).saturating_mul(2);
+        self.check_space(bytes, self.options.bytes_free_min)?;
+        let rows = self.row_sum_after(&state, checkpoint)?;
+        let record = CheckpointRecord {
+            height: checkpoint.height,
+            root: checkpoint.root,
+            protocol_version: checkpoint.protocol_version,
+            rows,
+        };
+        let journal = self.write_journal(checkpoint, &record)?;
+        self.apply_journal(&journal)
+    }
+
+    /// Whether the checkpoint is to be written: `false` if it is there already.
+    fn is_next(&self, state: &State, checkpoint: &Checkpoint) -> Result<bool, StoreError> {
+        let (height, root) = (checkpoint.height, checkpoint.root);
+        if let Some(latest) = state.checkpoint.map(|latest| latest.info()) {
+            if latest == (CheckpointInfo { height, root, protocol_version: checkpoint.protocol_version }) {
+                return Ok(false);
+            }
+            if latest.height == height {
+                return Err(StoreError::Conflict { what: format!("a checkpoint at height {height}") });
+            }
+            if height < latest.height {
+                let what = format!("checkpoint {height} is older than the latest, {}", latest.height);
+                return Err(StoreError::OutOfOrder { what });
+            }
+        }
+        match (state.tip, state.checkpoint) {
+            (Some(tip), _) if height > tip.height => {
+                return Err(StoreError::OutOfOrder {
+                    what: format!("checkpoint {height} is above the tip, {}", tip.height),
+                });
+            }
+            (None, Some(latest)) => {
+                let what = format!(
+                    "checkpoint {height} is above the restored one, {}, without blocks between",
+                    latest.height
+                );
+                return Err(StoreError::OutOfOrder { what });
+            }
+            _ => {}
+        }
+        if self.height_index(height)?.is_some_and(|decided| decided.root != root) {
+            return Err(StoreError::Conflict { what: format!("the root of height {height}") });
+        }
+        Ok(true)
+    }
+
+    fn row_sum_after(&self, state: &State, checkpoint: &Checkpoint) -> Result<RowSum, StoreError> {
+        let mut sum = state.checkpoint.map_or_else(RowSum::default, |latest| latest.rows);
+        for ((table, row), value) in &checkpoint.rows {
+            let key = row_key(*table, row);
+            if let Some(old) = self.engine.get(&key)? {
+                sum.remove(&key, &old);
+            }
+            if let Some(new) = value {
+                sum.add(&key, new);
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Writes the chunks, then the marker with the last of them. When this returns the checkpoint is the latest one.
+    fn write_journal(
+        &self,
+        checkpoint: &Checkpoint,
+        record: &CheckpointRecord,
+    ) -> Result<JournalRecord, StoreError> {
+        let mut batch = Batch::default();
+        let mut chunks = 0_u32;
+        let mut synced = true;
+        for chunk in chunked(checkpoint) {
+            let value = encode(&chunk);
+            // Half a batch is kept free, for the marker and because a chunk may be larger than a part.
+            if batch.bytes().saturating_add(value.len()) > BATCH_BYTES_MAX / 2 {
+                let _writer = self.writer()?;
+                self.apply(std::mem::take(&mut batch))?;
+                synced = false;
+            }
+            batch.insert(journal_key(checkpoint.height, chunks), value);
+            chunks = chunks.saturating_add(1);
+        }
+        let mut writer = self.writer()?;
+        if !synced {
+            // The marker must not reach the disk before the chunks that it vouches for.
+            self.durable(&mut writer, std::mem::take(&mut batch))?;
+        }
+        let journal = JournalRecord { height: checkpoint.height, chunks };
+        batch.insert(CHECKPOINT_KEY.to_vec(), encode(record));
+        batch.insert(JOURNAL_KEY.to_vec(), encode(&journal));
+        // Set before the write: if that fails half way, nobody may read the rows.
+        writer.journal_pending = true;
+        self.durable(&mut writer, batch)?;
+        self.change_state(|state| state.checkpoint = Some(*record));
+        Ok(journal)
+    }
+
+    /// Applies a marked journal to the rows and drops it. May be repeated from any point. Commits go on between chunks.
+    pub(super) fn apply_journal(&self, journal: &JournalRecord) -> Result<(), StoreError> {
+        for number in 0..journal.chunks {
+            let key = journal_key(journal.height, number);
+            let bytes = self.engine.get(&key)?;
+            let bytes = bytes
+                .ok_or_else(|| StoreError::damaged(format!("part {number} of a checkpoint is missing")))?;
+            let mut batch = Batch::default();
+            for (table, row, value) in decode::<Vec<RowChange>>(&key, &bytes)? {
+                match value {
+                    Some(value) => batch.insert(row_key(table, &row), value),
+                    None => batch.remove(row_key(table, &row)),
+                }
+            }
+            let _writer = self.writer()?;
+            self.apply(batch)?;
+        }
+        let mut writer = self.writer()?;
+        // The rows are durable before the journal goes; that the journal goes need not be.
+        self.durable(&mut writer, Batch::default())?;
+        let mut batch = Batch::default();
+        batch.remove(JOURNAL_KEY.to_vec());
+        for number in 0..journal.chunks {
+            batch.remove(journal_key(journal.height, number));
+        }
+        self.apply(batch)?;
+        writer.journal_pending = false;
+        Ok(())
+    }
+
+    /// At opening: finishes a whole journal, drops a half one.
+    pub(super) fn settle_journal(&self) -> Result<(), StoreError> {
+        if let Some(bytes) = self.engine.get(JOURNAL_KEY)? {
+            let journal: JournalRecord = decode(JOURNAL_KEY, &bytes)?;
+            let latest = self.state().checkpoint.map(|checkpoint| checkpoint.height);
+            if latest != Some(journal.height) {
+                return Err(StoreError::damaged("the journal and the checkpoint are of different heights"));
+            }
+            self.writer()?.journal_pending = true;
+            self.apply_journal(&journal)?;
+        }
+        let mut left = Vec::new();
+        let _writer = self.writer()?;
+        self.engine.scan(&key(table::JOURNAL, &[]), &mut |key, _| {
+            left.push(key.to_vec());
+            Ok(())
+        })?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        left.into_iter().for_each(|key| batch.remove(key));
+        self.apply(batch)
+    }
+}
+
+/// The rows in chunks of about [`PART_BYTES`], in order.
+fn chunked(checkpoint: &Checkpoint) -> impl Iterator<Item = Vec<RowChange>> {
+    let mut rows = checkpoint.rows.iter().peekable();
+    std::iter::from_fn(move || {
+        let mut chunk = Vec::new();
+        let mut bytes = 0_usize;
+        while let Some(((table, key), value)) = rows.peek() {
+            let row_bytes = key.len().saturating_add(value.as_ref().map_or(0, Vec::len)).saturating_add(16);
+            bytes = bytes.saturating_add(row_bytes);
+            if !chunk.is_empty() && bytes > PART_BYTES {
+                break;
+            }
+            chunk.push((*table, key.clone(), (*value).clone()));
+            rows.next();
+        }
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}

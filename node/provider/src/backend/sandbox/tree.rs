@@ -1,0 +1,172 @@
+//! See, signal and kill every process below this one, whatever session or process group it moved to.
+//!
+//! The supervisor is a subreaper: a process whose parent ends becomes its child, so none can leave the tree.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
+
+/// How long to wait for killed processes to be gone.
+const KILL_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// One process of the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Process {
+    pub pid: Pid,
+    /// User and system time of it and of its waited-for children, in clock ticks.
+    pub ticks: u64,
+    pub threads: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stat {
+    parent: i32,
+    ticks: u64,
+    ticks_children: u64,
+    threads: u64,
+    dead: bool,
+}
+
+fn parse_stat(text: &str) -> Option<Stat> {
+    // The name in parentheses may itself hold spaces and parentheses.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
+    Some(Stat {
+        parent: fields.get(1)?.parse().ok()?,
+        ticks: number(11)? + number(12)?,
+        ticks_children: number(13)? + number(14)?,
+        threads: number(17)?,
+        dead: matches!(*fields.first()?, "Z" | "X"),
+    })
+}
+
+fn stat(pid: i32) -> Option<Stat> {
+    parse_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn processes() -> BTreeMap<i32, Stat> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return BTreeMap::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| Some((pid, stat(pid)?)))
+        .collect()
+}
+
+/// Every process below this one. Those that ended and wait to be reaped are left out.
+pub(super) fn descendants() -> Vec<Process> {
+    let all = processes();
+    let own = getpid().as_raw_nonzero().get();
+    let mut found = Vec::new();
+    let mut parents = vec![own];
+    while let Some(parent) = parents.pop() {
+        for (pid, stat) in all.iter().filter(|(_, stat)| stat.parent == parent) {
+            parents.push(*pid);
+            if let (false, Some(pid)) = (stat.dead, Pid::from_raw(*pid)) {
+                found.push(Process { pid, ticks: stat.ticks + stat.ticks_children, threads: stat.threads });
+            }
+        }
+    }
+    found
+}
+
+/// Clock ticks used so far, by these processes and those that were waited for.
+pub(super) fn ticks(processes: &[Process]) -> u64 {
+    let reaped = stat(getpid().as_raw_nonzero().get()).map_or(0, |stat| stat.ticks_children);
+    processes.iter().map(|process| process.ticks).sum::<u64>() + reaped
+}
+
+/// Bytes of memory that are this process's own or shared memory it has touched; pages of files are the machine's.
+pub(super) fn memory_bytes(pid: Pid) -> u64 {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+    status
+        .lines()
+        .filter(|line| line.starts_with("RssAnon:") || line.starts_with("RssShmem:"))
+        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+        .sum::<u64>()
+        * 1024
+}
+
+/// Processes and threads that run under an account now.
+pub(super) fn account_threads(uid: u32) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(entries) = std::fs::read_dir("/proc") else { return 0 };
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            Some((entry.file_name().to_str()?.parse::<i32>().ok()?, entry.metadata().ok()?.uid()))
+        })
+        .filter(|(_, owner)| *owner == uid)
+        .filter_map(|(pid, _)| Some(stat(pid)?.threads))
+        .sum()
+}
+
+/// Signal every process of the tree but `spared`.
+pub(super) fn signal(signal: Signal, spared: Option<Pid>) {
+    for process in descendants().into_iter().filter(|process| Some(process.pid) != spared) {
+        // It may have ended since; that is what was wanted.
+        let _ = kill_process(process.pid, signal);
+    }
+}
+
+/// Reap every child that has ended; `seen` gets each one. True when no child is left.
+pub(super) fn reap(mut seen: impl FnMut(Pid, WaitStatus)) -> bool {
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) => seen(pid, status),
+            Ok(None) => return false,
+            Err(Errno::INTR) => {}
+            Err(_) => return true,
+        }
+    }
+}
+
+/// Kill the whole tree and wait until it is gone. Returns how many processes would not die.
+pub(super) fn kill(mut seen: impl FnMut(Pid, WaitStatus)) -> u64 {
+    // Stopped processes cannot fork while we look: a tree that multiplies is frozen first.
+    let mut count = 0;
+    for _ in 0..16 {
+        signal(Signal::STOP, None);
+        let now = descendants().len();
+        if now == count {
+            break;
+        }
+        count = now;
+    }
+    let started = Instant::now();
+    let mut pause = Duration::from_micros(200);
+    loop {
+        signal(Signal::KILL, None);
+        if reap(&mut seen) {
+            return 0;
+        }
+        if started.elapsed() > KILL_WAIT_MAX {
+            return descendants().len() as u64;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_may_be_called_anything() {
+        let rest = "S 41 42 43 0 -1 4194560 1 2 3 4 100 20 7 3 20 0 5 0 99 1 2";
+        for name in ["sh", "a b", "a) Z 1 1", "((x)"] {
+            let stat = parse_stat(&format!("44 ({name}) {rest}")).unwrap();
+            assert_eq!(
+                stat,
+                Stat { parent: 41, ticks: 120, ticks_children: 10, threads: 5, dead: false },
+                "{name}"
+            );
+        }
+        assert_eq!(parse_stat("44 (sh"), None);
+        assert_eq!(parse_stat("44 (sh) S 1"), None);
+    }
+}

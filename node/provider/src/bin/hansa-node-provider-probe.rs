@@ -1,0 +1,220 @@
+//! Try to get out of the sandbox, one way per run; and be the launcher in this crate's tests.
+//!
+//! `hansa-node-provider-probe NAME [ARGUMENT]` exits with 0 and says why if the sandbox held, with 1 if it did not.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixDatagram;
+use std::process::ExitCode;
+
+use rustix::io::Errno;
+
+/// What one attempt achieved; an error is what should happen.
+type Attempt = io::Result<String>;
+
+fn main() -> ExitCode {
+    hansa_node_provider::backend::maybe_run_launcher();
+    let mut arguments = std::env::args().skip(1);
+    let (name, argument) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
+    match attempt(&name, &argument) {
+        Some(Ok(gained)) => {
+            println!("{name}: escaped: {gained}");
+            ExitCode::from(1)
+        }
+        Some(Err(error)) => {
+            println!("{name}: held: {error}");
+            ExitCode::SUCCESS
+        }
+        None => {
+            eprintln!("error: there is no probe `{name}`");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn attempt(name: &str, argument: &str) -> Option<Attempt> {
+    let pid = argument.parse().unwrap_or(1);
+    Some(match name {
+        "read" => fs::read_to_string(argument),
+        "list" => fs::read_dir(argument).map(|entries| format!("{} entries", entries.count())),
+        "write" => fs::write(argument, "x").map(|()| format!("wrote {argument}")),
+        "remove" => fs::remove_file(argument).map(|()| format!("removed {argument}")),
+        "link" => {
+            std::os::unix::fs::symlink(argument, "way-out").and_then(|()| fs::read_to_string("way-out"))
+        }
+        "hard-link" => fs::hard_link(argument, "way-in").map(|()| "linked".to_owned()),
+        "device" => fs::File::open(argument).map(|_| format!("opened {argument}")),
+        "environment-of" => {
+            fs::read(format!("/proc/{argument}/environ")).map(|bytes| format!("{} bytes", bytes.len()))
+        }
+        "environment" => environment(),
+        "descriptors" => descriptors(),
+        "rights" => rights(),
+        "limits" => raise_limits(),
+        "tcp" => std::net::TcpStream::connect(argument).map(|_| "connected".to_owned()),
+        "udp" => std::net::UdpSocket::bind("127.0.0.1:0").map(|_| "bound".to_owned()),
+        "local-socket" => std::os::unix::net::UnixStream::connect(argument).map(|_| "connected".to_owned()),
+        "abstract-socket" => abstract_socket(argument),
+        "datagram-pair" => datagram_pair(argument),
+        "memory" => take_memory(usize::MAX),
+        "memory-piece" => take_memory(24 << 20),
+        "memory-shared-out" => share_memory_out(),
+        other => return system_call(other, pid),
+    })
+}
+
+/// One raw call per name, with arguments that would do something if it were allowed.
+fn system_call(name: &str, pid: i64) -> Option<Attempt> {
+    const NEW_USER: i64 = libc::CLONE_NEWUSER as i64;
+    let (number, arguments) = match name {
+        "ptrace" => (libc::SYS_ptrace, [libc::PTRACE_ATTACH as i64, pid, 0, 0, 0]),
+        "memory-of" => (libc::SYS_process_vm_readv, [pid, 0, 0, 0, 0]),
+        "signal" => (libc::SYS_kill, [pid, 0, 0, 0, 0]),
+        "signal-parent" => (libc::SYS_kill, [i64::from(std::os::unix::process::parent_id()), 0, 0, 0, 0]),
+        "signal-all" => (libc::SYS_kill, [-1, 0, 0, 0, 0]),
+        "mount" => {
+            (libc::SYS_mount, [c"none".as_ptr() as i64, c".".as_ptr() as i64, c"tmpfs".as_ptr() as i64, 0, 0])
+        }
+        "unmount" => (libc::SYS_umount2, [c"/proc".as_ptr() as i64, libc::MNT_DETACH.into(), 0, 0, 0]),
+        "open-tree" => (libc::SYS_open_tree, [libc::AT_FDCWD.into(), c".".as_ptr() as i64, 1, 0, 0]),
+        "new-user" => (libc::SYS_unshare, [NEW_USER, 0, 0, 0, 0]),
+        "clone-new-user" => (libc::SYS_clone, [NEW_USER | i64::from(libc::SIGCHLD), 0, 0, 0, 0]),
+        "clone3" => (libc::SYS_clone3, [0, 0, 0, 0, 0]),
+        "setns" => (libc::SYS_setns, [0, 0, 0, 0, 0]),
+        "chroot" => (libc::SYS_chroot, [c".".as_ptr() as i64, 0, 0, 0, 0]),
+        "keyctl" => (libc::SYS_keyctl, [0, -4, 1, 0, 0]),
+        "add-key" => (
+            libc::SYS_add_key,
+            [c"user".as_ptr() as i64, c"hansa".as_ptr() as i64, c"x".as_ptr() as i64, 1, -3],
+        ),
+        "io-uring" => {
+            let parameters = [0u64; 15];
+            return Some(call(libc::SYS_io_uring_setup, [1, parameters.as_ptr() as i64, 0, 0, 0]));
+        }
+        "bpf" => (libc::SYS_bpf, [0, 0, 0, 0, 0]),
+        "perf" => (libc::SYS_perf_event_open, [0, 0, -1, -1, 0]),
+        "userfaultfd" => (libc::SYS_userfaultfd, [1, 0, 0, 0, 0]),
+        "handle" => (libc::SYS_open_by_handle_at, [libc::AT_FDCWD.into(), 0, 0, 0, 0]),
+        "raw-socket" => (libc::SYS_socket, [libc::AF_INET.into(), libc::SOCK_RAW.into(), 1, 0, 0]),
+        "packet-socket" => (libc::SYS_socket, [libc::AF_PACKET.into(), libc::SOCK_RAW.into(), 0, 0, 0]),
+        "netlink-socket" => (libc::SYS_socket, [libc::AF_NETLINK.into(), libc::SOCK_RAW.into(), 0, 0, 0]),
+        "six-socket" => (libc::SYS_socket, [libc::AF_INET6.into(), libc::SOCK_STREAM.into(), 0, 0, 0]),
+        "personality" => (libc::SYS_personality, [libc::ADDR_NO_RANDOMIZE.into(), 0, 0, 0, 0]),
+        "host-name" => (libc::SYS_sethostname, [c"x".as_ptr() as i64, 1, 0, 0, 0]),
+        "module" => (libc::SYS_init_module, [0, 0, c"".as_ptr() as i64, 0, 0]),
+        "make-device" => (
+            libc::SYS_mknodat,
+            [libc::AT_FDCWD.into(), c"kmsg".as_ptr() as i64, i64::from(libc::S_IFCHR | 0o666), 0x10b, 0],
+        ),
+        // The same call under its x32 number, which a filter by number could overlook.
+        "other-numbers" => (libc::SYS_getpid | 0x4000_0000, [0; 5]),
+        _ => return None,
+    };
+    Some(call(number, arguments))
+}
+
+/// A system call by number: safe wrappers check first what the sandbox is there to refuse.
+#[allow(unsafe_code, reason = "the probe asks the kernel directly for what safe wrappers do not offer")]
+fn call(number: i64, arguments: [i64; 5]) -> Attempt {
+    let [a, b, c, d, e] = arguments;
+    // SAFETY: every pointer passed is null, to a string with its end, or to a buffer that outlives the call.
+    let result = unsafe { libc::syscall(number, a, b, c, d, e) };
+    if result == 0 && number == libc::SYS_clone {
+        // The child of a clone that was not refused: only the parent reports.
+        std::process::exit(0);
+    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(format!("the call gave {result}")) }
+}
+
+fn environment() -> Attempt {
+    let allowed = hansa_node_provider::backend::ENVIRONMENT_ALLOWED;
+    // A shell between the supervisor and us may set its own; a job's first process has none but these.
+    let leaked: Vec<String> =
+        std::env::vars().map(|(name, _)| name).filter(|name| !allowed.contains(&name.as_str())).collect();
+    if leaked.is_empty() {
+        Err(io::Error::other("only the job's own variables"))
+    } else {
+        Ok(leaked.join(" "))
+    }
+}
+
+fn descriptors() -> Attempt {
+    let open: Vec<i64> =
+        (3..4096).filter(|descriptor| call(libc::SYS_fcntl, [*descriptor, 1, 0, 0, 0]).is_ok()).collect();
+    if open.is_empty() {
+        Err(io::Error::other("nothing above standard error is open"))
+    } else {
+        Ok(format!("{open:?}"))
+    }
+}
+
+fn rights() -> Attempt {
+    use rustix::thread::{capabilities, no_new_privs};
+    let sets = capabilities(None)?;
+    let held = sets.effective | sets.permitted | sets.inheritable;
+    let bounded = (0..41).any(|bit| {
+        let capability = rustix::thread::CapabilitySet::from_bits_retain(1 << bit);
+        rustix::thread::capability_is_in_bounding_set(capability).unwrap_or(true)
+    });
+    if !held.is_empty() || !no_new_privs()? || rustix::process::geteuid().is_root() {
+        return Ok(format!("capabilities {held:?}, account {:?}", rustix::process::geteuid()));
+    }
+    Err(io::Error::other(format!("no capability; some in the bounding set: {bounded}")))
+}
+
+fn raise_limits() -> Attempt {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    for resource in
+        [Resource::Nproc, Resource::As, Resource::Fsize, Resource::Nofile, Resource::Cpu, Resource::Core]
+    {
+        let Some(most) = getrlimit(resource).maximum else {
+            return Ok(format!("{resource:?} is not limited"));
+        };
+        let more = Rlimit { current: Some(most + 1), maximum: Some(most + 1) };
+        match setrlimit(resource, more) {
+            Err(Errno::PERM | Errno::INVAL) => {}
+            other => return Ok(format!("{resource:?}: {other:?}")),
+        }
+    }
+    Err(io::Error::other("no limit can be raised"))
+}
+
+fn abstract_socket(name: &str) -> Attempt {
+    use std::os::linux::net::SocketAddrExt as _;
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+    std::os::unix::net::UnixStream::connect_addr(&address).map(|_| "connected".to_owned())
+}
+
+/// A datagram socket of a pair needs no `connect` to reach another one.
+fn datagram_pair(path: &str) -> Attempt {
+    let (socket, _other) = UnixDatagram::pair()?;
+    socket.send_to(b"x", path).map(|bytes| format!("sent {bytes} bytes"))
+}
+
+/// Take memory up to `bytes`, a piece at a time, and hold it until the job is ended.
+fn take_memory(bytes: usize) -> Attempt {
+    const PIECE: usize = 1 << 20;
+    let mut held = Vec::new();
+    while held.len() < bytes / PIECE && held.len() < 4096 {
+        let mut piece: Vec<u8> = Vec::new();
+        if piece.try_reserve_exact(PIECE).is_err() {
+            return Err(io::Error::other(format!("memory ended after {} MiB", held.len())));
+        }
+        // Not zero: the system hands out pages only when something is written to them.
+        piece.resize(PIECE, 1);
+        held.push(piece);
+    }
+    println!("holding {} MiB", held.len());
+    io::stdout().flush()?;
+    std::thread::sleep(std::time::Duration::from_secs(60));
+    Ok(format!("{} MiB", held.len()))
+}
+
+/// Each process within its own bound, all together far over it.
+fn share_memory_out() -> Attempt {
+    let children: Vec<_> = (0..8)
+        .map(|_| std::process::Command::new("./probe").arg("memory-piece").spawn())
+        .collect::<Result<_, _>>()?;
+    let taken = take_memory(24 << 20)?;
+    Ok(format!("{} children and {taken}", children.len()))
+}

@@ -1,0 +1,6 @@
+//! Tests of the local backend with real processes, in every tier this machine offers.
+
+mod bench;
+mod escape;
+mod jobs;
+mod outputs;

@@ -1,0 +1,153 @@
+//! Start the engine, watch it, stop it.
+
+mod config;
+mod fatal;
+mod handle;
+
+pub use config::{ConsensusConfig, Peer};
+pub use fatal::{FatalReason, StartError};
+pub use handle::{ConsensusHandle, Status};
+
+use super::application::Application;
+use handle::Running;
+use super::codec::{LedgerCodec, peer_id};
+use super::context::{Address, LedgerContext};
+use super::host::{Host, HostParts};
+use super::limits::{SAFETY_HANG_DELAY, START_TIMEOUT};
+use super::pacing::Pacing;
+use super::signing::{MemberSigner, MemberVerifier};
+use malachitebft_app_channel::app::types::Keypair;
+use malachitebft_app_channel::app::types::codec::Codec;
+use malachitebft_app_channel::{
+    Channels, ConsensusContext, EngineBuilder, EngineHandle, NetworkContext, NetworkIdentity,
+    RequestContext, SyncContext, WalContext,
+};
+use std::sync::Arc;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// How many questions about its state the engine queues.
+const REQUESTS_MAX: usize = 16;
+
+/// Starts consensus: the engine, the host that answers it, and the watch over both. Returns when the engine listens and knows
+/// the height to go on from.
+///
+/// # Errors
+/// [`StartError`] when the configuration is wrong, the address or the log is in use, or the engine does not come up.
+pub async fn start(
+    config: ConsensusConfig,
+    application: Arc<dyn Application>,
+) -> Result<ConsensusHandle, StartError> {
+    config.check()?;
+    handle::wal_lock(&config.wal_path)?;
+    let signer = MemberSigner::new(config.chain_id, config.validator_key.clone());
+    let verifier = MemberVerifier::new(config.chain_id);
+    let (channels, engine) = build(&config, &signer, &verifier).await?;
+
+    let pacing = Pacing::new(signer.public_key());
+    let watching =
+        tokio::spawn(pacing.clone().watch_votes(verifier.clone(), channels.events.subscribe()));
+    let (status_sender, status) = watch::channel(Status::default());
+    let (ready_sender, ready) = oneshot::channel();
+    let (fatal_sender, fatal) = oneshot::channel();
+    let stop = CancellationToken::new();
+    let host = Host::new(HostParts {
+        application,
+        signer,
+        verifier,
+        pacing,
+        network: channels.network.clone(),
+        status: status_sender,
+        ready: ready_sender,
+        stop: stop.clone(),
+    });
+    let actor = engine.actor.clone();
+    let watch = tokio::spawn(watch_engine(host, channels, engine, stop.clone(), fatal_sender));
+    let mut handle = ConsensusHandle {
+        fatal,
+        running: Running { status, stop, actor, tasks: vec![watch, watching], wal_path: config.wal_path },
+    };
+    if let Ok(Ok(())) = tokio::time::timeout(START_TIMEOUT, ready).await {
+        return Ok(handle);
+    }
+    let reason = handle.fatal.try_recv().map_or_else(
+        |_| "it did not begin to listen in time".to_owned(),
+        |reason| reason.to_string(),
+    );
+    handle.stop().await;
+    Err(StartError::NotListening { address: config.listen_address, reason })
+}
+
+/// Puts the engine together; its actors run when this returns.
+async fn build(
+    config: &ConsensusConfig,
+    signer: &MemberSigner,
+    verifier: &MemberVerifier,
+) -> Result<(Channels<LedgerContext>, EngineHandle), StartError> {
+    let network_key = config.network_key.to_bytes();
+    let keypair = Keypair::ed25519_from_bytes(*network_key)
+        .map_err(|error| StartError::NetworkKey(error.to_string()))?;
+    let proof = signer.validator_proof(peer_id(&config.network_key.public_key()).to_bytes());
+    let proof =
+        LedgerCodec.encode(&proof).map_err(|error| StartError::NetworkKey(error.to_string()))?;
+    let address = Address(signer.public_key());
+    let identity = NetworkIdentity::new_validator(
+        config.moniker.clone(),
+        keypair,
+        address.0.to_string(),
+        proof,
+    );
+    EngineBuilder::new(LedgerContext, config.engine_config())
+        .with_default_wal(WalContext::new(config.wal_path.clone(), LedgerCodec))
+        .with_default_network(NetworkContext::new(identity, LedgerCodec))
+        .with_default_sync(SyncContext::new(LedgerCodec))
+        .with_default_consensus(ConsensusContext::new_validator(
+            address,
+            Box::new(verifier.clone()),
+            Box::new(signer.clone()),
+        ))
+        .with_default_request(RequestContext::new(REQUESTS_MAX))
+        .build()
+        .await
+        .map_err(|report| StartError::Engine(format!("{report:#}")))
+}
+
+/// Runs the host until it or the engine ends, and says why if nobody asked for it.
+async fn watch_engine(
+    host: Host,
+    mut channels: Channels<LedgerContext>,
+    mut engine: EngineHandle,
+    stop: CancellationToken,
+    fatal: oneshot::Sender<FatalReason>,
+) {
+    let ended = tokio::select! {
+        ended = host.run(&mut channels.consensus) => Some(ended),
+        _ = &mut engine.handle => None,
+    };
+    let reason = match ended {
+        Some(Err(reason)) => {
+            // The node must not sign a thing after a failure to keep what it signed before.
+            engine.actor.stop(Some(reason.to_string()));
+            Some(reason)
+        }
+        Some(Ok(())) if stop.is_cancelled() => None,
+        // The channel closed. If the engine follows, it ended; if it stays, it refuses to go on for safety's sake.
+        Some(Ok(())) => match tokio::time::timeout(SAFETY_HANG_DELAY, &mut engine.handle).await {
+            Ok(_) => Some(FatalReason::EngineEnded),
+            Err(_) => Some(FatalReason::SafetyHang),
+        },
+        None => (!stop.is_cancelled()).then_some(FatalReason::EngineEnded),
+    };
+    if let Some(reason) = reason {
+        match &reason {
+            FatalReason::SafetyHang => tracing::error!(
+                alarm = "consensus_safety_hang",
+                "the engine stopped itself because it can no longer tell what it signed; do not restart it and do not delete its log before a person has looked"
+            ),
+            reason => tracing::error!(alarm = "consensus_ended", %reason, "consensus ended"),
+        }
+        // Nobody listens any more only if the node is already going down.
+        let _ = fatal.send(reason);
+    }
+    stop.cancelled().await;
+}

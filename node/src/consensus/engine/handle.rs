@@ -1,0 +1,88 @@
+//! The running consensus: where it stands, how it ends.
+
+use super::fatal::{FatalReason, StartError};
+use malachitebft_engine::node::NodeRef;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The height and round that the engine works on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The height, 0 before the first start. While the node pauses it is still the last one.
+    pub height: u64,
+    /// The round.
+    pub round: u32,
+}
+
+/// A running consensus.
+#[derive(Debug)]
+pub struct ConsensusHandle {
+    /// Resolves when consensus ends by itself. The node must end then; after [`FatalReason::SafetyHang`] without a restart.
+    pub fatal: oneshot::Receiver<FatalReason>,
+    pub(super) running: Running,
+}
+
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) status: watch::Receiver<Status>,
+    pub(super) stop: CancellationToken,
+    pub(super) actor: NodeRef,
+    pub(super) tasks: Vec<JoinHandle<()>>,
+    pub(super) wal_path: PathBuf,
+}
+
+/// How long a stop waits for the engine's threads to let go of the log.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl ConsensusHandle {
+    /// The height and round that the engine works on.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        *self.running.status.borrow()
+    }
+
+    /// The same, to wait for changes.
+    #[must_use]
+    pub fn status_changes(&self) -> watch::Receiver<Status> {
+        self.running.status.clone()
+    }
+
+    /// Stops host and engine; returns when the log is free, so that consensus can start again on the same folder.
+    pub async fn stop(self) {
+        let Running { stop, actor, tasks, wal_path, .. } = self.running;
+        stop.cancel();
+        if actor.stop_and_wait(None, Some(STOP_TIMEOUT)).await.is_err() {
+            actor.kill();
+        }
+        for task in tasks {
+            // The tasks end with the engine; one that does not holds nothing that must be kept.
+            if tokio::time::timeout(STOP_TIMEOUT, task).await.is_err() {
+                tracing::warn!("a consensus task did not end in time");
+            }
+        }
+        let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;
+        while wal_lock(&wal_path).is_err() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// Whether the engine's log at `path` is free: the engine itself would fail later and less clearly.
+pub(super) fn wal_lock(path: &Path) -> Result<(), StartError> {
+    let in_use = |reason: String| StartError::LogInUse { path: path.to_owned(), reason };
+    let file: File = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(in_use(error.to_string())),
+    };
+    match file.try_lock() {
+        // Closing the file lets the lock go.
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(in_use("another process holds it".to_owned())),
+        Err(TryLockError::Error(error)) => Err(in_use(error.to_string())),
+    }
+}

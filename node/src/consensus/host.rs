@@ -1,0 +1,215 @@
+//! Answer the engine: one file per message of the engine, with the duties of each.
+//!
+//! The engine delivers one message at a time and waits for the answer, so every handler answers, soon, and keeps on disk what
+//! the answer promises before it answers. What the application does runs on the blocking pool.
+
+mod consensus_ready;
+mod decided;
+mod extend_vote;
+mod finalized;
+mod get_decided_values;
+mod get_history_min_height;
+mod get_value;
+mod judge;
+mod pending;
+mod process_synced_value;
+mod received_proposal_part;
+mod record;
+mod restream_proposal;
+mod started_round;
+mod verify_vote_extensions;
+
+use super::application::{Application, Id, ValidatorInfo};
+use super::context::{LedgerContext, Members, linear_timeouts};
+use super::engine::{FatalReason, Status};
+use super::limits::MEMBERS_MAX;
+use super::pacing::Pacing;
+use super::parts::{Assembler, Part, split};
+use super::signing::{MemberSigner, MemberVerifier};
+use hansa_ledger_signature::PublicKey;
+use malachitebft_app_channel::app::engine::host::HeightParams;
+use malachitebft_app_channel::{AppMsg, NetworkMsg};
+use malachitebft_core_consensus::ProposedValue;
+use malachitebft_core_types::{Round, ValidatorSet as _};
+use pending::Pending;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// What the host is made of; see [`Host::new`].
+pub(super) struct HostParts {
+    pub(super) application: Arc<dyn Application>,
+    pub(super) signer: MemberSigner,
+    pub(super) verifier: MemberVerifier,
+    pub(super) pacing: Pacing,
+    pub(super) network: mpsc::Sender<NetworkMsg<LedgerContext>>,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) ready: oneshot::Sender<()>,
+    pub(super) stop: CancellationToken,
+}
+
+/// The height after the tip, and who signs it.
+struct Turn {
+    height: u64,
+    validators: Vec<ValidatorInfo>,
+    members: Members,
+}
+
+/// The node's answers to the engine.
+pub(super) struct Host {
+    application: Arc<dyn Application>,
+    own: PublicKey,
+    signer: MemberSigner,
+    verifier: MemberVerifier,
+    pacing: Pacing,
+    network: mpsc::Sender<NetworkMsg<LedgerContext>>,
+    status: watch::Sender<Status>,
+    ready: Option<oneshot::Sender<()>>,
+    stop: CancellationToken,
+    turn: Turn,
+    assembler: Assembler,
+    pending: Pending,
+    /// What was said of the blocks of the turn's height, by (round, id).
+    judged: BTreeMap<(u32, Id), ProposedValue<LedgerContext>>,
+    /// Judged when no part was waiting for an answer: goes to the engine when the next round starts.
+    undelivered: Vec<ProposedValue<LedgerContext>>,
+    /// The last height that came by value sync: no pause after it, more may follow.
+    synced_height: u64,
+}
+
+impl Host {
+    pub(super) fn new(parts: HostParts) -> Self {
+        Self {
+            own: parts.signer.public_key(),
+            application: parts.application,
+            signer: parts.signer,
+            verifier: parts.verifier,
+            pacing: parts.pacing,
+            network: parts.network,
+            status: parts.status,
+            ready: Some(parts.ready),
+            stop: parts.stop,
+            turn: Turn { height: 0, validators: Vec::new(), members: Members::new(&[]) },
+            assembler: Assembler::default(),
+            pending: Pending::default(),
+            judged: BTreeMap::new(),
+            undelivered: Vec::new(),
+            synced_height: 0,
+        }
+    }
+
+    /// Answers until the channel closes or [`HostParts::stop`] is cancelled.
+    ///
+    /// # Errors
+    /// Why the node must end: from then on the engine gets no answer, so it signs nothing more.
+    pub(super) async fn run(
+        mut self,
+        messages: &mut mpsc::Receiver<AppMsg<LedgerContext>>,
+    ) -> Result<(), FatalReason> {
+        loop {
+            let stop = self.stop.clone();
+            let message = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                message = messages.recv() => message,
+            };
+            match message {
+                Some(message) => self.handle(message).await?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn handle(&mut self, message: AppMsg<LedgerContext>) -> Result<(), FatalReason> {
+        match message {
+            AppMsg::ConsensusReady { reply } => self.consensus_ready(reply).await,
+            AppMsg::StartedRound { height, round, reply_value, .. } => {
+                self.started_round(height.0, round, reply_value).await
+            }
+            AppMsg::GetValue { height, round, timeout, reply } => {
+                self.get_value(height.0, round, timeout, reply).await
+            }
+            AppMsg::ReceivedProposalPart { published_by, part, reply, .. } => {
+                self.received_proposal_part(published_by, part, reply).await
+            }
+            AppMsg::RestreamProposal { height, value_id, .. } => {
+                self.restream_proposal(height.0, value_id.0).await
+            }
+            AppMsg::ExtendVote { reply, .. } => {
+                extend_vote::extend_vote(reply);
+                Ok(())
+            }
+            AppMsg::VerifyVoteExtensions { extensions, reply, .. } => {
+                verify_vote_extensions::verify_vote_extensions(extensions, reply);
+                Ok(())
+            }
+            AppMsg::Decided { certificate, reply, .. } => self.decided(certificate, reply).await,
+            AppMsg::Finalized { certificate, evidence, reply, .. } => {
+                self.finalized(certificate, evidence, reply).await
+            }
+            AppMsg::GetDecidedValues { range, reply } => {
+                self.get_decided_values(range.start().0, range.end().0, reply).await
+            }
+            AppMsg::GetHistoryMinHeight { reply } => self.get_history_min_height(reply).await,
+            AppMsg::ProcessSyncedValue { height, round, proposer, value_bytes, reply } => {
+                self.process_synced_value(height.0, round, proposer, value_bytes, reply).await
+            }
+        }
+    }
+
+    /// Runs `work` with the application on the blocking pool.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Application) -> T + Send + 'static,
+    ) -> Result<T, FatalReason> {
+        let application = Arc::clone(&self.application);
+        tokio::task::spawn_blocking(move || work(application.as_ref()))
+            .await
+            .map_err(|error| FatalReason::ApplicationPanicked(error.to_string()))
+    }
+
+    /// Makes `height` the one whose blocks are judged. Called with tip + 1.
+    async fn turn_to(&mut self, height: u64) -> Result<(), FatalReason> {
+        let validators =
+            self.blocking(move |application| application.validators(height)).await?;
+        if validators.is_empty() || validators.len() > MEMBERS_MAX {
+            return Err(FatalReason::Members { height, count: validators.len() });
+        }
+        let members = Members::new(&validators);
+        self.pacing.expect(height, validators.iter().map(|member| member.key).collect());
+        self.turn = Turn { height, validators, members };
+        self.judged.clear();
+        self.undelivered.clear();
+        self.pending.forget_below(height);
+        Ok(())
+    }
+
+    /// What the engine needs to start the turn's height.
+    async fn height_params(&self) -> Result<HeightParams<LedgerContext>, FatalReason> {
+        let height = self.turn.height;
+        let timeouts = self.blocking(move |application| application.timeouts(height)).await?;
+        debug_assert!(self.turn.members.count() > 0);
+        Ok(HeightParams::new(self.turn.members.clone(), linear_timeouts(&timeouts), None))
+    }
+
+    /// Streams a whole proposal to the peers, from a task: the engine's channel takes one part at a time.
+    fn publish(&self, streamed: super::parts::Streamed) {
+        let network = self.network.clone();
+        tokio::spawn(async move {
+            for message in split(&streamed) {
+                // A closed channel means that the engine stopped; then nobody waits for the rest.
+                if network.send(NetworkMsg::<LedgerContext>::PublishProposalPart(message)).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// The number of a defined round.
+fn round_number(round: Round) -> Option<u32> {
+    round.as_u32()
+}
+
+/// The type of a part's stream message, for the handlers.
+type PartMessage = malachitebft_app_channel::app::streaming::StreamMessage<Part>;

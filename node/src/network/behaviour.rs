@@ -1,0 +1,156 @@
+//! The protocols of the swarm and their bounds.
+
+use super::config::{NetworkConfig, NetworkError};
+use super::gossip::Topics;
+use super::member::{MemberCodec, MembersOnly};
+use super::{Multiaddr, PeerId};
+use hansa_node_api::peer::advert::ADVERT_BYTES_MAX;
+use hansa_node_api::peer::client::{BlobCodec, blob_behaviour};
+use hansa_node_api::peer::{identify_protocol, plain_address, stream_protocol};
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::identity::Keypair;
+use libp2p::request_response::{self, ProtocolSupport};
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::{Swarm, gossipsub, identify, memory_connection_limits, noise, ping, tcp, yamux};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How long reaching a peer and agreeing on keys may take, either way.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long a member may take to answer a request.
+const MEMBER_REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Connections being made at the same time, each way.
+const PENDING_MAX: u32 = 32;
+
+/// Connections with one peer: two nodes may dial each other at once, and an old connection may linger.
+const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+
+/// Streams of one request protocol on one connection.
+const STREAMS_MAX: usize = 8;
+
+/// What a gossip frame holds beside the message.
+const FRAME_BYTES: usize = 4 * 1024;
+
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    limits: connection_limits::Behaviour,
+    memory: memory_connection_limits::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    pub(super) gossip: MembersOnly<gossipsub::Behaviour>,
+    pub(super) member: MembersOnly<request_response::Behaviour<MemberCodec>>,
+    pub(super) blob: request_response::Behaviour<BlobCodec>,
+}
+
+/// Makes the swarm; it does not listen or dial yet.
+pub(super) fn swarm(
+    config: &NetworkConfig,
+    topics: &Topics,
+) -> Result<Swarm<Behaviour>, NetworkError> {
+    for member in &config.members {
+        plain_address(&member.address)?;
+    }
+    let secret = libp2p::identity::ed25519::SecretKey::try_from_bytes(
+        &mut *config.network_key.to_bytes(),
+    )
+    .map_err(setup)?;
+    let keypair = Keypair::from(libp2p::identity::ed25519::Keypair::from(secret));
+    let idle_time_max = config.limits.idle_time_max;
+    let behaviour = behaviour(config, topics, &keypair)?;
+    Ok(libp2p::SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .map_err(setup)?
+        .with_behaviour(|_| behaviour)
+        .map_err(setup)?
+        .with_swarm_config(|config| config.with_idle_connection_timeout(idle_time_max))
+        .with_connection_timeout(HANDSHAKE_TIME_MAX)
+        .build())
+}
+
+fn behaviour(
+    config: &NetworkConfig,
+    topics: &Topics,
+    keypair: &Keypair,
+) -> Result<Behaviour, NetworkError> {
+    let limits = &config.limits;
+    let local = keypair.public().to_peer_id();
+    let members: BTreeSet<PeerId> = config
+        .members
+        .iter()
+        .map(|member| member.peer_id)
+        .filter(|peer| *peer != local)
+        .collect();
+    let mut connection_limits = connection_limits::Behaviour::new(
+        ConnectionLimits::default()
+            .with_max_pending_incoming(Some(PENDING_MAX))
+            .with_max_pending_outgoing(Some(PENDING_MAX))
+            .with_max_established_incoming(Some(limits.strangers_max))
+            .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX)),
+    );
+    // Strangers must not be able to take the members' places.
+    members.iter().for_each(|peer| connection_limits.bypass_peer_id(peer));
+    let identify = identify::Config::new(identify_protocol(&config.chain_id), keypair.public())
+        .with_agent_version(concat!("hansa/", env!("CARGO_PKG_VERSION")).to_owned())
+        .with_cache_size(0)
+        .with_hide_listen_addrs(true);
+    let request_bytes_max = u32::try_from(limits.bundle_bytes_max).map_err(setup)?.saturating_add(64);
+    let member = request_response::Behaviour::with_codec(
+        MemberCodec::new(request_bytes_max, limits.body_bytes_max.saturating_add(64)),
+        [(stream_protocol(&config.chain_id, "member"), ProtocolSupport::Full)],
+        request_response::Config::default()
+            .with_request_timeout(MEMBER_REQUEST_TIME_MAX)
+            .with_max_concurrent_streams(STREAMS_MAX),
+    );
+    Ok(Behaviour {
+        limits: connection_limits,
+        memory: memory_connection_limits::Behaviour::with_max_bytes(limits.memory_bytes_max),
+        identify: identify::Behaviour::new(identify),
+        ping: ping::Behaviour::default(),
+        gossip: MembersOnly::new(gossip(config, topics, &members)?, members.clone()),
+        member: MembersOnly::new(member, members),
+        blob: blob_behaviour(&config.chain_id, ProtocolSupport::Full, STREAMS_MAX),
+    })
+}
+
+fn gossip(
+    config: &NetworkConfig,
+    topics: &Topics,
+    members: &BTreeSet<PeerId>,
+) -> Result<gossipsub::Behaviour, NetworkError> {
+    let limits = &config.limits;
+    let settings = gossipsub::ConfigBuilder::default()
+        .protocol_id_prefix(format!("/hansa/{}/gossip", hex::encode(config.chain_id)))
+        .validate_messages()
+        // Members are known by their connection and transactions by their own signatures: no third signature in between.
+        .validation_mode(gossipsub::ValidationMode::Anonymous)
+        .message_id_fn(|message| super::gossip::message_id(message))
+        .max_transmit_size(limits.bundle_bytes_max.saturating_add(FRAME_BYTES))
+        .max_transmit_size_for_topic(
+            ADVERT_BYTES_MAX.saturating_add(FRAME_BYTES),
+            topics.adverts.hash(),
+        )
+        .max_messages_per_rpc(Some(500))
+        .build()
+        .map_err(setup)?;
+    let mut gossip =
+        gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Anonymous, settings)
+            .map_err(setup)?;
+    gossip.subscribe(&topics.transactions).map_err(setup)?;
+    gossip.subscribe(&topics.adverts).map_err(setup)?;
+    if members.len() <= limits.explicit_members_max {
+        members.iter().for_each(|peer| gossip.add_explicit_peer(peer));
+    }
+    Ok(gossip)
+}
+
+/// The addresses to listen on, checked.
+pub(super) fn listen_addresses(config: &NetworkConfig) -> Result<Vec<Multiaddr>, NetworkError> {
+    config.listen.iter().map(|address| Ok(plain_address(address)?)).collect()
+}
+
+fn setup(error: impl std::fmt::Display) -> NetworkError {
+    NetworkError::Setup { reason: error.to_string() }
+}

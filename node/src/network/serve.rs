@@ -1,0 +1,102 @@
+//! Answers to requests, each in a task of its own.
+
+use super::NetworkApplication;
+use super::member::MemberReply;
+use crate::blob::BlobError;
+use futures::FutureExt as _;
+use hansa_ledger_signature::PublicKey;
+use hansa_node_api::peer::blob::{BlobCall, BlobDirection, BlobRefusal, BlobReply, check_call};
+use hansa_node_api::peer::{now_ms, slice};
+use std::panic::AssertUnwindSafe;
+
+/// Looks a body up.
+pub(super) async fn body(
+    application: &dyn NetworkApplication,
+    id: [u8; 32],
+    body_bytes_max: u32,
+) -> MemberReply {
+    let body = AssertUnwindSafe(application.body(id)).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(id = %hex::encode(id), "looking a block body up failed");
+        None
+    });
+    match body {
+        Some(body) if body.len() <= body_bytes_max as usize => MemberReply::Body(body.to_vec()),
+        Some(body) => {
+            tracing::error!(bytes = body.len(), "a block body is over the network's limit and cannot be given to others");
+            MemberReply::Missing
+        }
+        None => MemberReply::Missing,
+    }
+}
+
+/// Serves one piece, either way: first what needs no state, then the right, then the store.
+pub(super) async fn blob(
+    application: &dyn NetworkApplication,
+    call: BlobCall,
+    chain_id: &[u8; 32],
+    node: &PublicKey,
+) -> BlobReply {
+    // Whatever happens there is an answer: the place that the request takes is given free with it.
+    let serving = AssertUnwindSafe(try_blob(application, call, chain_id, node)).catch_unwind();
+    match serving.await {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(refusal)) => BlobReply::Refused(refusal),
+        Err(_) => {
+            tracing::error!("serving a blob request failed");
+            BlobReply::Refused(BlobRefusal::StorageFailed)
+        }
+    }
+}
+
+async fn try_blob(
+    application: &dyn NetworkApplication,
+    call: BlobCall,
+    chain_id: &[u8; 32],
+    node: &PublicKey,
+) -> Result<BlobReply, BlobRefusal> {
+    let now_ms = now_ms();
+    check_call(&call, chain_id, node, now_ms)?;
+    let owner = application.blob_access(&call.request).await?;
+    let store = application.blobs();
+    let terms = &call.request.terms;
+    match terms.direction {
+        BlobDirection::Get => {
+            let piece = store.slice(&terms.hash, terms.offset, terms.length).await;
+            let (total, slice) = piece.map_err(|error| refusal(&error))?;
+            Ok(BlobReply::Piece { total, slice })
+        }
+        BlobDirection::Put => {
+            // Proven against the hash before a byte is written.
+            let piece = slice::verify(&terms.hash, &call.slice, terms.offset, terms.length)
+                .map_err(|_| BlobRefusal::Malformed)?;
+            if piece.total != terms.total {
+                return Err(BlobRefusal::Malformed);
+            }
+            let progress = store
+                .put_piece(owner, terms.hash, terms.total, terms.offset, piece.content, now_ms)
+                .await
+                .map_err(|error| refusal(&error))?;
+            Ok(BlobReply::Stored {
+                next_offset: progress.next_offset,
+                complete: progress.complete,
+            })
+        }
+    }
+}
+
+fn refusal(error: &BlobError) -> BlobRefusal {
+    match error {
+        BlobError::NotFound { .. } => BlobRefusal::NotFound,
+        BlobError::TooLarge { .. } => BlobRefusal::TooLarge,
+        BlobError::QuotaExceeded { .. } => BlobRefusal::QuotaExceeded,
+        BlobError::Busy => BlobRefusal::Busy,
+        BlobError::OutOfOrder | BlobError::HashMismatch { .. } => BlobRefusal::Malformed,
+        BlobError::DiskFull
+        | BlobError::Stream(_)
+        | BlobError::Index { .. }
+        | BlobError::Storage { .. } => {
+            tracing::error!(%error, "the blob store failed");
+            BlobRefusal::StorageFailed
+        }
+    }
+}
