@@ -193,7 +193,10 @@ mod tests {
             assert_eq!(verify(&top, &elements[5], 5, 13, &proof), Err(ProofError::WrongLength));
         }
         let error = verify(&top, &elements[5], 13, 13, &Proof::default()).unwrap_err();
-        assert_eq!(error.to_string(), "the list has 13 elements, and the proof is for element 13 counted from 0");
+        assert_eq!(
+            error.to_string(),
+            "the list has 13 elements, and the proof is for element 13 counted from 0"
+        );
     }
 
     #[test]

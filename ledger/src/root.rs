@@ -149,8 +149,17 @@ fixed_bytes!(
 );
 
 /// What shows, with a root, the value or the absence of one row. At a million rows it has less than 2 kB.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[derive(borsh::BorshSerialize, borsh::BorshDeserialize, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+    Serialize,
+    Deserialize,
+)]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
     /// The hashes beside the path, from the root down.
@@ -166,10 +175,14 @@ pub enum ProofError {
     #[error("the proof is longer than any path of the state; ask another member for one")]
     TooLong,
     /// The rows are out of order, or do not belong below the path.
-    #[error("the rows of the proof cannot stand in one leaf on the path of the key; ask another member for one")]
+    #[error(
+        "the rows of the proof cannot stand in one leaf on the path of the key; ask another member for one"
+    )]
     Misplaced,
     /// The proof leads to another root.
-    #[error("the proof does not lead to this root; check that the height of the root and of the proof are the same")]
+    #[error(
+        "the proof does not lead to this root; check that the height of the root and of the proof are the same"
+    )]
     OtherRoot,
     /// The row has another value.
     #[error("the proof shows another value for this key")]
@@ -198,8 +211,7 @@ pub fn verify(root: &Hash, key: &Hash, value: Option<&Hash>, proof: &Proof) -> R
     }
     let mut hash = leaf_hash(&rows);
     for (depth, sibling) in proof.siblings.iter().enumerate().rev() {
-        hash =
-            if bit(key, depth) { branch_hash(&sibling.0, &hash) } else { branch_hash(&hash, &sibling.0) };
+        hash = if bit(key, depth) { branch_hash(&sibling.0, &hash) } else { branch_hash(&hash, &sibling.0) };
     }
     if hash != *root {
         return Err(ProofError::OtherRoot);

@@ -93,7 +93,9 @@ pub enum BlobError {
     #[error("the content could not be read: {0}")]
     Stream(io::Error),
     /// The index does not match the folder.
-    #[error("the blob index `{path}` cannot be used: {reason}; restore it, or move the whole folder away to start empty")]
+    #[error(
+        "the blob index `{path}` cannot be used: {reason}; restore it, or move the whole folder away to start empty"
+    )]
     Index {
         /// The index file.
         path: PathBuf,
@@ -251,8 +253,8 @@ impl BlobStore {
             }
             let path = inner.outboard_path(&hash);
             let outboard = File::open(&path).map_err(|error| storage(&path, error))?;
-            let slice = slice::extract(content, outboard, offset, length)
-                .map_err(|error| storage(&path, error))?;
+            let slice =
+                slice::extract(content, outboard, offset, length).map_err(|error| storage(&path, error))?;
             Ok((total, slice))
         })
         .await
@@ -293,9 +295,8 @@ impl Inner {
     ) -> Result<Progress, BlobError> {
         self.check_size(total)?;
         let key = (hash, owner);
-        let mut upload = match self.take_upload(key, total, now_ms)? {
-            Taken::Whole => return Ok(Progress { next_offset: total, complete: true }),
-            Taken::Upload(upload) => upload,
+        let Some(mut upload) = self.take_upload(key, total, now_ms)? else {
+            return Ok(Progress { next_offset: total, complete: true });
         };
         if upload.size() != offset {
             let next_offset = upload.size();
@@ -325,34 +326,33 @@ impl Inner {
         Ok(Progress { next_offset, complete: true })
     }
 
+    /// Takes the upload out to write to it, or nothing when the owner has the blob here already.
     fn take_upload(
         &self,
         key: (BlobHash, [u8; 32]),
         total: u64,
         now_ms: u64,
-    ) -> Result<Taken, BlobError> {
+    ) -> Result<Option<Upload>, BlobError> {
         let mut state = self.lock();
         // Only who brought the content before is told that it is here: for others a hash proves nothing.
         if state.index.blobs.get(&key.0).is_some_and(|entry| entry.owners.contains(&key.1)) {
-            return Ok(Taken::Whole);
+            return Ok(None);
         }
         if let Some(partial) = state.uploads.get_mut(&key) {
             if partial.total != total {
                 return Err(BlobError::OutOfOrder);
             }
             partial.touched_ms = now_ms;
-            return partial.upload.take().map(Taken::Upload).ok_or(BlobError::Busy);
+            return partial.upload.take().map(Some).ok_or(BlobError::Busy);
         }
-        state.uploads.retain(|_, partial| {
-            partial.touched_ms.saturating_add(UPLOAD_REST_MS_MAX) > now_ms
-        });
+        state.uploads.retain(|_, partial| partial.touched_ms.saturating_add(UPLOAD_REST_MS_MAX) > now_ms);
         if state.uploads.len() >= UPLOADS_MAX {
             return Err(BlobError::Busy);
         }
         state.check_quota(&self.config, &key.1, total)?;
         let upload = Upload::begin(&self.config.folder)?;
         state.uploads.insert(key, Partial { upload: None, total, touched_ms: now_ms });
-        Ok(Taken::Upload(upload))
+        Ok(Some(upload))
     }
 
     fn give_back(&self, key: (BlobHash, [u8; 32]), upload: Upload) {
@@ -420,11 +420,6 @@ impl Inner {
     }
 }
 
-enum Taken {
-    Whole,
-    Upload(Upload),
-}
-
 impl State {
     fn used(&self, owner: &[u8; 32]) -> u64 {
         let kept = self.index.blobs.values().filter(|entry| entry.owners.contains(owner));
@@ -433,12 +428,7 @@ impl State {
         kept + coming.map(|(_, partial)| partial.total).sum::<u64>()
     }
 
-    fn check_quota(
-        &self,
-        config: &BlobStoreConfig,
-        owner: &[u8; 32],
-        more: u64,
-    ) -> Result<(), BlobError> {
+    fn check_quota(&self, config: &BlobStoreConfig, owner: &[u8; 32], more: u64) -> Result<(), BlobError> {
         let (used, bytes_max) = (self.used(owner), config.owner_bytes_max);
         if used.saturating_add(more) > bytes_max {
             return Err(BlobError::QuotaExceeded { used, bytes_max });

@@ -20,6 +20,4 @@ mod tests;
 
 pub use application::{AppError, Application, Built, Id, Origin, Timeouts, Tip, Verdict};
 pub use certificate::{Certificate, CertificateError, ValidatorInfo, verify_certificate};
-pub use engine::{
-    ConsensusConfig, ConsensusHandle, FatalReason, Peer, StartError, Status, start,
-};
+pub use engine::{ConsensusConfig, ConsensusHandle, FatalReason, Peer, StartError, Status, start};

@@ -1,1 +1,3 @@
 //! A federation on one machine, in one command.
+
+pub mod job;

@@ -143,8 +143,19 @@ pub struct Book {
 }
 
 /// How far ahead a request starts; each bucket has a price of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
+)]
 #[borsh(use_discriminant = true)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
@@ -176,8 +187,9 @@ impl Bucket {
 }
 
 /// A request that found its offer.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
 pub struct Trade {
     /// The request.
     pub request: RequestId,
@@ -196,8 +208,9 @@ pub struct Trade {
 }
 
 /// The one price of a bucket.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
 pub struct BucketPrice {
     /// The bucket.
     pub bucket: Bucket,

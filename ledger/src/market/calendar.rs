@@ -164,8 +164,12 @@ impl Calendar {
     /// The largest number that is free for `slots` slots from some slot in `start_min..=start_max` on.
     #[must_use]
     pub fn largest_fit(&self, slots: u32, start_min: Slot, start_max: Slot) -> u32 {
-        // What a larger number fits, a smaller one fits too, so the answer is found by halving.
-        let (mut fits, mut over) = (0u32, self.peak().saturating_add(1));
+        let peak = self.peak();
+        if self.first_fit(peak, slots, start_min, start_max).is_some() {
+            return peak;
+        }
+        // Where a larger number fits, a smaller one fits too, so the answer is found by halving.
+        let (mut fits, mut over) = (0u32, peak);
         while over.saturating_sub(fits) > 1 {
             let middle = fits.midpoint(over);
             match self.first_fit(middle, slots, start_min, start_max) {
@@ -237,7 +241,8 @@ impl Calendar {
 
     /// Removes the point at `index` if it changes nothing.
     fn merge(&mut self, index: usize) {
-        let before = index.checked_sub(1).and_then(|before| self.points.get(before)).map_or(0, |(_, free)| *free);
+        let before =
+            index.checked_sub(1).and_then(|before| self.points.get(before)).map_or(0, |(_, free)| *free);
         if self.points.get(index).is_some_and(|(_, free)| *free == before) {
             self.points.remove(index);
         }

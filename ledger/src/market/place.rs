@@ -62,7 +62,8 @@ impl<'book> Floor<'book> {
     pub(super) fn new(book: &'book Book, supplies: &'book [Supply], bids: &[Bid<'book>]) -> Self {
         let group_cap = group_cap(supplies, book.params.cap_bps);
         let groups = bids.iter().map(|bid| bid.order.group);
-        let mut holds: BTreeMap<GroupId, Vec<(Slot, i128)>> = groups.map(|group| (group, Vec::new())).collect();
+        let mut holds: BTreeMap<GroupId, Vec<(Slot, i128)>> =
+            groups.map(|group| (group, Vec::new())).collect();
         for hold in book.holds.iter().filter(|hold| hold.start < hold.end) {
             if let Some(changes) = holds.get_mut(&hold.group) {
                 changes.push((hold.start, i128::from(hold.quantity)));
@@ -128,12 +129,14 @@ impl<'book> Floor<'book> {
     /// Takes back all placements since the last commit.
     pub(super) fn undo(&mut self) {
         while let Some((order, placement)) = self.placed.pop() {
-            let given = self.calendars.get_mut(placement.supply).map_or(Ok(()), |calendar| {
-                calendar.give(placement.start, order.slots, placement.quantity)
-            });
-            let freed = self.group_headroom.get_mut(&order.group).map_or(Ok(()), |headroom| {
-                headroom.give(placement.start, order.slots, placement.quantity)
-            });
+            let given = self
+                .calendars
+                .get_mut(placement.supply)
+                .map_or(Ok(()), |calendar| calendar.give(placement.start, order.slots, placement.quantity));
+            let freed = self
+                .group_headroom
+                .get_mut(&order.group)
+                .map_or(Ok(()), |headroom| headroom.give(placement.start, order.slots, placement.quantity));
             debug_assert_eq!((given, freed), (Ok(()), Ok(())), "what was taken can be given back");
             if let Some((member, charge)) = self.debit(order, placement.supply, placement.quantity).flatten()
                 && let Some(headroom) = self.debit_headroom.get_mut(&member)
@@ -159,12 +162,14 @@ impl<'book> Floor<'book> {
     }
 
     fn take(&mut self, order: &'book Order, placement: Placement) {
-        let taken = self.calendars.get_mut(placement.supply).map_or(Ok(()), |calendar| {
-            calendar.take(placement.start, order.slots, placement.quantity)
-        });
-        let held = self.group_headroom.get_mut(&order.group).map_or(Ok(()), |headroom| {
-            headroom.take(placement.start, order.slots, placement.quantity)
-        });
+        let taken = self
+            .calendars
+            .get_mut(placement.supply)
+            .map_or(Ok(()), |calendar| calendar.take(placement.start, order.slots, placement.quantity));
+        let held = self
+            .group_headroom
+            .get_mut(&order.group)
+            .map_or(Ok(()), |headroom| headroom.take(placement.start, order.slots, placement.quantity));
         debug_assert_eq!((taken, held), (Ok(()), Ok(())), "a placement fits where it was found");
         if let Some((member, charge)) = self.debit(order, placement.supply, placement.quantity).flatten()
             && let Some(headroom) = self.debit_headroom.get_mut(&member)
@@ -206,8 +211,7 @@ impl<'book> Floor<'book> {
 
     /// The first slot from which both the offer is free and the group may hold so many.
     fn first_start(&self, bid: &Bid<'book>, supply: usize, quantity: u32) -> Option<Slot> {
-        let (calendar, headroom) =
-            (self.calendars.get(supply)?, self.group_headroom.get(&bid.order.group)?);
+        let (calendar, headroom) = (self.calendars.get(supply)?, self.group_headroom.get(&bid.order.group)?);
         let (slots, last) = (bid.order.slots, bid.order.start_max);
         let mut from = bid.start_min;
         loop {
@@ -221,7 +225,9 @@ impl<'book> Floor<'book> {
 
     fn is_affordable(&self, order: &Order, supply: usize, quantity: u32) -> bool {
         match self.debit(order, supply, quantity) {
-            Some(Some((member, charge))) => self.debit_headroom.get(&member).is_some_and(|most| charge <= *most),
+            Some(Some((member, charge))) => {
+                self.debit_headroom.get(&member).is_some_and(|most| charge <= *most)
+            }
             Some(None) => true,
             None => false,
         }

@@ -19,9 +19,9 @@ pub(super) fn order_rank(book: &Book, bucket: Bucket, order: &Order) -> OrderRan
 pub(super) fn supply_order(book: &Book, bucket: Bucket, supplies: &[Supply]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..supplies.len()).collect();
     places.sort_by_cached_key(|place| {
-        supplies.get(*place).map(|supply| {
-            (supply.ask, tie(book, bucket, &supply.provider, supply.sequence), supply.offer)
-        })
+        supplies
+            .get(*place)
+            .map(|supply| (supply.ask, tie(book, bucket, &supply.provider, supply.sequence), supply.offer))
     });
     places.truncate(usize::try_from(book.params.supplies_max).unwrap_or(usize::MAX));
     places

@@ -191,7 +191,12 @@ impl<'book> Ground<'book> {
     }
 
     /// Where the request would go among `supplies`, tried one by one as the rule is written.
-    fn place(&self, order: &Order, supplies: &[&'book Supply], price: Price) -> Option<(&'book Supply, u32, u32)> {
+    fn place(
+        &self,
+        order: &Order,
+        supplies: &[&'book Supply],
+        price: Price,
+    ) -> Option<(&'book Supply, u32, u32)> {
         for supply in supplies.iter().filter(|supply| supply.ask <= price && compatible(supply, order)) {
             let mut quantity = order.quantity;
             while quantity >= order.quantity_min && quantity > 0 {
@@ -273,7 +278,8 @@ fn plain_clear(book: &Book) -> (BTreeMap<RequestId, Trade>, Vec<BucketPrice>) {
         let candidates: BTreeSet<Price> =
             orders.iter().map(|order| order.limit).chain(supplies.iter().map(|supply| supply.ask)).collect();
         let bound = |price: Price| {
-            let demand: u128 = orders.iter().filter(|order| order.limit >= price).map(|order| size(order)).sum();
+            let demand: u128 =
+                orders.iter().filter(|order| order.limit >= price).map(|order| size(order)).sum();
             let asked = supplies.iter().filter(|supply| supply.ask <= price);
             let free = |supply: &&Supply| {
                 let slots = NOW..NOW + HORIZON;
@@ -289,7 +295,9 @@ fn plain_clear(book: &Book) -> (BTreeMap<RequestId, Trade>, Vec<BucketPrice>) {
             let turns = greedy(&mut trial, &orders, &supplies, price);
             let volume: u128 = turns
                 .iter()
-                .filter_map(|(order, placed)| placed.map(|(_, quantity, _)| u128::from(quantity) * u128::from(order.slots)))
+                .filter_map(|(order, placed)| {
+                    placed.map(|(_, quantity, _)| u128::from(quantity) * u128::from(order.slots))
+                })
                 .sum();
             let excess: u128 =
                 turns.iter().filter(|(_, placed)| placed.is_none()).map(|(order, _)| size(order)).sum();
@@ -303,7 +311,11 @@ fn plain_clear(book: &Book) -> (BTreeMap<RequestId, Trade>, Vec<BucketPrice>) {
         let matched = || turns.iter().filter_map(|(order, placed)| placed.map(|placed| (*order, placed)));
         let next_ask = supplies.iter().map(|supply| supply.ask).filter(|ask| *ask > tried).min();
         let lowest_limit = matched().map(|(order, _)| order.limit).min();
-        let high = lowest_limit.into_iter().chain(next_ask.map(|ask| Price(ask.0 - book.params.tick))).min().unwrap();
+        let high = lowest_limit
+            .into_iter()
+            .chain(next_ask.map(|ask| Price(ask.0 - book.params.tick)))
+            .min()
+            .unwrap();
         let used = matched().map(|(_, (supply, ..))| supply.ask);
         let rejected = turns.iter().filter(|(_, placed)| placed.is_none()).map(|(order, _)| order.limit);
         let shut_out = orders.iter().map(|order| order.limit).filter(|limit| *limit < tried);

@@ -7,8 +7,20 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Why a request stays open. The codes stand on the ledger: never renumber, never reuse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    thiserror::Error,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
+)]
 #[borsh(use_discriminant = true)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
@@ -35,7 +47,9 @@ pub enum Reason {
     #[error("no compatible offer has free capacity for its duration within its window")]
     NoCapacityInWindow = 7,
     /// Something is free, and less than it accepts.
-    #[error("fewer accelerators are free within its window than the least it accepts")]
+    #[error(
+        "some accelerators are free within its window, but fewer than it accepts, counted in whole nodes"
+    )]
     PartialNotAllowed = 8,
     /// The group holds as much as one may.
     #[error("its group holds as much of the class in these slots as one group may")]
@@ -57,8 +71,19 @@ impl Reason {
 }
 
 /// The numbers behind a reason, as far as they bear on it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
+)]
 #[serde(default)]
 pub struct Detail {
     /// The price of its bucket in this batch.
@@ -79,8 +104,9 @@ pub struct Detail {
 }
 
 /// A request that stays open.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
 pub struct Unmatched {
     /// The request.
     pub request: RequestId,

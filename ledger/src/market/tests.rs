@@ -1,192 +1,14 @@
 //! Tables: a book as text, and what the batch does with it.
 
 use super::*;
-use crate::id::{ChainId, GroupId, Hash, OfferId, OrganisationId, RequestId, hash_of};
-use crate::member::CountrySet;
+use crate::id::{Hash, RequestId};
 use crate::money::{Money, Price};
-use crate::name::Name;
 use crate::time::Slot;
-use std::collections::BTreeMap;
+use text::{book, hash, plain_order};
 
-pub(super) fn params() -> BookParams {
-    BookParams {
-        tick: 1_000,
-        k_bps: 0,
-        price_candidates: 64,
-        cap_bps: 10_000,
-        slot_s: 900,
-        spot_slots: 96,
-        near_slots: 672,
-        chain: ChainId([7; 32]),
-        limit_first: false,
-        orders_max: 2_048,
-        orders_per_group_max: 16,
-        supplies_max: 256,
-    }
-}
+mod text;
 
-fn hash(name: &str) -> Hash {
-    hash_of("test", &name)
-}
-
-/// A book without orders and offers, at slot 1000.
-pub(super) fn empty_book() -> Book {
-    Book {
-        params: params(),
-        class: Name::new("a100-64").unwrap(),
-        epoch: 7,
-        now: Slot(1_000),
-        orders: Vec::new(),
-        supplies: Vec::new(),
-        holds: Vec::new(),
-        debit_headroom: BTreeMap::new(),
-        reference: None,
-    }
-}
-
-/// An offer of 64 accelerators in Italy at 1.00, from slot 1000 to slot 2000.
-fn plain_supply(name: &str) -> Supply {
-    Supply {
-        offer: OfferId(hash(name)),
-        provider: OrganisationId(hash(name)),
-        group: GroupId(hash(name)),
-        sequence: 1,
-        home: "IT".parse().unwrap(),
-        country: "IT".parse().unwrap(),
-        certificates: 0,
-        tier: 0,
-        node_size: 1,
-        ask: Price(1_000_000),
-        calendar: Calendar::constant(Slot(1_000), Slot(2_000), 64),
-    }
-}
-
-/// A request for 8 accelerators in 4 slots from the present on, all or nothing, at up to 2.00.
-fn plain_order(name: &str) -> Order {
-    Order {
-        request: RequestId(hash(name)),
-        organisation: OrganisationId(hash(name)),
-        group: GroupId(hash(name)),
-        sequence: 1,
-        countries: CountrySet::default(),
-        certificates: 0,
-        tier_min: 0,
-        quantity: 8,
-        quantity_min: 8,
-        slots: 4,
-        start_min: Slot(1_000),
-        start_max: Slot(1_010),
-        limit: Price(2_000_000),
-        usage: 0,
-        admitted_epoch: 1,
-        funding_home: "IT".parse().unwrap(),
-        own_group_excluded: false,
-    }
-}
-
-/// A book in words. Every line begins with what it is; `key=value` words change the plain offer, request or parameters.
-fn book(text: &str) -> (Book, BTreeMap<Hash, String>) {
-    let mut book = empty_book();
-    let mut names = BTreeMap::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let mut words = line.split_whitespace();
-        let kind = words.next().unwrap();
-        let name = if matches!(kind, "offer" | "request") { words.next().unwrap() } else { "" };
-        let pairs = words.map(|word| word.split_once('=').unwrap());
-        names.insert(hash(name), name.to_owned());
-        match kind {
-            "params" => pairs.for_each(|(key, value)| set_param(&mut book, key, value)),
-            "offer" => {
-                let mut supply = plain_supply(name);
-                pairs.for_each(|(key, value)| set_supply(&mut supply, key, value));
-                book.supplies.push(supply);
-            }
-            "request" => {
-                let mut order = plain_order(name);
-                pairs.for_each(|(key, value)| set_order(&mut order, key, value));
-                book.orders.push(order);
-            }
-            "hold" => {
-                let mut hold =
-                    Hold { group: GroupId(hash("")), start: Slot(1_000), end: Slot(2_000), quantity: 0 };
-                for (key, value) in pairs {
-                    match key {
-                        "group" => hold.group = GroupId(hash(value)),
-                        "start" => hold.start = Slot(value.parse().unwrap()),
-                        "end" => hold.end = Slot(value.parse().unwrap()),
-                        _ => hold.quantity = value.parse().unwrap(),
-                    }
-                }
-                book.holds.push(hold);
-            }
-            "debit" => pairs.for_each(|(member, ueur)| {
-                book.debit_headroom.insert(member.parse().unwrap(), ueur.parse().unwrap());
-            }),
-            other => panic!("no such line: {other}"),
-        }
-    }
-    (book, names)
-}
-
-fn set_param(book: &mut Book, key: &str, value: &str) {
-    let params = &mut book.params;
-    match key {
-        "k" => params.k_bps = value.parse().unwrap(),
-        "candidates" => params.price_candidates = value.parse().unwrap(),
-        "cap" => params.cap_bps = value.parse().unwrap(),
-        "limit_first" => params.limit_first = value.parse().unwrap(),
-        "orders" => params.orders_max = value.parse().unwrap(),
-        "per_group" => params.orders_per_group_max = value.parse().unwrap(),
-        "supplies" => params.supplies_max = value.parse().unwrap(),
-        "reference" => book.reference = Some(value.parse().unwrap()),
-        other => panic!("no such parameter: {other}"),
-    }
-}
-
-fn set_supply(supply: &mut Supply, key: &str, value: &str) {
-    match key {
-        "group" => supply.group = GroupId(hash(value)),
-        "country" => {
-            supply.country = value.parse().unwrap();
-            supply.home = supply.country;
-        }
-        "certs" => supply.certificates = value.parse().unwrap(),
-        "tier" => supply.tier = value.parse().unwrap(),
-        "node" => supply.node_size = value.parse().unwrap(),
-        "ask" => supply.ask = value.parse().unwrap(),
-        "free" => {
-            let steps = value.split(',').map(|step| step.split_once(':').unwrap());
-            let steps: Vec<(Slot, u32)> =
-                steps.map(|(slot, free)| (Slot(slot.parse().unwrap()), free.parse().unwrap())).collect();
-            supply.calendar = Calendar::from_steps(&steps).unwrap();
-        }
-        other => panic!("no such word of an offer: {other}"),
-    }
-}
-
-fn set_order(order: &mut Order, key: &str, value: &str) {
-    match key {
-        "group" => order.group = GroupId(hash(value)),
-        "countries" => {
-            order.countries = CountrySet::of(value.split(',').map(|code| code.parse().unwrap())).unwrap();
-        }
-        "certs" => order.certificates = value.parse().unwrap(),
-        "tier" => order.tier_min = value.parse().unwrap(),
-        "qty" => (order.quantity, order.quantity_min) = (value.parse().unwrap(), value.parse().unwrap()),
-        "min" => order.quantity_min = value.parse().unwrap(),
-        "slots" => order.slots = value.parse().unwrap(),
-        "start" => {
-            let (first, last) = value.split_once("..").unwrap();
-            (order.start_min, order.start_max) = (Slot(first.parse().unwrap()), Slot(last.parse().unwrap()));
-        }
-        "limit" => order.limit = value.parse().unwrap(),
-        "usage" => order.usage = value.parse().unwrap(),
-        "epoch" => order.admitted_epoch = value.parse().unwrap(),
-        "home" => order.funding_home = value.parse().unwrap(),
-        "grant" => order.own_group_excluded = value.parse().unwrap(),
-        other => panic!("no such word of a request: {other}"),
-    }
-}
+pub(super) use text::{empty_book, params};
 
 /// The outcome in words, one line per request and per price, sorted.
 fn outcome(text: &str) -> (Vec<String>, Clearing) {
@@ -301,30 +123,42 @@ fn every_reason_has_its_case() {
 
 #[test]
 fn a_limit_below_the_price_of_the_batch_is_told_the_price() {
-    // Only one of the two fits; the other's limit lifts the price to where it no longer envies.
-    let text = "offer o free=1000:8,1004:0\n request a usage=1 limit=3.00\n request r usage=2 limit=1.20";
-    check(text, &["a: 8 at o from 1000 for 1.20", "r: no_capacity_in_window", "spot 1.20 volume 32"]);
-    let more = format!("{text}\n request c usage=3 limit=1.30");
+    // Only one fits: the price rises until demand is served, and no further than the limits that are shut out.
+    let text = "offer o free=1000:8,1004:0\n request a usage=2 limit=3.00\n request r usage=1 limit=1.20
+                request s usage=3 limit=1.30";
+    check(
+        text,
+        &[
+            "a: 8 at o from 1000 for 1.30",
+            "r: limit_below_price",
+            "s: limit_below_price",
+            "spot 1.30 volume 32",
+        ],
+    );
     let detail = Detail {
         clearing_price: Some(Price(1_300_000)),
         cheapest_ask: Some(Price(1_000_000)),
         ..Detail::default()
     };
-    check_detail(&more, Reason::LimitBelowPrice, detail);
+    check_detail(text, Reason::LimitBelowPrice, detail);
 }
 
 #[test]
 fn need_goes_first_unless_the_federation_votes_otherwise() {
-    let scarce = "offer o free=1000:8,1004:0\n request rich usage=9 limit=5.00 start=1000..1000";
-    let poor = "request poor usage=1 limit=1.50 start=1000..1000";
-    // The poor come first, so the price may not exceed their limit; the rich are turned away above it.
+    // Only one of them fits. Whoever has had less goes first, and so the most is used; by limit the other one does.
+    let scarce =
+        "offer o free=1000:12,1004:0\n request rich usage=9 limit=5.00\n request poor qty=12 limit=1.50";
     check(
-        &format!("{scarce}\n {poor}"),
-        &["poor: 8 at o from 1000 for 1.00", "rich: no_capacity_in_window", "spot 1.00 volume 32"],
+        scarce,
+        &["poor: 12 at o from 1000 for 1.00", "rich: no_capacity_in_window", "spot 1.00 volume 48"],
     );
     check(
-        &format!("params limit_first=true\n {scarce}\n {poor}"),
-        &["rich: 8 at o from 1000 for 1.50", "poor: no_capacity_in_window", "spot 1.50 volume 32"],
+        &format!("params limit_first=true\n {scarce}"),
+        &["rich: 8 at o from 1000 for 1.50", "poor: limit_below_price", "spot 1.50 volume 32"],
+    );
+    check(
+        "offer o free=1000:8,1004:0\n request much usage=2\n request little usage=1",
+        &["little: 8 at o from 1000 for 2.00", "much: no_capacity_in_window", "spot 2.00 volume 32"],
     );
     check(
         "offer o free=1000:8,1004:0\n request late epoch=2\n request early epoch=1",
@@ -379,29 +213,23 @@ fn the_price_moves_between_its_bounds_by_k() {
 
 #[test]
 fn of_equally_good_prices_the_nearest_to_the_reference_is_tried() {
-    // At 1.00 and at 3.00 the same volume moves, at different offers.
-    let text = "offer o ask=1.00\n offer p ask=3.00\n request r limit=3.00";
-    check(text, &["r: 8 at o from 1000 for 1.00", "spot 1.00 volume 32"]);
-    let (mut book, _) = book("offer a ask=1.00 free=1000:8,1004:0\n request r usage=1 limit=3.00\n request s usage=2 limit=1.00");
-    let without = clear(&book).prices[0].price;
-    book.reference = Some(Price(3_000_000));
-    assert_eq!((without, clear(&book).prices[0].price), (Price(1_000_000), Price(1_000_000)));
+    // Every price serves the request. Tried at 1.00 the price must stay below the next ask; tried above it, it need not.
+    let text = "offer o\n offer p ask=2.00 free=1500:1,1501:0\n request r limit=3.00";
+    for (params, price) in [("", "1.999"), ("reference=1.20", "1.999"), ("reference=2.50", "3.00")] {
+        let trade = format!("r: 8 at o from 1000 for {price}");
+        let line = format!("spot {price} volume 32");
+        check(&format!("params k=10000 {params}\n {text}"), &[&trade, &line]);
+    }
 }
 
 #[test]
 fn who_was_shut_out_does_not_find_the_price_below_its_limit() {
-    // At 3.00 two are served by the dear offer; the cheap request only fits the cheap offer, which they fill first.
+    // Most is used at 3.00, where `a`, whose turn comes first, is not eligible: so `b` pays no less than `a` would have.
     check(
-        "offer cheap ask=1.00 free=1000:8,1004:0\n offer dear ask=1.00 country=FI free=1000:8,1004:0
-         request a usage=1 limit=2.00 start=1000..1000 slots=2 countries=IT
-         request b usage=2 limit=3.00 start=1000..1000 slots=4 countries=IT
-         request c usage=3 limit=3.00 start=1000..1000 slots=4 countries=FI",
-        &[
-            "a: limit_below_price",
-            "b: 8 at cheap from 1000 for 2.00",
-            "c: 8 at dear from 1000 for 2.00",
-            "spot 2.00 volume 64",
-        ],
+        "offer o free=1000:8,1004:0
+         request a usage=1 limit=2.00 start=1000..1000 slots=2
+         request b usage=2 limit=3.00 start=1000..1000 slots=4",
+        &["a: limit_below_price", "b: 8 at o from 1000 for 2.00", "spot 2.00 volume 32"],
     );
 }
 
@@ -451,22 +279,25 @@ fn a_group_holds_no_more_than_its_cap_in_any_slot() {
         &["r: 8 at o from 1005 for 1.00", "spot 1.00 volume 32"],
     );
     check(
-        "params cap=2500\n offer o\n hold group=g qty=40\n request r group=g\n request s",
+        "params cap=2500\n offer o\n hold group=g qty=40\n request r group=g limit=3.00\n request s",
         &["r: group_cap_reached", "s: 8 at o from 1000 for 1.00", "spot 1.00 volume 32"],
     );
     check(
         "params cap=2500\n offer o
          request a group=g usage=1 start=1000..1000\n request b group=g usage=2 start=1000..1000
-         request c group=g usage=3 start=1000..1000 limit=1.50",
+         request c group=g usage=3 start=1000..1000 limit=3.00",
         &[
-            "a: 8 at o from 1000 for 1.50",
-            "b: 8 at o from 1000 for 1.50",
+            "a: 8 at o from 1000 for 1.00",
+            "b: 8 at o from 1000 for 1.00",
             "c: group_cap_reached",
-            "spot 1.50 volume 64",
+            "spot 1.00 volume 64",
         ],
     );
     // The cap is never less than one node, and a partial award may fill what is left of it.
-    check("params cap=1\n offer o node=8\n request r", &["r: 8 at o from 1000 for 1.00", "spot 1.00 volume 32"]);
+    check(
+        "params cap=1\n offer o node=8\n request r",
+        &["r: 8 at o from 1000 for 1.00", "spot 1.00 volume 32"],
+    );
     check(
         "params cap=1000\n offer o\n request r min=1",
         &["r: 6 at o from 1000 for 1.00", "spot 1.00 volume 24"],
@@ -579,7 +410,8 @@ fn an_id_that_stands_twice_counts_once() {
 
 #[test]
 fn numbers_at_their_ends_are_answered() {
-    let (mut book, _) = book("offer o\n request r home=EE\n hold group=r qty=4294967295\n hold group=r qty=4294967295");
+    let (mut book, _) =
+        book("offer o\n request r home=EE\n hold group=r qty=4294967295\n hold group=r qty=4294967295");
     let last = u32::MAX;
     book.debit_headroom.insert("EE".parse().unwrap(), u128::MAX);
     book.supplies[0].calendar = Calendar::constant(Slot(0), Slot(last), last);

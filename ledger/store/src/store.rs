@@ -39,7 +39,9 @@ pub struct Commit<'a> {
     pub checkpoint: Option<&'a Checkpoint>,
 }
 
-/// The rows changed since the previous checkpoint.
+/// The rows changed since the latest checkpoint of this store: after a restart that is
+/// [`LedgerStore::latest_checkpoint`], which may be older than the last one asked for, and the store cannot tell if rows
+/// changed in between are left out (the state root, compared after a restart, can).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The checkpoint holds the state after this height.

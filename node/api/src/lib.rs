@@ -1,1 +1,26 @@
 //! Talk to a node.
+//!
+//! The types of requests and answers are the same for the server and the client. Ledger rows appear in them as the ledger
+//! writes them in JSON: money as decimal euro, times as RFC 3339, ids and bytes as hexadecimal. [`Client`] reads, [`Account`]
+//! signs and sends; [`peer`] is the other way in, for blobs between machines.
+
+pub mod account;
+pub mod certificate;
+pub mod chain;
+pub mod client;
+pub mod error;
+pub mod event;
+pub mod filter;
+pub mod job;
+pub mod lease;
+pub mod market;
+pub mod organisation;
+pub mod peer;
+pub mod proof;
+pub mod signed;
+pub mod status;
+
+pub use account::Account;
+pub use client::Client;
+pub use error::{ApiError, ErrorBody, ErrorDetail, Fault};
+pub use event::{EventCursor, EventInfo, EventMessage};

@@ -83,8 +83,8 @@ impl Index {
     pub(super) fn save(&self, folder: &Path) -> Result<(), BlobError> {
         let path = folder.join(FILE);
         let failed = |error| storage(&path, error);
-        let bytes = serde_json::to_vec_pretty(&self.file())
-            .map_err(|error| failed(std::io::Error::other(error)))?;
+        let bytes =
+            serde_json::to_vec_pretty(&self.file()).map_err(|error| failed(std::io::Error::other(error)))?;
         let mut file = tempfile::NamedTempFile::new_in(folder.join(TEMPORARY)).map_err(failed)?;
         file.write_all(&bytes).map_err(failed)?;
         file.as_file().sync_all().map_err(failed)?;

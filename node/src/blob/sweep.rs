@@ -49,11 +49,7 @@ impl BlobStore {
     ///
     /// # Errors
     /// What the disk says; a blob whose files could not be removed is forgotten all the same, and its files go at the next start.
-    pub fn sweep(
-        &self,
-        now_ms: u64,
-        named: &dyn Fn(&BlobHash) -> bool,
-    ) -> Result<Swept, BlobError> {
+    pub fn sweep(&self, now_ms: u64, named: &dyn Fn(&BlobHash) -> bool) -> Result<Swept, BlobError> {
         let inner = &self.inner;
         let mut state = inner.lock();
         let grace_end = now_ms.saturating_add(inner.config.grace_ms);
@@ -88,11 +84,7 @@ impl BlobStore {
 }
 
 impl Inner {
-    fn change(
-        &self,
-        hash: &BlobHash,
-        change: impl FnOnce(&mut Entry),
-    ) -> Result<(), BlobError> {
+    fn change(&self, hash: &BlobHash, change: impl FnOnce(&mut Entry)) -> Result<(), BlobError> {
         let mut guard = self.lock();
         let State { index, .. } = &mut *guard;
         let entry = index.blobs.get_mut(hash);

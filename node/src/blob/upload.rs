@@ -78,7 +78,5 @@ impl Finished {
 }
 
 pub(super) fn sync_folder(folder: &Path) -> Result<(), BlobError> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| storage(folder, error))
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| storage(folder, error))
 }

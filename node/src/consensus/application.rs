@@ -1,3 +1,5 @@
+//! What consensus needs of the half of the node that knows blocks.
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use hansa_ledger_signature::PublicKey;
@@ -159,12 +161,7 @@ pub trait Application: Send + Sync + 'static {
     ///
     /// # Errors
     /// Any error ends the node.
-    fn finalize(
-        &self,
-        height: u64,
-        certificate: &[u8],
-        evidence: Vec<Vec<u8>>,
-    ) -> Result<(), AppError>;
+    fn finalize(&self, height: u64, certificate: &[u8], evidence: Vec<Vec<u8>>) -> Result<(), AppError>;
 
     /// The certificate (borsh of [`super::certificate::Certificate`]) and body of a decided height.
     ///

@@ -134,8 +134,8 @@ impl Certificate {
     /// # Errors
     /// [`CertificateError::Malformed`] and [`CertificateError::TooMany`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CertificateError> {
-        let certificate: Self = borsh::from_slice(bytes)
-            .map_err(|error| CertificateError::Malformed(error.to_string()))?;
+        let certificate: Self =
+            borsh::from_slice(bytes).map_err(|error| CertificateError::Malformed(error.to_string()))?;
         if certificate.signatures.len() > MEMBERS_MAX {
             return Err(CertificateError::TooMany(certificate.signatures.len()));
         }
@@ -152,8 +152,7 @@ pub fn verify_certificate(
     validators: &[ValidatorInfo],
     certificate: &Certificate,
 ) -> Result<(), CertificateError> {
-    let bytes =
-        precommit_bytes(chain_id, certificate.height, certificate.round, &certificate.id);
+    let bytes = precommit_bytes(chain_id, certificate.height, certificate.round, &certificate.id);
     verify_certificate_with(validators, certificate, |signer, signature| {
         verify_bytes(signer, &bytes, signature).is_ok()
     })
@@ -183,11 +182,7 @@ pub fn verify_certificate_with(
     }
     let needed = quorum(members.len());
     if signers.len() < needed {
-        return Err(CertificateError::TooFew {
-            signed: signers.len(),
-            members: members.len(),
-            needed,
-        });
+        return Err(CertificateError::TooFew { signed: signers.len(), members: members.len(), needed });
     }
     for (signer, signature) in &certificate.signatures {
         if !holds(signer, signature) {

@@ -142,8 +142,7 @@ impl Members {
         let mut members: Vec<Member> = Vec::with_capacity(validators.len());
         for validator in validators {
             if !members.iter().any(|member| member.address.0 == validator.key) {
-                members
-                    .push(Member { address: Address(validator.key), name: validator.name.clone() });
+                members.push(Member { address: Address(validator.key), name: validator.name.clone() });
             }
         }
         members.sort_by(|a, b| a.name.cmp(&b.name).then(a.address.cmp(&b.address)));
@@ -295,12 +294,7 @@ impl core::Context for LedgerContext {
     type Extension = ();
     type SigningScheme = Ed25519;
 
-    fn select_proposer<'a>(
-        &self,
-        members: &'a Members,
-        height: Height,
-        round: Round,
-    ) -> &'a Member {
+    fn select_proposer<'a>(&self, members: &'a Members, height: Height, round: Round) -> &'a Member {
         members
             .proposer(height.0, round.as_u32().unwrap_or(0))
             .expect("the host never starts a height with an empty set of members")
@@ -317,23 +311,11 @@ impl core::Context for LedgerContext {
         Proposal { height, round, value, pol_round, proposer }
     }
 
-    fn new_prevote(
-        &self,
-        height: Height,
-        round: Round,
-        value: NilOrVal<BlockId>,
-        voter: Address,
-    ) -> Vote {
+    fn new_prevote(&self, height: Height, round: Round, value: NilOrVal<BlockId>, voter: Address) -> Vote {
         Vote { kind: VoteType::Prevote, height, round, value, voter }
     }
 
-    fn new_precommit(
-        &self,
-        height: Height,
-        round: Round,
-        value: NilOrVal<BlockId>,
-        voter: Address,
-    ) -> Vote {
+    fn new_precommit(&self, height: Height, round: Round, value: NilOrVal<BlockId>, voter: Address) -> Vote {
         Vote { kind: VoteType::Precommit, height, round, value, voter }
     }
 }

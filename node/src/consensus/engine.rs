@@ -9,18 +9,18 @@ pub use fatal::{FatalReason, StartError};
 pub use handle::{ConsensusHandle, Status};
 
 use super::application::Application;
-use handle::Running;
 use super::codec::{LedgerCodec, peer_id};
 use super::context::{Address, LedgerContext};
 use super::host::{Host, HostParts};
 use super::limits::{SAFETY_HANG_DELAY, START_TIMEOUT};
 use super::pacing::Pacing;
 use super::signing::{MemberSigner, MemberVerifier};
+use handle::Running;
 use malachitebft_app_channel::app::types::Keypair;
 use malachitebft_app_channel::app::types::codec::Codec;
 use malachitebft_app_channel::{
-    Channels, ConsensusContext, EngineBuilder, EngineHandle, NetworkContext, NetworkIdentity,
-    RequestContext, SyncContext, WalContext,
+    Channels, ConsensusContext, EngineBuilder, EngineHandle, NetworkContext, NetworkIdentity, RequestContext,
+    SyncContext, WalContext,
 };
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
@@ -38,15 +38,14 @@ pub async fn start(
     config: ConsensusConfig,
     application: Arc<dyn Application>,
 ) -> Result<ConsensusHandle, StartError> {
-    config.check()?;
+    let listen_address = config.check()?;
     handle::wal_lock(&config.wal_path)?;
     let signer = MemberSigner::new(config.chain_id, config.validator_key.clone());
     let verifier = MemberVerifier::new(config.chain_id);
     let (channels, engine) = build(&config, &signer, &verifier).await?;
 
     let pacing = Pacing::new(signer.public_key());
-    let watching =
-        tokio::spawn(pacing.clone().watch_votes(verifier.clone(), channels.events.subscribe()));
+    let watching = tokio::spawn(pacing.clone().watch_votes(verifier.clone(), channels.events.subscribe()));
     let (status_sender, status) = watch::channel(Status::default());
     let (ready_sender, ready) = oneshot::channel();
     let (fatal_sender, fatal) = oneshot::channel();
@@ -65,15 +64,22 @@ pub async fn start(
     let watch = tokio::spawn(watch_engine(host, channels, engine, stop.clone(), fatal_sender));
     let mut handle = ConsensusHandle {
         fatal,
-        running: Running { status, stop, actor, tasks: vec![watch, watching], wal_path: config.wal_path },
+        running: Running {
+            status,
+            stop,
+            actor,
+            tasks: vec![watch, watching],
+            wal_path: config.wal_path,
+            listen_address,
+        },
     };
     if let Ok(Ok(())) = tokio::time::timeout(START_TIMEOUT, ready).await {
         return Ok(handle);
     }
-    let reason = handle.fatal.try_recv().map_or_else(
-        |_| "it did not begin to listen in time".to_owned(),
-        |reason| reason.to_string(),
-    );
+    let reason = handle
+        .fatal
+        .try_recv()
+        .map_or_else(|_| "it did not begin to listen in time".to_owned(), |reason| reason.to_string());
     handle.stop().await;
     Err(StartError::NotListening { address: config.listen_address, reason })
 }
@@ -88,15 +94,10 @@ async fn build(
     let keypair = Keypair::ed25519_from_bytes(*network_key)
         .map_err(|error| StartError::NetworkKey(error.to_string()))?;
     let proof = signer.validator_proof(peer_id(&config.network_key.public_key()).to_bytes());
-    let proof =
-        LedgerCodec.encode(&proof).map_err(|error| StartError::NetworkKey(error.to_string()))?;
+    let proof = LedgerCodec.encode(&proof).map_err(|error| StartError::NetworkKey(error.to_string()))?;
     let address = Address(signer.public_key());
-    let identity = NetworkIdentity::new_validator(
-        config.moniker.clone(),
-        keypair,
-        address.0.to_string(),
-        proof,
-    );
+    let identity =
+        NetworkIdentity::new_validator(config.moniker.clone(), keypair, address.0.to_string(), proof);
     EngineBuilder::new(LedgerContext, config.engine_config())
         .with_default_wal(WalContext::new(config.wal_path.clone(), LedgerCodec))
         .with_default_network(NetworkContext::new(identity, LedgerCodec))

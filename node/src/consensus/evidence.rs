@@ -46,10 +46,7 @@ pub struct Evidence {
 
 /// Writes down what the engine collected in a height, one record each.
 #[must_use]
-pub fn evidence_records(
-    chain_id: &Id,
-    evidence: &MisbehaviorEvidence<LedgerContext>,
-) -> Vec<Vec<u8>> {
+pub fn evidence_records(chain_id: &Id, evidence: &MisbehaviorEvidence<LedgerContext>) -> Vec<Vec<u8>> {
     let votes = evidence.votes.iter().flat_map(|(member, pairs)| {
         pairs.iter().map(move |(first, second)| Evidence {
             kind: EvidenceKind::Votes,

@@ -170,8 +170,7 @@ impl Host {
 
     /// Makes `height` the one whose blocks are judged. Called with tip + 1.
     async fn turn_to(&mut self, height: u64) -> Result<(), FatalReason> {
-        let validators =
-            self.blocking(move |application| application.validators(height)).await?;
+        let validators = self.blocking(move |application| application.validators(height)).await?;
         if validators.is_empty() || validators.len() > MEMBERS_MAX {
             return Err(FatalReason::Members { height, count: validators.len() });
         }

@@ -148,9 +148,8 @@ struct Failures {
 
 impl Failures {
     fn exhausted(&mut self, now: Instant) -> bool {
-        let current = self
-            .since
-            .is_some_and(|since| now.saturating_duration_since(since) < Duration::from_secs(1));
+        let current =
+            self.since.is_some_and(|since| now.saturating_duration_since(since) < Duration::from_secs(1));
         if !current {
             *self = Self { since: Some(now), count: 0 };
         }
@@ -201,7 +200,8 @@ mod tests {
 
     #[tokio::test]
     async fn votes_wake_only_when_more_members_vote_than_may_lie() {
-        let table: [(&str, &[(u8, u64, u8)], Option<Wake>); 8] = [
+        type Row<'a> = (&'a str, &'a [(u8, u64, u8)], Option<Wake>);
+        let table: [Row<'_>; 8] = [
             ("nobody", &[], None),
             ("one member", &[(1, 5, 1)], None),
             ("one member, often", &[(1, 5, 1), (1, 6, 1), (1, 7, 1)], None),

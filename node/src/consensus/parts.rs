@@ -5,8 +5,7 @@
 
 use super::application::Id;
 use super::limits::{
-    BODY_BYTES_MAX, PART_BYTES, STREAM_AGE_MAX, STREAM_PARTS_MAX, STREAMS_MAX,
-    STREAMS_PER_PEER_MAX,
+    BODY_BYTES_MAX, PART_BYTES, STREAM_AGE_MAX, STREAM_PARTS_MAX, STREAMS_MAX, STREAMS_PER_PEER_MAX,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
@@ -103,8 +102,7 @@ pub fn split(streamed: &Streamed) -> Vec<StreamMessage<Part>> {
 /// A stream id that this node never used: height, round, start of the process and a counter.
 fn stream_id_fresh(init: &Init) -> StreamId {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let nanoseconds =
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+    let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
     let mut bytes = Vec::with_capacity(32);
     bytes.extend_from_slice(&init.height.to_be_bytes());
     bytes.extend_from_slice(&init.round.as_i64().to_be_bytes());
@@ -146,9 +144,7 @@ impl Assembler {
         now: Instant,
     ) -> Result<Option<Streamed>, PartRefusal> {
         let publisher = publisher.ok_or(PartRefusal::Unpublished)?;
-        self.streams.retain(|_, stream| {
-            now.saturating_duration_since(stream.since) < STREAM_AGE_MAX
-        });
+        self.streams.retain(|_, stream| now.saturating_duration_since(stream.since) < STREAM_AGE_MAX);
         let StreamContent::Data(part) = message.content else {
             // The engine's own end mark carries nothing; our streams end with `Part::Fin`.
             return Ok(None);
@@ -206,10 +202,7 @@ impl Collected {
             }
             Part::Init(_) => {}
             Part::Data(data) => {
-                if data.is_empty()
-                    || data.len() > PART_BYTES
-                    || self.bytes + data.len() > BODY_BYTES_MAX
-                {
+                if data.is_empty() || data.len() > PART_BYTES || self.bytes + data.len() > BODY_BYTES_MAX {
                     return Err(PartRefusal::Size(sequence));
                 }
                 self.bytes += data.len();

@@ -2,15 +2,14 @@
 
 use super::application::Id;
 use super::certificate::{
-    Certificate, CertificateError, ValidatorInfo, VoteKind, precommit_bytes,
-    verify_certificate_with, vote_bytes,
+    Certificate, CertificateError, ValidatorInfo, VoteKind, precommit_bytes, verify_certificate_with,
+    vote_bytes,
 };
 use super::context::{LedgerContext, Proposal, Vote};
 use super::limits::VERIFIED_SIGNATURES_MAX;
 use hansa_ledger_signature::{Cache, PublicKey, SecretKey, Signature, Signed};
 use malachitebft_core_types::{
-    NilOrVal, Round, SignedMessage, SigningScheme as _, ValidatorProof, VoteExtensionScope,
-    VoteType,
+    NilOrVal, Round, SignedMessage, SigningScheme as _, ValidatorProof, VoteExtensionScope, VoteType,
 };
 use malachitebft_signing::{Error, Signer, VerificationResult, Verifier};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,13 +46,7 @@ pub fn signed_proposal_bytes(chain_id: &Id, proposal: &Proposal) -> Vec<u8> {
 
 /// The bytes under the signature that closes a stream of parts. The proposer binds the body to its turn.
 #[must_use]
-pub fn parts_bytes(
-    chain_id: &Id,
-    height: u64,
-    round: Round,
-    pol_round: Round,
-    id: &Id,
-) -> Vec<u8> {
+pub fn parts_bytes(chain_id: &Id, height: u64, round: Round, pol_round: Round, id: &Id) -> Vec<u8> {
     proposal_bytes(PARTS_DOMAIN, chain_id, height, round, pol_round, id)
 }
 
@@ -138,12 +131,7 @@ impl MemberVerifier {
         validators: &[ValidatorInfo],
         certificate: &Certificate,
     ) -> Result<(), CertificateError> {
-        let bytes = precommit_bytes(
-            &self.chain_id,
-            certificate.height,
-            certificate.round,
-            &certificate.id,
-        );
+        let bytes = precommit_bytes(&self.chain_id, certificate.height, certificate.round, &certificate.id);
         verify_certificate_with(validators, certificate, |signer, signature| {
             self.holds(signer, &bytes, signature)
         })

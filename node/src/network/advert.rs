@@ -166,10 +166,7 @@ mod tests {
         let mut book = AdvertBook::new();
         let mut forged = advert(7, "a", 9, 1);
         forged.content.free = 2;
-        assert_eq!(
-            hear(&mut book, &forged, 1_500),
-            Err(AdvertRefusal::Signature(SignatureError::Mismatch))
-        );
+        assert_eq!(hear(&mut book, &forged, 1_500), Err(AdvertRefusal::Signature(SignatureError::Mismatch)));
         let mut impostor = advert(7, "a", 9, 1);
         impostor.content.provider = [8; 32];
         let impostor = Advert::sign(impostor.content, &SecretKey::from_bytes([7; 32]));

@@ -2,7 +2,7 @@
 
 use super::config::{NetworkConfig, NetworkError};
 use super::gossip::Topics;
-use super::member::{MemberCodec, MembersOnly};
+use super::member::{MemberCodec, OnlyFor};
 use super::{Multiaddr, PeerId};
 use hansa_node_api::peer::advert::ADVERT_BYTES_MAX;
 use hansa_node_api::peer::client::{BlobCodec, blob_behaviour};
@@ -24,7 +24,7 @@ const MEMBER_REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 /// Connections being made at the same time, each way.
 const PENDING_MAX: u32 = 32;
 
-/// Connections with one peer: two nodes may dial each other at once, and an old connection may linger.
+/// Connections with one stranger: an old one may linger.
 const CONNECTIONS_PER_PEER_MAX: u32 = 4;
 
 /// Streams of one request protocol on one connection.
@@ -35,27 +35,23 @@ const FRAME_BYTES: usize = 4 * 1024;
 
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
-    limits: connection_limits::Behaviour,
+    pending: connection_limits::Behaviour,
+    strangers: OnlyFor<connection_limits::Behaviour>,
     memory: memory_connection_limits::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-    pub(super) gossip: MembersOnly<gossipsub::Behaviour>,
-    pub(super) member: MembersOnly<request_response::Behaviour<MemberCodec>>,
+    pub(super) gossip: OnlyFor<gossipsub::Behaviour>,
+    pub(super) member: OnlyFor<request_response::Behaviour<MemberCodec>>,
     pub(super) blob: request_response::Behaviour<BlobCodec>,
 }
 
 /// Makes the swarm; it does not listen or dial yet.
-pub(super) fn swarm(
-    config: &NetworkConfig,
-    topics: &Topics,
-) -> Result<Swarm<Behaviour>, NetworkError> {
+pub(super) fn swarm(config: &NetworkConfig, topics: &Topics) -> Result<Swarm<Behaviour>, NetworkError> {
     for member in &config.members {
         plain_address(&member.address)?;
     }
-    let secret = libp2p::identity::ed25519::SecretKey::try_from_bytes(
-        &mut *config.network_key.to_bytes(),
-    )
-    .map_err(setup)?;
+    let secret = libp2p::identity::ed25519::SecretKey::try_from_bytes(&mut *config.network_key.to_bytes())
+        .map_err(setup)?;
     let keypair = Keypair::from(libp2p::identity::ed25519::Keypair::from(secret));
     let idle_time_max = config.limits.idle_time_max;
     let behaviour = behaviour(config, topics, &keypair)?;
@@ -70,28 +66,23 @@ pub(super) fn swarm(
         .build())
 }
 
-fn behaviour(
-    config: &NetworkConfig,
-    topics: &Topics,
-    keypair: &Keypair,
-) -> Result<Behaviour, NetworkError> {
+fn behaviour(config: &NetworkConfig, topics: &Topics, keypair: &Keypair) -> Result<Behaviour, NetworkError> {
     let limits = &config.limits;
     let local = keypair.public().to_peer_id();
-    let members: BTreeSet<PeerId> = config
-        .members
-        .iter()
-        .map(|member| member.peer_id)
-        .filter(|peer| *peer != local)
-        .collect();
-    let mut connection_limits = connection_limits::Behaviour::new(
+    let members: BTreeSet<PeerId> =
+        config.members.iter().map(|member| member.peer_id).filter(|peer| *peer != local).collect();
+    let mut pending = connection_limits::Behaviour::new(
         ConnectionLimits::default()
             .with_max_pending_incoming(Some(PENDING_MAX))
-            .with_max_pending_outgoing(Some(PENDING_MAX))
+            .with_max_pending_outgoing(Some(PENDING_MAX)),
+    );
+    members.iter().for_each(|peer| pending.bypass_peer_id(peer));
+    // Counted without the members, so that neither takes the other's places.
+    let strangers = connection_limits::Behaviour::new(
+        ConnectionLimits::default()
             .with_max_established_incoming(Some(limits.strangers_max))
             .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX)),
     );
-    // Strangers must not be able to take the members' places.
-    members.iter().for_each(|peer| connection_limits.bypass_peer_id(peer));
     let identify = identify::Config::new(identify_protocol(&config.chain_id), keypair.public())
         .with_agent_version(concat!("hansa/", env!("CARGO_PKG_VERSION")).to_owned())
         .with_cache_size(0)
@@ -105,12 +96,13 @@ fn behaviour(
             .with_max_concurrent_streams(STREAMS_MAX),
     );
     Ok(Behaviour {
-        limits: connection_limits,
+        pending,
+        strangers: OnlyFor::strangers(strangers, members.clone()),
         memory: memory_connection_limits::Behaviour::with_max_bytes(limits.memory_bytes_max),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::default(),
-        gossip: MembersOnly::new(gossip(config, topics, &members)?, members.clone()),
-        member: MembersOnly::new(member, members),
+        gossip: OnlyFor::members(gossip(config, topics, &members)?, members.clone()),
+        member: OnlyFor::members(member, members),
         blob: blob_behaviour(&config.chain_id, ProtocolSupport::Full, STREAMS_MAX),
     })
 }
@@ -126,18 +118,14 @@ fn gossip(
         .validate_messages()
         // Members are known by their connection and transactions by their own signatures: no third signature in between.
         .validation_mode(gossipsub::ValidationMode::Anonymous)
-        .message_id_fn(|message| super::gossip::message_id(message))
+        .message_id_fn(super::gossip::message_id)
         .max_transmit_size(limits.bundle_bytes_max.saturating_add(FRAME_BYTES))
-        .max_transmit_size_for_topic(
-            ADVERT_BYTES_MAX.saturating_add(FRAME_BYTES),
-            topics.adverts.hash(),
-        )
+        .max_transmit_size_for_topic(ADVERT_BYTES_MAX.saturating_add(FRAME_BYTES), topics.adverts.hash())
         .max_messages_per_rpc(Some(500))
         .build()
         .map_err(setup)?;
     let mut gossip =
-        gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Anonymous, settings)
-            .map_err(setup)?;
+        gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Anonymous, settings).map_err(setup)?;
     gossip.subscribe(&topics.transactions).map_err(setup)?;
     gossip.subscribe(&topics.adverts).map_err(setup)?;
     if members.len() <= limits.explicit_members_max {

@@ -8,8 +8,8 @@ use super::member::{MemberReply, MemberRequest};
 use super::redial::Redial;
 use super::serve;
 use super::{
-    Acceptance, Multiaddr, NetworkApplication, NetworkConfig, NetworkError, NetworkHandle,
-    NetworkLimits, PeerId, PeerInfo,
+    Acceptance, Multiaddr, NetworkApplication, NetworkConfig, NetworkError, NetworkHandle, NetworkLimits,
+    PeerId, PeerInfo,
 };
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -19,6 +19,7 @@ use hansa_node_api::peer::client::call_failure;
 use hansa_node_api::peer::identify_protocol;
 use hansa_node_api::peer::transfer::PeerError;
 use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance, PublishError};
+use libp2p::multiaddr::Protocol;
 use libp2p::request_response::{Event as RequestEvent, Message, OutboundRequestId, ResponseChannel};
 use libp2p::swarm::SwarmEvent;
 use libp2p::swarm::dial_opts::DialOpts;
@@ -34,7 +35,7 @@ mod requests;
 /// How long binding the listening sockets may take.
 const LISTEN_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Connections that one member may hold; strangers are bounded by the swarm.
+/// Connections with one member: two nodes may dial each other at once, and an old connection may linger.
 const CONNECTIONS_PER_MEMBER_MAX: u32 = 4;
 
 /// Starts the network on the current tokio runtime and returns when it listens.
@@ -103,6 +104,7 @@ async fn listen(
     let mut bound = Vec::new();
     for address in behaviour::listen_addresses(config)? {
         let failed = |reason: String| NetworkError::Listen { address: address.clone(), reason };
+        check_port(&address).map_err(|error| failed(error.to_string()))?;
         let listener = swarm.listen_on(address.clone()).map_err(|error| failed(error.to_string()))?;
         let listening = async {
             loop {
@@ -110,9 +112,7 @@ async fn listen(
                     SwarmEvent::NewListenAddr { listener_id, address } if listener_id == listener => {
                         return Ok(address);
                     }
-                    SwarmEvent::ListenerClosed { listener_id, reason, .. }
-                        if listener_id == listener =>
-                    {
+                    SwarmEvent::ListenerClosed { listener_id, reason, .. } if listener_id == listener => {
                         return Err(format!("{reason:?}"));
                     }
                     _ => {}
@@ -123,6 +123,21 @@ async fn listen(
         bound.push(outcome.unwrap_or_else(|_| Err("no answer".to_owned())).map_err(failed)?);
     }
     Ok(bound)
+}
+
+/// Binds the port once for a moment. The swarm binds with `SO_REUSEPORT`, and so would share a port with another node of the same
+/// user without a word, each getting some of the connections.
+fn check_port(address: &Multiaddr) -> std::io::Result<()> {
+    let mut parts = address.iter();
+    let ip: std::net::IpAddr = match parts.next() {
+        Some(Protocol::Ip4(ip)) => ip.into(),
+        Some(Protocol::Ip6(ip)) => ip.into(),
+        _ => return Ok(()),
+    };
+    match parts.next() {
+        Some(Protocol::Tcp(port)) if port != 0 => std::net::TcpListener::bind((ip, port)).map(drop),
+        _ => Ok(()),
+    }
 }
 
 /// What is known of a connected peer.
@@ -267,10 +282,8 @@ impl EventLoop {
                 let address = endpoint.get_remote_address().clone();
                 let now = Instant::now();
                 let limits = &self.limits;
-                let peer = self
-                    .peers
-                    .entry(peer_id)
-                    .or_insert_with(|| Peer::new(address, member, limits, now));
+                let peer =
+                    self.peers.entry(peer_id).or_insert_with(|| Peer::new(address, member, limits, now));
                 peer.connections += 1;
                 if peer.connections > CONNECTIONS_PER_MEMBER_MAX {
                     self.swarm.close_connection(connection_id);

@@ -89,9 +89,7 @@ pub(super) fn start_checks(
     let (transactions, transactions_queue) = mpsc::channel(limits.transaction_checks_waiting_max);
     let (adverts, adverts_queue) = mpsc::channel(limits.advert_checks_waiting_max);
     let (verdicts_sender, verdicts) = mpsc::channel(limits.transaction_checks_waiting_max);
-    for (kind, queue) in
-        [(Kind::Transactions, transactions_queue), (Kind::Advert, adverts_queue)]
-    {
+    for (kind, queue) in [(Kind::Transactions, transactions_queue), (Kind::Advert, adverts_queue)] {
         tasks.spawn(check_all(application.clone(), kind, queue, verdicts_sender.clone()));
     }
     Checks { transactions, adverts, verdicts }

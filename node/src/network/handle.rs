@@ -161,8 +161,12 @@ impl NetworkHandle {
         time_max: Duration,
         verify: impl Fn(&[u8]) -> bool,
     ) -> Option<Bytes> {
-        let members: Vec<PeerId> =
-            self.peers().into_iter().filter(|peer| peer.member && peer.ready).map(|peer| peer.peer_id).collect();
+        let members: Vec<PeerId> = self
+            .peers()
+            .into_iter()
+            .filter(|peer| peer.member && peer.ready)
+            .map(|peer| peer.peer_id)
+            .collect();
         let search = async {
             let mut waiting = members.into_iter();
             let mut asked = FuturesUnordered::new();
@@ -239,7 +243,7 @@ impl NetworkHandle {
         self.inner.commands.closed().await;
     }
 
-    async fn ask_member(&self, peer: PeerId, request: MemberRequest) -> Option<MemberReply> {
+    pub(super) async fn ask_member(&self, peer: PeerId, request: MemberRequest) -> Option<MemberReply> {
         let (answer, answered) = oneshot::channel();
         let command = Command::AskMember { peer, request, answer };
         self.inner.commands.send(command).await.ok()?;

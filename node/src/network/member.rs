@@ -1,4 +1,4 @@
-//! What only members may do: the wrapper that keeps a protocol from everyone else, and the requests between members.
+//! What only members may do: the wrapper that keeps a behaviour from everyone else, and the requests between members.
 
 use super::PeerId;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -8,8 +8,8 @@ use libp2p::Multiaddr;
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::swarm::{
-    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
-    THandlerOutEvent, ToSwarm, dummy,
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
+    ToSwarm, dummy,
 };
 use std::collections::BTreeSet;
 use std::task::{Context, Poll};
@@ -46,16 +46,25 @@ pub enum MemberReply {
     Busy = 4,
 }
 
-/// A behaviour that exists on members' connections only. Others cannot even negotiate its protocols, so nothing they send
-/// reaches it.
-pub(super) struct MembersOnly<B> {
+/// A behaviour that exists on the connections of members only, or of everyone else only. Others cannot even negotiate its
+/// protocols, so nothing they send reaches it, and it does not know that they are there.
+pub(super) struct OnlyFor<B> {
     inner: B,
     members: BTreeSet<PeerId>,
+    strangers: bool,
 }
 
-impl<B> MembersOnly<B> {
-    pub(super) fn new(inner: B, members: BTreeSet<PeerId>) -> Self {
-        Self { inner, members }
+impl<B> OnlyFor<B> {
+    pub(super) fn members(inner: B, members: BTreeSet<PeerId>) -> Self {
+        Self { inner, members, strangers: false }
+    }
+
+    pub(super) fn strangers(inner: B, members: BTreeSet<PeerId>) -> Self {
+        Self { inner, members, strangers: true }
+    }
+
+    fn admits(&self, peer: &PeerId) -> bool {
+        self.members.contains(peer) != self.strangers
     }
 
     pub(super) fn inner_mut(&mut self) -> &mut B {
@@ -63,7 +72,7 @@ impl<B> MembersOnly<B> {
     }
 }
 
-impl<B: NetworkBehaviour> NetworkBehaviour for MembersOnly<B> {
+impl<B: NetworkBehaviour> NetworkBehaviour for OnlyFor<B> {
     type ConnectionHandler = Either<THandler<B>, dummy::ConnectionHandler>;
     type ToSwarm = B::ToSwarm;
 
@@ -74,12 +83,10 @@ impl<B: NetworkBehaviour> NetworkBehaviour for MembersOnly<B> {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        if !self.members.contains(&peer) {
+        if !self.admits(&peer) {
             return Ok(Either::Right(dummy::ConnectionHandler));
         }
-        self.inner
-            .handle_established_inbound_connection(connection, peer, local, remote)
-            .map(Either::Left)
+        self.inner.handle_established_inbound_connection(connection, peer, local, remote).map(Either::Left)
     }
 
     fn handle_established_outbound_connection(
@@ -90,7 +97,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for MembersOnly<B> {
         role: Endpoint,
         port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        if !self.members.contains(&peer) {
+        if !self.admits(&peer) {
             return Ok(Either::Right(dummy::ConnectionHandler));
         }
         self.inner
@@ -99,14 +106,14 @@ impl<B: NetworkBehaviour> NetworkBehaviour for MembersOnly<B> {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        // The inner behaviour has no handler on a stranger's connection, so it must not know of it.
+        // The inner behaviour has no handler on the others' connections, so it must not know of them.
         let peer = match &event {
             FromSwarm::ConnectionEstablished(event) => Some(event.peer_id),
             FromSwarm::ConnectionClosed(event) => Some(event.peer_id),
             FromSwarm::AddressChange(event) => Some(event.peer_id),
             _ => None,
         };
-        if peer.is_none_or(|peer| self.members.contains(&peer)) {
+        if peer.is_none_or(|peer| self.admits(&peer)) {
             self.inner.on_swarm_event(event);
         }
     }
@@ -123,10 +130,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for MembersOnly<B> {
         }
     }
 
-    fn poll(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         self.inner.poll(context).map(|event| event.map_in(Either::Left))
     }
 }

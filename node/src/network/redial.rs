@@ -22,12 +22,7 @@ struct Target {
 }
 
 impl Redial {
-    pub(super) fn new(
-        local: PeerId,
-        members: &[Member],
-        limits: &NetworkLimits,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(local: PeerId, members: &[Member], limits: &NetworkLimits, now: Instant) -> Self {
         let others = members.iter().filter(|member| member.peer_id != local);
         let target = |member: &Member| {
             let target = Target { address: member.address.clone(), failures: 0, due: Some(now) };
@@ -80,8 +75,7 @@ impl Redial {
         let pause = self.pause_min.saturating_mul(1 << target.failures.min(16)).min(self.pause_max);
         // Each pair waits a little differently, so that two restarted nodes do not meet in the middle for ever.
         let seed = blake3::hash(
-            &[self.local.to_bytes(), peer.to_bytes(), target.failures.to_le_bytes().to_vec()]
-                .concat(),
+            &[self.local.to_bytes(), peer.to_bytes(), target.failures.to_le_bytes().to_vec()].concat(),
         );
         let jitter = pause.mul_f64(f64::from(seed.as_bytes()[0]) / 1_024.0);
         target.failures = target.failures.saturating_add(1);

@@ -22,7 +22,10 @@ pub(super) async fn body(
     match body {
         Some(body) if body.len() <= body_bytes_max as usize => MemberReply::Body(body.to_vec()),
         Some(body) => {
-            tracing::error!(bytes = body.len(), "a block body is over the network's limit and cannot be given to others");
+            tracing::error!(
+                bytes = body.len(),
+                "a block body is over the network's limit and cannot be given to others"
+            );
             MemberReply::Missing
         }
         None => MemberReply::Missing,
@@ -76,10 +79,7 @@ async fn try_blob(
                 .put_piece(owner, terms.hash, terms.total, terms.offset, piece.content, now_ms)
                 .await
                 .map_err(|error| refusal(&error))?;
-            Ok(BlobReply::Stored {
-                next_offset: progress.next_offset,
-                complete: progress.complete,
-            })
+            Ok(BlobReply::Stored { next_offset: progress.next_offset, complete: progress.complete })
         }
     }
 }
@@ -91,10 +91,7 @@ fn refusal(error: &BlobError) -> BlobRefusal {
         BlobError::QuotaExceeded { .. } => BlobRefusal::QuotaExceeded,
         BlobError::Busy => BlobRefusal::Busy,
         BlobError::OutOfOrder | BlobError::HashMismatch { .. } => BlobRefusal::Malformed,
-        BlobError::DiskFull
-        | BlobError::Stream(_)
-        | BlobError::Index { .. }
-        | BlobError::Storage { .. } => {
+        BlobError::DiskFull | BlobError::Stream(_) | BlobError::Index { .. } | BlobError::Storage { .. } => {
             tracing::error!(%error, "the blob store failed");
             BlobRefusal::StorageFailed
         }

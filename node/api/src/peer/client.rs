@@ -80,16 +80,11 @@ impl PeerClient {
     /// [`PeerError::Address`] when the address is of another kind or does not name the node.
     pub fn new(chain_id: [u8; 32], address: &Multiaddr) -> Result<Self, PeerError> {
         let (peer, address) = peer_address(address)?;
-        let node = network_key(&peer).ok_or_else(|| super::AddressError::PeerMissing {
-            address: address.to_string(),
-        })?;
+        let node = network_key(&peer)
+            .ok_or_else(|| super::AddressError::PeerMissing { address: address.to_string() })?;
         let swarm = libp2p::SwarmBuilder::with_new_identity()
             .with_tokio()
-            .with_tcp(
-                tcp::Config::default().nodelay(true),
-                noise::Config::new,
-                yamux::Config::default,
-            )
+            .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
             .map_err(|error| PeerError::Unreachable { reason: error.to_string() })?
             .with_behaviour(|_| blob_behaviour(&chain_id, ProtocolSupport::Outbound, 8))
             .expect("making this behaviour does not fail")

@@ -60,12 +60,7 @@ where
         write_frame(io, &value, self.request_bytes_max).await
     }
 
-    async fn write_response<T>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-        value: R,
-    ) -> io::Result<()>
+    async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, value: R) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {

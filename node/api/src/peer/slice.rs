@@ -51,23 +51,14 @@ pub fn extract(
 ///
 /// # Errors
 /// [`SliceError::Mismatch`] when a byte, the length or the place differs from what the hash commits to.
-pub fn verify(
-    hash: &BlobHash,
-    slice: &[u8],
-    offset: u64,
-    length: u32,
-) -> Result<Piece, SliceError> {
+pub fn verify(hash: &BlobHash, slice: &[u8], offset: u64, length: u32) -> Result<Piece, SliceError> {
     let header: [u8; 8] =
         slice.get(..8).and_then(|header| header.try_into().ok()).ok_or(SliceError::Mismatch)?;
     let total = u64::from_le_bytes(header);
     let expected = total.saturating_sub(offset).min(u64::from(length));
     let mut content = Vec::new();
-    let mut decoder = bao::decode::SliceDecoder::new(
-        slice,
-        &bao::Hash::from(*hash),
-        offset,
-        u64::from(length),
-    );
+    let mut decoder =
+        bao::decode::SliceDecoder::new(slice, &bao::Hash::from(*hash), offset, u64::from(length));
     decoder.read_to_end(&mut content).map_err(|_| SliceError::Mismatch)?;
     let rest = decoder.into_inner();
     if content.len() as u64 != expected || !rest.is_empty() {

@@ -39,13 +39,17 @@ pub enum PeerError {
     #[error(transparent)]
     Address(#[from] super::AddressError),
     /// The node did not answer; the transfer can be repeated and goes on where it stopped.
-    #[error("the node did not answer ({reason}); what was transferred is kept, so repeat the command to go on")]
+    #[error(
+        "the node did not answer ({reason}); what was transferred is kept, so repeat the command to go on"
+    )]
     Unreachable {
         /// What the network said.
         reason: String,
     },
     /// The node answers, but not on this chain.
-    #[error("the node does not speak the blob protocol of this federation; compare the chain id with the node's")]
+    #[error(
+        "the node does not speak the blob protocol of this federation; compare the chain id with the node's"
+    )]
     WrongChain,
     /// The node refused.
     #[error("the node refused: {0}")]
@@ -133,8 +137,7 @@ async fn get_from_partial(
         let BlobReply::Piece { total, slice } = reply else {
             return Err(PeerError::Nonsense);
         };
-        let piece = slice::verify(&transfer.hash, &slice, offset, PIECE_BYTES_MAX)
-            .map_err(|_| corrupt())?;
+        let piece = slice::verify(&transfer.hash, &slice, offset, PIECE_BYTES_MAX).map_err(|_| corrupt())?;
         if piece.total != total || total_seen.is_some_and(|seen| seen != total) || offset > total {
             return Err(corrupt());
         }
@@ -152,8 +155,7 @@ async fn get_from_partial(
 
 /// Opens what an earlier attempt left, cut back to whole pieces, or a new file.
 fn open_partial(partial: &Path) -> io::Result<(File, u64)> {
-    let mut file =
-        File::options().create(true).truncate(false).read(true).write(true).open(partial)?;
+    let mut file = File::options().create(true).truncate(false).read(true).write(true).open(partial)?;
     let length = file.metadata()?.len();
     let offset = length - length % u64::from(PIECE_BYTES_MAX);
     file.set_len(offset)?;
@@ -161,12 +163,7 @@ fn open_partial(partial: &Path) -> io::Result<(File, u64)> {
     Ok((file, offset))
 }
 
-async fn finish_file(
-    mut file: File,
-    partial: &Path,
-    into: &Path,
-    hash: BlobHash,
-) -> Result<(), PeerError> {
+async fn finish_file(mut file: File, partial: &Path, into: &Path, hash: BlobHash) -> Result<(), PeerError> {
     let failed = |error| PeerError::File { path: partial.to_owned(), error };
     let found = tokio::task::spawn_blocking(move || {
         // Pieces of earlier attempts lay on this disk, so the whole is checked once more.
@@ -217,8 +214,7 @@ pub async fn put_blob(
                 return Ok(total);
             }
             BlobReply::Stored { next_offset, complete: false }
-                if next_offset < total
-                    && next_offset.is_multiple_of(u64::from(PIECE_BYTES_MAX)) =>
+                if next_offset < total && next_offset.is_multiple_of(u64::from(PIECE_BYTES_MAX)) =>
             {
                 // A node that restarted starts over; one that never gets further is given up.
                 if next_offset <= offset {
@@ -315,9 +311,7 @@ async fn call_patiently(
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, PeerError> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, PeerError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| PeerError::Stopped)
 }
 
@@ -330,7 +324,12 @@ fn partial_path(into: &Path, hash: &BlobHash) -> PathBuf {
 }
 
 fn remove(path: &Path) -> Result<(), PeerError> {
-    std::fs::remove_file(path).map_err(|error| PeerError::File { path: path.to_owned(), error })
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(PeerError::File { path: path.to_owned(), error })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn sync_folder(file: &Path) -> io::Result<()> {

@@ -150,12 +150,16 @@ async fn no_probe_gets_out() {
         let outside = Outside::new(bench.folder.path());
         let _forgotten = forgotten_descriptor(&outside.secret);
         for (index, (name, argument, alone)) in outside.probes().into_iter().enumerate() {
+            // Without a sandbox some of them would reach this test itself: `ptrace` stops it for good.
+            if tier == Tier::None && alone == Alone::MayBeHeld {
+                continue;
+            }
             let spec = bench.spec(&format!("job-{index}"), &["./probe", name, &argument]);
             let (report, log) = bench.run(&spec).await;
             if tier >= Tier::Sandboxed {
                 assert_eq!(report.end, JobEnd::Exited(0), "{name} {argument} in {tier:?}: {log}");
                 assert!(log.contains(": held: "), "{log}");
-            } else if alone == Alone::GetsOut {
+            } else {
                 assert_eq!(
                     report.end,
                     JobEnd::Exited(1),

@@ -194,7 +194,7 @@ async fn logs_are_streamed_and_bounded() {
     let spec = bench.shell("lines", script);
     let job = bench.start(&spec).await;
     let mut lines = job.log_lines().unwrap();
-    let mut seen = vec![lines.recv().await.unwrap(), lines.recv().await.unwrap()];
+    let mut seen = [lines.recv().await.unwrap(), lines.recv().await.unwrap()];
     seen.sort_by_key(|line| line.stream == LogStream::Stderr);
     assert_eq!(
         (seen[0].text.as_str(), seen[1].text.as_str(), seen[1].stream),

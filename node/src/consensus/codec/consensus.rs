@@ -71,9 +71,7 @@ codec!(
     }
 );
 
-pub(super) fn polka_bounded(
-    certificate: &PolkaCertificate<LedgerContext>,
-) -> Result<(), CodecError> {
+pub(super) fn polka_bounded(certificate: &PolkaCertificate<LedgerContext>) -> Result<(), CodecError> {
     if certificate.polka_signatures.len() > MEMBERS_MAX {
         return Err(CodecError::Bounds("a certificate has one signature per member"));
     }

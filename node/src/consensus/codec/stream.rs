@@ -2,9 +2,7 @@
 
 use super::CodecError;
 use super::frame::codec;
-use crate::consensus::limits::{
-    PART_BYTES, PART_MESSAGE_BYTES_MAX, STREAM_ID_BYTES_MAX, STREAM_PARTS_MAX,
-};
+use crate::consensus::limits::{PART_BYTES, PART_MESSAGE_BYTES_MAX, STREAM_ID_BYTES_MAX, STREAM_PARTS_MAX};
 use crate::consensus::parts::Part;
 use malachitebft_app_channel::app::streaming::{StreamContent, StreamId, StreamMessage};
 
@@ -25,11 +23,7 @@ codec!(
     WireStream,
     PART_MESSAGE_BYTES_MAX,
     |message: &StreamMessage<Part>| -> WireStream {
-        (
-            message.stream_id.to_bytes().to_vec(),
-            message.sequence,
-            message.content.as_data().cloned(),
-        )
+        (message.stream_id.to_bytes().to_vec(), message.sequence, message.content.as_data().cloned())
     },
     |(stream_id, sequence, content): WireStream| {
         if stream_id.is_empty() || stream_id.len() > STREAM_ID_BYTES_MAX {

@@ -5,8 +5,7 @@ use super::frame::codec;
 use super::peer::read_peer_id;
 use crate::consensus::context::{Address, BlockId, Height, LedgerContext};
 use crate::consensus::limits::{
-    BODY_BYTES_MAX, MEMBERS_MAX, SMALL_MESSAGE_BYTES_MAX, SYNC_HEIGHTS_MAX,
-    SYNC_RESPONSE_BYTES_MAX,
+    BODY_BYTES_MAX, MEMBERS_MAX, SMALL_MESSAGE_BYTES_MAX, SYNC_HEIGHTS_MAX, SYNC_RESPONSE_BYTES_MAX,
 };
 use hansa_ledger_signature::Signature;
 use malachitebft_app_channel::app::types::codec::HasEncodedLen;
@@ -55,15 +54,9 @@ type WireResponse = (Height, Vec<(Vec<u8>, WireCertificate)>);
 
 fn wire_value(value: &RawDecidedValue<LedgerContext>) -> (Vec<u8>, WireCertificate) {
     let certificate = &value.certificate;
-    let signatures = certificate
-        .commit_signatures
-        .iter()
-        .map(|signed| (signed.address, signed.signature))
-        .collect();
-    (
-        value.value_bytes.to_vec(),
-        (certificate.height, certificate.round, certificate.value_id, signatures),
-    )
+    let signatures =
+        certificate.commit_signatures.iter().map(|signed| (signed.address, signed.signature)).collect();
+    (value.value_bytes.to_vec(), (certificate.height, certificate.round, certificate.value_id, signatures))
 }
 
 fn value_bounded(
@@ -122,4 +115,3 @@ impl HasEncodedLen<Response<LedgerContext>> for super::LedgerCodec {
         Ok(1 + 8 + 4 + values)
     }
 }
-

@@ -4,8 +4,8 @@ use super::fatal::StartError;
 use crate::consensus::application::Id;
 use crate::consensus::codec::peer_id;
 use crate::consensus::limits::{
-    GOSSIP_BYTES_MAX, LIVENESS_BYTES_MAX, PART_MESSAGE_BYTES_MAX, RPC_BYTES_MAX,
-    SMALL_MESSAGE_BYTES_MAX, SYNC_RESPONSE_BYTES_MAX, VOTE_BYTES_MAX,
+    GOSSIP_BYTES_MAX, LIVENESS_BYTES_MAX, PART_MESSAGE_BYTES_MAX, RPC_BYTES_MAX, SMALL_MESSAGE_BYTES_MAX,
+    SYNC_RESPONSE_BYTES_MAX, VOTE_BYTES_MAX,
 };
 use hansa_ledger_signature::{PublicKey, SecretKey};
 use libp2p::Multiaddr;
@@ -47,7 +47,8 @@ pub struct ConsensusConfig {
 }
 
 impl ConsensusConfig {
-    pub(super) fn check(&self) -> Result<(), StartError> {
+    /// Refuses what cannot work. Gives the address to listen on.
+    pub(super) fn check(&self) -> Result<SocketAddr, StartError> {
         if self.network_key.public_key() == self.validator_key.public_key() {
             return Err(StartError::SameKeys);
         }
@@ -57,7 +58,7 @@ impl ConsensusConfig {
         let address = socket_address(&self.listen_address)?;
         // The engine only logs a failure to listen, so it is tried here first.
         TcpListener::bind(address)
-            .map(drop)
+            .map(|_| address)
             .map_err(|error| StartError::AddressInUse { address: self.listen_address.clone(), error })
     }
 

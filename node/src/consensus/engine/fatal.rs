@@ -53,7 +53,9 @@ pub enum FatalReason {
     #[error("the consensus engine ended; start the node again")]
     EngineEnded,
     /// The engine can no longer tell what it signed. A restart could sign two things: page a person.
-    #[error("the consensus engine stopped itself for safety (its log could not be written or read); a person must look before the node is started again")]
+    #[error(
+        "the consensus engine stopped itself for safety (its log could not be written or read); a person must look before the node is started again"
+    )]
     SafetyHang,
     /// A decided block could not be made the tip.
     #[error("block {height} is decided but could not be committed: {error}")]
@@ -80,7 +82,10 @@ pub enum FatalReason {
         error: CertificateError,
     },
     /// More than two thirds decided a block that this program refuses.
-    #[error("block {height} ({}) is decided by the others and refused by this program; upgrade it", hex::encode(id))]
+    #[error(
+        "block {height} ({}) is decided by the others and refused by this program; upgrade it",
+        hex::encode(id)
+    )]
     VersionSkew {
         /// The block's height.
         height: u64,

@@ -3,6 +3,7 @@
 use super::fatal::{FatalReason, StartError};
 use malachitebft_engine::node::NodeRef;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -33,9 +34,10 @@ pub(super) struct Running {
     pub(super) actor: NodeRef,
     pub(super) tasks: Vec<JoinHandle<()>>,
     pub(super) wal_path: PathBuf,
+    pub(super) listen_address: SocketAddr,
 }
 
-/// How long a stop waits for the engine's threads to let go of the log.
+/// How long a stop waits for the engine's threads to let go of log and port.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl ConsensusHandle {
@@ -51,9 +53,9 @@ impl ConsensusHandle {
         self.running.status.clone()
     }
 
-    /// Stops host and engine; returns when the log is free, so that consensus can start again on the same folder.
+    /// Stops host and engine; returns when log and port are free, so that consensus can start again on the same folder.
     pub async fn stop(self) {
-        let Running { stop, actor, tasks, wal_path, .. } = self.running;
+        let Running { stop, actor, tasks, wal_path, listen_address, .. } = self.running;
         stop.cancel();
         if actor.stop_and_wait(None, Some(STOP_TIMEOUT)).await.is_err() {
             actor.kill();
@@ -64,8 +66,10 @@ impl ConsensusHandle {
                 tracing::warn!("a consensus task did not end in time");
             }
         }
+        // The engine's threads let go of log and port a moment after its actors end.
         let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;
-        while wal_lock(&wal_path).is_err() && tokio::time::Instant::now() < deadline {
+        let held = || wal_lock(&wal_path).is_err() || TcpListener::bind(listen_address).is_err();
+        while held() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

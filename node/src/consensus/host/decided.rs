@@ -42,11 +42,8 @@ impl Host {
         certificate: CommitCertificate<LedgerContext>,
     ) -> Result<Certificate, FatalReason> {
         let height = certificate.height.0;
-        let mut signatures: Vec<_> = certificate
-            .commit_signatures
-            .iter()
-            .map(|signed| (signed.address.0, signed.signature))
-            .collect();
+        let mut signatures: Vec<_> =
+            certificate.commit_signatures.iter().map(|signed| (signed.address.0, signed.signature)).collect();
         signatures.sort();
         let certificate = Certificate {
             height,
@@ -112,8 +109,7 @@ impl Host {
         body: bytes::Bytes,
     ) -> Result<Judged, FatalReason> {
         let id: Id = certificate.id;
-        let Some(proposer) = self.turn.members.proposer(certificate.height, certificate.round)
-        else {
+        let Some(proposer) = self.turn.members.proposer(certificate.height, certificate.round) else {
             return Err(FatalReason::Members { height: certificate.height, count: 0 });
         };
         let value = ProposedValue {

@@ -24,7 +24,11 @@ impl Host {
         let chain_id: Id = *self.verifier.chain_id();
         let records = evidence_records(&chain_id, &evidence);
         if !records.is_empty() {
-            tracing::error!(height, records = records.len(), "a member signed two things in one round; see the audit log");
+            tracing::error!(
+                height,
+                records = records.len(),
+                "a member signed two things in one round; see the audit log"
+            );
         }
         let bytes = certificate.to_bytes();
         self.blocking(move |application| application.finalize(height, &bytes, records))

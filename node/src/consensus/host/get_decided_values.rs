@@ -21,9 +21,7 @@ impl Host {
         end: u64,
         reply: Reply<Vec<RawDecidedValue<LedgerContext>>>,
     ) -> Result<(), FatalReason> {
-        let values = self
-            .blocking(move |application| decided_values(application, start, end))
-            .await?;
+        let values = self.blocking(move |application| decided_values(application, start, end)).await?;
         let _ = reply.send(values);
         Ok(())
     }
@@ -70,9 +68,7 @@ fn extended(certificate: &Certificate) -> ExtendedCommitCertificate<LedgerContex
         commit_signatures: certificate
             .signatures
             .iter()
-            .map(|(signer, signature)| {
-                ExtendedCommitSignature::new(Address(*signer), *signature, None)
-            })
+            .map(|(signer, signature)| ExtendedCommitSignature::new(Address(*signer), *signature, None))
             .collect(),
     }
 }

@@ -54,9 +54,7 @@ impl Host {
         let record = Record::new(&value, Some(signature));
         let (bytes, body, id) = (record.to_bytes(), built.body.clone(), built.id);
         let saved = self
-            .blocking(move |application| {
-                application.save_undecided(height, number, &id, &body, &bytes)
-            })
+            .blocking(move |application| application.save_undecided(height, number, &id, &body, &bytes))
             .await?;
         if let Err(error) = saved {
             tracing::error!(height, round = number, %error, "no proposal: the block could not be kept");
@@ -91,8 +89,7 @@ impl Host {
                     return Ok(None);
                 }
             }
-            let building =
-                self.blocking(move |application| application.build(height, round, budget));
+            let building = self.blocking(move |application| application.build(height, round, budget));
             match tokio::time::timeout_at(deadline, building).await {
                 Err(_) => {
                     tracing::warn!(height, round, "no proposal: building took too long");
@@ -100,7 +97,12 @@ impl Host {
                 }
                 Ok(built) => match built? {
                     Ok(Some(built)) if built.body.len() > BODY_BYTES_MAX => {
-                        tracing::error!(height, round, bytes = built.body.len(), "no proposal: the block is larger than a block may be");
+                        tracing::error!(
+                            height,
+                            round,
+                            bytes = built.body.len(),
+                            "no proposal: the block is larger than a block may be"
+                        );
                         return Ok(None);
                     }
                     Ok(Some(built)) => return Ok(Some(built)),

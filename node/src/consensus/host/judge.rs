@@ -76,9 +76,7 @@ impl Host {
         let (height, proposer, id) = (value.height.0, value.proposer.0, value.value.0);
         let checked = body.clone();
         let verdict = self
-            .blocking(move |application| {
-                application.check(height, round, &proposer, &id, &checked, origin)
-            })
+            .blocking(move |application| application.check(height, round, &proposer, &id, &checked, origin))
             .await?;
         match verdict {
             Verdict::Valid => {}
@@ -105,9 +103,7 @@ impl Host {
         }
         let record = Record::new(&value, signature).to_bytes();
         let saved = self
-            .blocking(move |application| {
-                application.save_undecided(height, round, &id, &body, &record)
-            })
+            .blocking(move |application| application.save_undecided(height, round, &id, &body, &record))
             .await?;
         if let Err(error) = saved {
             // A vote for a block that a crash can take away is worse than no vote.
@@ -124,13 +120,8 @@ impl Host {
         let round = round_number(init.round)?;
         let rightful = self.turn.members.proposer(init.height, round)?;
         let ordered = init.pol_round < init.round || init.pol_round.is_nil();
-        let bytes = parts_bytes(
-            self.verifier.chain_id(),
-            init.height,
-            init.round,
-            init.pol_round,
-            &streamed.fin.id,
-        );
+        let bytes =
+            parts_bytes(self.verifier.chain_id(), init.height, init.round, init.pol_round, &streamed.fin.id);
         let rights = init.height == self.turn.height
             && ordered
             && rightful.address().0 == init.proposer

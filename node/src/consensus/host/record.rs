@@ -26,10 +26,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(
-        value: &ProposedValue<LedgerContext>,
-        signature: Option<Signature>,
-    ) -> Self {
+    pub(super) fn new(value: &ProposedValue<LedgerContext>, signature: Option<Signature>) -> Self {
         Self {
             version: VERSION,
             height: value.height.0,

@@ -8,11 +8,7 @@ use crate::consensus::engine::FatalReason;
 impl Host {
     /// Streams the body again with its first opening and signature, under a fresh stream id. Members that missed it in its own
     /// round could otherwise never vote for it, and a locked block would not spread.
-    pub(super) async fn restream_proposal(
-        &mut self,
-        height: u64,
-        id: Id,
-    ) -> Result<(), FatalReason> {
+    pub(super) async fn restream_proposal(&mut self, height: u64, id: Id) -> Result<(), FatalReason> {
         let found = self
             .blocking(move |application| {
                 let records = application.undecided_at(height)?;

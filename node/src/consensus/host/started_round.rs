@@ -22,8 +22,7 @@ impl Host {
         let mut values = Vec::new();
         if height == self.turn.height {
             self.judge_pending().await?;
-            let stored =
-                self.blocking(move |application| application.undecided(height, number)).await?;
+            let stored = self.blocking(move |application| application.undecided(height, number)).await?;
             match stored {
                 Ok(records) => values = self.restore(&records),
                 Err(error) => {
@@ -45,9 +44,7 @@ impl Host {
         let mut values = Vec::new();
         for record in records.iter().filter_map(|bytes| Record::from_bytes(bytes)) {
             let value = record.proposed_value();
-            if let (Some(round), true) =
-                (round_number(record.round), record.height == self.turn.height)
-            {
+            if let (Some(round), true) = (round_number(record.round), record.height == self.turn.height) {
                 self.judged.entry((round, record.id)).or_insert_with(|| value.clone());
                 values.push(value);
             }

@@ -21,14 +21,10 @@ impl EventLoop {
                     );
                 }
             }
-            gossipsub::Event::Subscribed { peer_id, topic }
-                if topic == self.topics.transactions.hash() =>
-            {
+            gossipsub::Event::Subscribed { peer_id, topic } if topic == self.topics.transactions.hash() => {
                 self.change_peer(peer_id, |peer| peer.subscribed = true);
             }
-            gossipsub::Event::Unsubscribed { peer_id, topic }
-                if topic == self.topics.transactions.hash() =>
-            {
+            gossipsub::Event::Unsubscribed { peer_id, topic } if topic == self.topics.transactions.hash() => {
                 self.change_peer(peer_id, |peer| peer.subscribed = false);
             }
             gossipsub::Event::SlowPeer { peer_id, .. } => {
@@ -44,9 +40,7 @@ impl EventLoop {
         let within = self.peers.get_mut(&from).is_some_and(|peer| {
             peer.rejections.has(1, now)
                 && match kind {
-                    Kind::Transactions => {
-                        peer.bundles.take(1, now) && peer.bundle_bytes.take(bytes, now)
-                    }
+                    Kind::Transactions => peer.bundles.take(1, now) && peer.bundle_bytes.take(bytes, now),
                     Kind::Advert => peer.adverts.take(1, now),
                 }
         });
@@ -87,14 +81,17 @@ impl EventLoop {
                     .behaviour_mut()
                     .gossip
                     .inner_mut()
-                    .report_message_validation_result(&id, &from, reported);
+                    .report_message_validation_result(&id, &from, MessageAcceptance::Accept);
             }
             Origin::Request { answer, bundle } => {
                 if accepted {
                     // It was new here, so it may be new to others that were away from its sender.
                     self.publish(&self.topics.transactions.clone(), bundle);
                 }
-                self.on_answer(from, Answer::Member { reply: MemberReply::Taken { accepted }, channel: answer });
+                self.on_answer(
+                    from,
+                    Answer::Member { reply: MemberReply::Taken { accepted }, channel: answer },
+                );
             }
         }
     }
@@ -119,14 +116,12 @@ impl EventLoop {
 
     pub(super) fn on_member_request(&mut self, event: RequestEvent<MemberRequest, MemberReply>) {
         match event {
-            RequestEvent::Message {
-                peer,
-                message: Message::Request { request, channel, .. },
-                ..
-            } => self.serve_member(peer, request, channel),
-            RequestEvent::Message {
-                message: Message::Response { request_id, response }, ..
-            } => self.give_member_answer(request_id, Some(response)),
+            RequestEvent::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+                self.serve_member(peer, request, channel)
+            }
+            RequestEvent::Message { message: Message::Response { request_id, response }, .. } => {
+                self.give_member_answer(request_id, Some(response))
+            }
             RequestEvent::OutboundFailure { request_id, error, .. } => {
                 tracing::debug!(%error, "a member did not answer");
                 self.give_member_answer(request_id, None);
@@ -142,20 +137,10 @@ impl EventLoop {
         }
     }
 
-    fn serve_member(
-        &mut self,
-        from: PeerId,
-        request: MemberRequest,
-        channel: ResponseChannel<MemberReply>,
-    ) {
+    fn serve_member(&mut self, from: PeerId, request: MemberRequest, channel: ResponseChannel<MemberReply>) {
         if !self.begin_serving(from) {
             // An error means that the member has gone.
-            let _ = self
-                .swarm
-                .behaviour_mut()
-                .member
-                .inner_mut()
-                .send_response(channel, MemberReply::Busy);
+            let _ = self.swarm.behaviour_mut().member.inner_mut().send_response(channel, MemberReply::Busy);
             return;
         }
         match request {
@@ -189,11 +174,7 @@ impl EventLoop {
 
     pub(super) fn on_blob_request(&mut self, event: RequestEvent<BlobCall, BlobReply>) {
         match event {
-            RequestEvent::Message {
-                peer,
-                message: Message::Request { request, channel, .. },
-                ..
-            } => {
+            RequestEvent::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
                 if !self.begin_serving(peer) {
                     let busy = BlobReply::Refused(BlobRefusal::Busy);
                     // An error means that the peer has gone.
@@ -209,9 +190,9 @@ impl EventLoop {
                     let _ = answers.send((peer, answer)).await;
                 });
             }
-            RequestEvent::Message {
-                message: Message::Response { request_id, response }, ..
-            } => self.give_blob_answer(request_id, Ok(response)),
+            RequestEvent::Message { message: Message::Response { request_id, response }, .. } => {
+                self.give_blob_answer(request_id, Ok(response))
+            }
             RequestEvent::OutboundFailure { request_id, error, .. } => {
                 self.give_blob_answer(request_id, Err(call_failure(&error)));
             }

@@ -74,11 +74,27 @@ pub(super) fn enter(plan: &Plan, mut channel: UnixStream) -> Result<(), String> 
     if plan.probe {
         return Ok(());
     }
-    let error = command.exec();
+    let error = run_program(&mut command);
     // The attempt has already replaced standard input, so the caller could no longer report this.
     let reason = format!("cannot run `{}`: {error}", plan.argv.first().map_or("", String::as_str));
     send(&mut channel, &Report::Failed(reason))?;
     std::process::exit(125)
+}
+
+/// Become the program. Returns only why it could not.
+fn run_program(command: &mut Command) -> std::io::Error {
+    const TRIES_MAX: u32 = 100;
+    let mut error = command.exec();
+    for _ in 1..TRIES_MAX {
+        // Another process the agent started while it wrote this file holds it open for writing until it runs its own
+        // program: a matter of milliseconds.
+        if error.kind() != std::io::ErrorKind::ExecutableFileBusy {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        error = command.exec();
+    }
+    error
 }
 
 /// Have the kernel kill this process when the one that started it ends, and make sure that has not happened already.

@@ -1,0 +1,18 @@
+//! How the program ends: three numbers that scripts can rely on.
+
+/// The exit code of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// The user's input, or a refusal of the ledger: the same command will fail again.
+    Refused = 1,
+    /// Ours, or nobody can be reached: the same command may succeed later.
+    Failed = 2,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

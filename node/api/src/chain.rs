@@ -1,0 +1,79 @@
+//! Blocks and transactions.
+
+use hansa_ledger::block::{Header, Receipt, Receipts};
+use hansa_ledger::id::{BlockId, TransactionId};
+use hansa_ledger::rejection::Rejection;
+use hansa_ledger::time::TimeMs;
+use hansa_ledger::transaction::SignedTransaction;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A final block with what became of it, and what proves that it is final.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlockInfo {
+    /// The hash of its header.
+    #[schema(value_type = String)]
+    pub id: BlockId,
+    /// Its header.
+    #[schema(value_type = Object)]
+    pub header: Header,
+    /// Its transactions, in order.
+    #[schema(value_type = Vec<Object>)]
+    pub transactions: Vec<SignedTransaction>,
+    /// What became of it.
+    #[schema(value_type = Object)]
+    pub receipts: Receipts,
+    /// The certificate: borsh, in hexadecimal. See [`crate::certificate`].
+    #[serde(with = "hansa_ledger::bytes")]
+    #[schema(value_type = String)]
+    pub certificate: Vec<u8>,
+}
+
+/// What has become of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum TransactionStatus {
+    /// The node has not heard of it, or has dropped it.
+    Unknown,
+    /// It waits for a block.
+    Waiting,
+    /// It stands in a block for good.
+    Final(FinalTransaction),
+}
+
+/// A transaction that stands in a block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FinalTransaction {
+    /// The block's height.
+    pub height: u64,
+    /// Its place in the block.
+    pub index: u32,
+    /// The block's time.
+    #[schema(value_type = String)]
+    pub time: TimeMs,
+    /// What it did, or why it was refused.
+    #[schema(value_type = Object)]
+    pub receipt: Receipt,
+}
+
+impl FinalTransaction {
+    /// Why the ledger refused it, if it did. A number this program does not know counts as [`Rejection::Malformed`].
+    #[must_use]
+    pub fn rejection(&self) -> Option<Rejection> {
+        match self.receipt.code {
+            0 => None,
+            code => Some(Rejection::from_code(code).unwrap_or(Rejection::Malformed)),
+        }
+    }
+}
+
+/// A transaction, by its id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TransactionInfo {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: TransactionId,
+    /// What has become of it.
+    #[serde(flatten)]
+    pub status: TransactionStatus,
+}

@@ -1,0 +1,445 @@
+//! The typed client: one method per question.
+
+pub mod blob;
+mod stream;
+mod submit;
+
+pub use stream::EventStream;
+
+use crate::chain::{BlockInfo, TransactionInfo};
+use crate::error::{ApiError, ErrorBody};
+use crate::filter::{
+    CapacityFilter, ContractFilter, Filter, GrantFilter, LeaseFilter, OfferFilter, OrganisationFilter, Page, PageFilter,
+    RequestFilter, SiteFilter,
+};
+use crate::lease::{ContractInfo, JobInfo, LeaseInfo, SettlementInfo};
+use crate::market::{
+    CapacityInfo, ClassInfo, OfferInfo, QuoteAnswer, QuoteRequest, RequestInfo, RequestWhy, SiteInfo,
+};
+use crate::organisation::{GrantInfo, KeyInfo, MemberInfo, OrganisationDetail, OrganisationInfo};
+use crate::proof::ProofInfo;
+use crate::status::{Health, NodeStatus, PeerStatus};
+use hansa_ledger::genesis::Genesis;
+use hansa_ledger::id::{CodeHash, LeaseId, OfferId, OrganisationId, RequestId, TransactionId};
+use hansa_ledger::params::Params;
+use hansa_ledger::state::Table;
+use hansa_ledger_signature::PublicKey;
+use reqwest::{Method, RequestBuilder, Response, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// The most entries that a list method collects over all pages.
+pub const LIST_ITEMS_MAX: usize = 100_000;
+
+/// The largest answer in JSON that is read, in bytes.
+pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How long reaching a node may take.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// How long one answer may take.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// A way to one node's API. Clones share connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    url: Url,
+}
+
+impl Client {
+    /// A client of the node at `http://host:port`. Nothing is sent before the first call.
+    ///
+    /// # Errors
+    /// [`ApiError::Address`] when that is no such address.
+    pub fn new(url: &str) -> Result<Self, ApiError> {
+        let refuse = |reason: &str| ApiError::Address { address: url.to_owned(), reason: reason.to_owned() };
+        let parsed = Url::parse(url).map_err(|error| refuse(&error.to_string()))?;
+        if parsed.scheme() != "http" {
+            return Err(refuse("it does not begin with `http://`"));
+        }
+        if parsed.host_str().is_none() || parsed.query().is_some() || parsed.fragment().is_some() {
+            return Err(refuse("it has no host, or more than a host and port"));
+        }
+        let http = reqwest::Client::builder()
+            // The node is asked and nobody else, whatever proxy the environment names.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIME_MAX)
+            .build()
+            .map_err(|error| refuse(&error.to_string()))?;
+        Ok(Self { http, url: parsed })
+    }
+
+    /// The node's address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.url.as_str().trim_end_matches('/')
+    }
+
+    /// How the node is.
+    ///
+    /// # Errors
+    /// As [`ApiError`]; so for every method below.
+    pub async fn status(&self) -> Result<NodeStatus, ApiError> {
+        self.get("/v1/status").await
+    }
+
+    /// Whether the node is ready; an unready node answers, and says why.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn ready(&self) -> Result<Health, ApiError> {
+        self.get("/health/ready").await
+    }
+
+    /// The node's metrics, as Prometheus reads them.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn metrics(&self) -> Result<String, ApiError> {
+        let response = self.send(self.request(Method::GET, "/metrics")).await?;
+        let bytes = self.bytes(response).await?;
+        String::from_utf8(bytes).map_err(|_| self.unreadable("/metrics", "it is no text"))
+    }
+
+    /// The other members' nodes.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn peers(&self) -> Result<Vec<PeerStatus>, ApiError> {
+        self.get("/v1/peers").await
+    }
+
+    /// The genesis of the federation. Its chain id is its hash: compare it with one you trust.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn genesis(&self) -> Result<Genesis, ApiError> {
+        self.get("/v1/genesis").await
+    }
+
+    /// The parameters in force.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn params(&self) -> Result<Params, ApiError> {
+        self.get("/v1/params").await
+    }
+
+    /// The members with their positions and limits.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn members(&self) -> Result<Vec<MemberInfo>, ApiError> {
+        self.list("/v1/members", &PageFilter::default()).await
+    }
+
+    /// The organisations.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn organisations(&self, filter: &OrganisationFilter) -> Result<Vec<OrganisationInfo>, ApiError> {
+        self.list("/v1/organisations", filter).await
+    }
+
+    /// An organisation with its keys and purses.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn organisation(&self, id: &OrganisationId) -> Result<OrganisationDetail, ApiError> {
+        self.get(&format!("/v1/organisations/{id}")).await
+    }
+
+    /// A key: who it acts for, its roles, its next nonce.
+    ///
+    /// # Errors
+    /// As [`ApiError`]; [`crate::Fault::NotFound`] for a key that nobody registered.
+    pub async fn key(&self, key: &PublicKey) -> Result<KeyInfo, ApiError> {
+        self.get(&format!("/v1/keys/{key}")).await
+    }
+
+    /// The nonce of the key's next transaction, those counted that wait on the node.
+    ///
+    /// # Errors
+    /// As [`Self::key`]; an unregistered key is [`hansa_ledger::rejection::Rejection::UnknownKey`].
+    pub async fn next_nonce(&self, key: &PublicKey) -> Result<u64, ApiError> {
+        match self.key(key).await {
+            Ok(info) => Ok(info.next_nonce),
+            Err(error) if error.fault() == Some(crate::Fault::NotFound) => {
+                Err(hansa_ledger::rejection::Rejection::UnknownKey.into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The accredited sites.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn sites(&self, filter: &SiteFilter) -> Result<Vec<SiteInfo>, ApiError> {
+        self.list("/v1/sites", filter).await
+    }
+
+    /// The resource classes.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn classes(&self) -> Result<Vec<ClassInfo>, ApiError> {
+        self.list("/v1/classes", &PageFilter::default()).await
+    }
+
+    /// The offers.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn offers(&self, filter: &OfferFilter) -> Result<Vec<OfferInfo>, ApiError> {
+        self.list("/v1/offers", filter).await
+    }
+
+    /// One offer.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn offer(&self, id: &OfferId) -> Result<OfferInfo, ApiError> {
+        self.get(&format!("/v1/offers/{id}")).await
+    }
+
+    /// The requests.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn requests(&self, filter: &RequestFilter) -> Result<Vec<RequestInfo>, ApiError> {
+        self.list("/v1/requests", filter).await
+    }
+
+    /// One request.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn request_info(&self, id: &RequestId) -> Result<RequestInfo, ApiError> {
+        self.get(&format!("/v1/requests/{id}")).await
+    }
+
+    /// Why a request stands where it stands.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn request_why(&self, id: &RequestId) -> Result<RequestWhy, ApiError> {
+        self.get(&format!("/v1/requests/{id}/why")).await
+    }
+
+    /// The leases.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn leases(&self, filter: &LeaseFilter) -> Result<Vec<LeaseInfo>, ApiError> {
+        self.list("/v1/leases", filter).await
+    }
+
+    /// One lease.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn lease(&self, id: &LeaseId) -> Result<LeaseInfo, ApiError> {
+        self.get(&format!("/v1/leases/{id}")).await
+    }
+
+    /// The jobs of a lease.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn jobs(&self, lease: &LeaseId) -> Result<Vec<JobInfo>, ApiError> {
+        self.list(&format!("/v1/leases/{lease}/jobs"), &PageFilter::default()).await
+    }
+
+    /// How a lease was settled; [`crate::Fault::NotFound`] as long as it was not.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn settlement(&self, lease: &LeaseId) -> Result<SettlementInfo, ApiError> {
+        self.get(&format!("/v1/leases/{lease}/settlement")).await
+    }
+
+    /// The grants.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn grants(&self, filter: &GrantFilter) -> Result<Vec<GrantInfo>, ApiError> {
+        self.list("/v1/grants", filter).await
+    }
+
+    /// The contracts, without their code.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn contracts(&self) -> Result<Vec<ContractInfo>, ApiError> {
+        self.list("/v1/contracts", &ContractFilter::default()).await
+    }
+
+    /// One contract, with its code.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn contract(&self, hash: &CodeHash) -> Result<ContractInfo, ApiError> {
+        self.get(&format!("/v1/contracts/{hash}?code=true")).await
+    }
+
+    /// What can be had now.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn capacity(&self, filter: &CapacityFilter) -> Result<Vec<CapacityInfo>, ApiError> {
+        self.list("/v1/capacity", filter).await
+    }
+
+    /// A block; the last one without a height.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn block(&self, height: Option<u64>) -> Result<BlockInfo, ApiError> {
+        match height {
+            Some(height) => self.get(&format!("/v1/blocks/{height}")).await,
+            None => self.get("/v1/blocks/latest").await,
+        }
+    }
+
+    /// What has become of a transaction; unknown ones are an answer, not an error.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn transaction(&self, id: &TransactionId) -> Result<TransactionInfo, ApiError> {
+        self.get(&format!("/v1/transactions/{id}")).await
+    }
+
+    /// What would become of a demand.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn quote(&self, request: &QuoteRequest) -> Result<QuoteAnswer, ApiError> {
+        let builder = self.request(Method::POST, "/v1/quote").json(request);
+        self.json(self.send(builder).await?).await
+    }
+
+    /// A row of table `T`, or its absence, with its proof. Nothing is checked here: see [`ProofInfo::verify`].
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn proof<T: Table>(&self, key: &T::Key) -> Result<ProofInfo, ApiError> {
+        let key = borsh::to_vec(key).map_err(|error| self.unreadable("the key", &error.to_string()))?;
+        self.proof_of(T::NAME, &key).await
+    }
+
+    /// As [`Self::proof`], with the table by name or number and the key's bytes.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn proof_of(&self, table: &str, key: &[u8]) -> Result<ProofInfo, ApiError> {
+        // The chain and the parameters are single rows with an empty key, which no path can spell.
+        let key = if key.is_empty() { "-".to_owned() } else { hex::encode(key) };
+        self.get(&format!("/v1/proofs/{table}/{key}")).await
+    }
+
+    /// One page of a list.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn page<T: DeserializeOwned>(&self, path: &str, filter: &impl Filter) -> Result<Page<T>, ApiError> {
+        let builder = self.request(Method::GET, path).query(filter);
+        self.json(self.send(builder).await?).await
+    }
+
+    /// All pages of a list, from where the filter begins. A limit in the filter is that of one page.
+    ///
+    /// # Errors
+    /// As [`ApiError`]; [`ApiError::TooLong`] over [`LIST_ITEMS_MAX`] entries.
+    pub async fn list<T: DeserializeOwned, F: Filter>(&self, path: &str, filter: &F) -> Result<Vec<T>, ApiError> {
+        let mut page: Page<T> = self.page(path, filter).await?;
+        let mut items = page.items;
+        while page.next.is_some() {
+            page = self.page(path, &filter.with_after(page.next)).await?;
+            items.append(&mut page.items);
+            if items.len() > LIST_ITEMS_MAX {
+                return Err(ApiError::TooLong { path: path.to_owned(), items_max: LIST_ITEMS_MAX });
+            }
+        }
+        Ok(items)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        self.json(self.send(self.request(Method::GET, path)).await?).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url())).timeout(ANSWER_TIME_MAX)
+    }
+
+    /// Sends, and turns every refusal into an error.
+    async fn send(&self, builder: RequestBuilder) -> Result<Response, ApiError> {
+        let response = builder.send().await.map_err(|error| self.failed(&error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.refused(response).await)
+    }
+
+    async fn refused(&self, response: Response) -> ApiError {
+        let status = response.status().as_u16();
+        let path = response.url().path().to_owned();
+        let retry_after = response
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .map(Duration::from_secs);
+        match self.json::<ErrorBody>(response).await {
+            Ok(body) => ApiError::Refused { status, detail: body.error, retry_after },
+            Err(ApiError::Answer { .. }) => {
+                self.unreadable(&path, &format!("HTTP status {status} without an error of this API"))
+            }
+            Err(error) => error,
+        }
+    }
+
+    async fn json<T: DeserializeOwned>(&self, response: Response) -> Result<T, ApiError> {
+        let path = response.url().path().to_owned();
+        let bytes = self.bytes(response).await?;
+        serde_json::from_slice(&bytes).map_err(|error| self.unreadable(&path, &error.to_string()))
+    }
+
+    async fn bytes(&self, mut response: Response) -> Result<Vec<u8>, ApiError> {
+        let path = response.url().path().to_owned();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
+            if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(self.unreadable(&path, "it is longer than any answer of this API"));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    fn failed(&self, error: &reqwest::Error) -> ApiError {
+        let url = self.url().to_owned();
+        if error.is_timeout() && !error.is_connect() {
+            return ApiError::Timeout { url };
+        }
+        // The outermost sentence only says that it failed; the innermost says why.
+        let mut reason: &dyn std::error::Error = error;
+        while let Some(inner) = reason.source() {
+            reason = inner;
+        }
+        ApiError::Unreachable { url, reason: reason.to_string().to_lowercase() }
+    }
+
+    fn unreadable(&self, path: &str, reason: &str) -> ApiError {
+        ApiError::Answer { url: format!("{}{path}", self.url()), reason: reason.to_owned() }
+    }
+}
+
+/// Query parameters of a submission.
+#[derive(Serialize)]
+struct Wait {
+    wait: &'static str,
+    timeout_ms: u64,
+}

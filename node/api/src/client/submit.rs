@@ -1,0 +1,115 @@
+//! Sending transactions, and waiting until they are final.
+
+use super::{ANSWER_TIME_MAX, Client, Wait};
+use crate::chain::{FinalTransaction, TransactionInfo, TransactionStatus};
+use crate::error::{ApiError, Fault};
+use hansa_ledger::id::TransactionId;
+use hansa_ledger::rejection::Rejection;
+use hansa_ledger::transaction::SignedTransaction;
+use reqwest::Method;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The longest one call waits on the server.
+const ONE_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// How long to rest before a call that failed for the moment is made again.
+const REST: Duration = Duration::from_millis(200);
+
+impl Client {
+    /// Sends a transaction; it waits on the node when this returns.
+    ///
+    /// # Errors
+    /// [`ApiError::Refused`] with the ledger's number when the node refuses it.
+    pub async fn submit(&self, transaction: &SignedTransaction) -> Result<TransactionId, ApiError> {
+        let builder = self.request(Method::POST, "/v1/transactions").body(transaction.encode());
+        let info: TransactionInfo = self.json(self.send(builder.header("content-type", "application/octet-stream")).await?).await?;
+        Ok(info.id)
+    }
+
+    /// Sends a transaction and waits until it stands in a block; what became of it stands in the receipt. A node that cannot be
+    /// reached for a while is asked again until time is up: the same bytes can only be executed once.
+    ///
+    /// # Errors
+    /// [`ApiError::Refused`] when the node refuses it, so that it is in no block; [`ApiError::NotFinal`] when it was accepted
+    /// and time is up; else why the node could not be asked.
+    pub async fn submit_and_wait(
+        &self,
+        transaction: &SignedTransaction,
+        timeout: Duration,
+    ) -> Result<FinalTransaction, ApiError> {
+        let id = transaction.id();
+        let bytes = transaction.encode();
+        let ends = Instant::now() + timeout;
+        let mut accepted = false;
+        loop {
+            let left = ends.saturating_duration_since(Instant::now());
+            let outcome = self.submit_once(&bytes, left.min(ONE_WAIT_MAX)).await;
+            let outcome = match outcome {
+                // Sent again after an answer was lost, it may be final already: then its nonce is used, by itself.
+                Err(error) if is_known(&error) => self.wait_once(&id, left.min(ONE_WAIT_MAX), error).await,
+                outcome => outcome,
+            };
+            match outcome {
+                Ok(TransactionStatus::Final(done)) => return Ok(done),
+                Ok(_) => accepted = true,
+                Err(error) if is_passing(&error) => {
+                    if Instant::now() + REST >= ends {
+                        return Err(if accepted { ApiError::NotFinal { id } } else { error });
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+            if Instant::now() + REST >= ends {
+                return Err(ApiError::NotFinal { id });
+            }
+            tokio::time::sleep(REST).await;
+        }
+    }
+
+    async fn submit_once(&self, bytes: &[u8], wait: Duration) -> Result<TransactionStatus, ApiError> {
+        let builder = self
+            .request(Method::POST, "/v1/transactions")
+            .timeout(wait + ANSWER_TIME_MAX)
+            .query(&waiting(wait))
+            .header("content-type", "application/octet-stream")
+            .body(bytes.to_vec());
+        let info: TransactionInfo = self.json(self.send(builder).await?).await?;
+        Ok(info.status)
+    }
+
+    /// Waits for a transaction that the node may know; `otherwise` when it does not.
+    async fn wait_once(
+        &self,
+        id: &TransactionId,
+        wait: Duration,
+        otherwise: ApiError,
+    ) -> Result<TransactionStatus, ApiError> {
+        let builder = self
+            .request(Method::GET, &format!("/v1/transactions/{id}"))
+            .timeout(wait + ANSWER_TIME_MAX)
+            .query(&waiting(wait));
+        let info: TransactionInfo = self.json(self.send(builder).await?).await?;
+        if info.status == TransactionStatus::Unknown { Err(otherwise) } else { Ok(info.status) }
+    }
+}
+
+fn waiting(wait: Duration) -> Wait {
+    Wait { wait: "final", timeout_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }
+}
+
+/// Whether the refusal can mean that the node has had this very transaction before.
+fn is_known(error: &ApiError) -> bool {
+    matches!(error.rejection(), Some(Rejection::AlreadyKnown | Rejection::NonceUsed | Rejection::Expired))
+}
+
+/// Whether the same call is worth making again.
+fn is_passing(error: &ApiError) -> bool {
+    match error {
+        ApiError::Unreachable { .. } | ApiError::Timeout { .. } => true,
+        _ => {
+            error.rejection() == Some(Rejection::MempoolFull)
+                || matches!(error.fault(), Some(Fault::Busy | Fault::NotReady | Fault::RequestTimeout))
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Heights come when there is a reason, and only then.
+
+use super::federation::Federation;
+use std::time::{Duration, Instant};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_heights_under_load() {
+    let federation = Federation::started(4).await;
+    for node in &federation.nodes {
+        // Four parts of a body, the last of them short.
+        node.ledger.state().padding = 400_000;
+    }
+    let mut number = 0;
+    while federation.tips().into_iter().min() < Some(20) {
+        federation.submit(number);
+        federation.applied(number).await;
+        number += 1;
+    }
+    federation.agree();
+    for node in &federation.nodes {
+        assert_eq!(node.ledger.state().applied.len() as u64, number);
+        assert!(node.ledger.state().evidence.is_empty(), "honest members sign one thing");
+    }
+    federation.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_federation_makes_nothing_until_there_is_work() {
+    let federation = Federation::started(4).await;
+    federation.submit(1);
+    federation.reach(1).await;
+    // Longer than every timeout of a round: a height that had started would show.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(federation.tips(), [1; 4]);
+    for node in &federation.nodes {
+        assert_eq!(node.handle.as_ref().unwrap().status().height, 1, "nobody left the pause");
+    }
+    let submitted = Instant::now();
+    federation.submit(2);
+    federation.reach(2).await;
+    let waited = submitted.elapsed();
+    assert!(waited < Duration::from_secs(2), "the height came after {waited:?}");
+    assert_eq!(federation.tips(), [2; 4]);
+    let rounds = federation.agree();
+    assert_eq!(rounds[1], 0, "the first proposer had the transaction");
+    federation.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_follow_one_that_alone_knows_of_work() {
+    let federation = Federation::started(4).await;
+    federation.submit(1);
+    federation.reach(1).await;
+    // Height 2, round 0 is the second member's turn. Its valid block ends the pause of the others.
+    federation.nodes[1].ledger.submit(2);
+    federation.reach(2).await;
+    assert_eq!(federation.agree()[1], 0);
+    federation.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_noisy_member_keeps_nobody_awake() {
+    let federation = Federation::started(4).await;
+    federation.submit(1);
+    federation.reach(1).await;
+    // The noisy member is the one whose turn comes, so it can propose its empty block.
+    federation.nodes[1].ledger.set_noisy();
+    let mut seen = federation.nodes[0].handle.as_ref().unwrap().status_changes();
+    let left = tokio::time::timeout(Duration::from_millis(2_500), seen.wait_for(|status| status.height > 1));
+    assert!(left.await.is_err(), "an empty block ended the pause");
+    assert_eq!(federation.tips(), [1; 4]);
+    let noisy = federation.nodes[1].handle.as_ref().unwrap().status();
+    assert_eq!(noisy.height, 2, "the noisy member itself is awake");
+    let judged = federation.nodes[0].ledger.state().checks.clone();
+    assert!(judged.iter().any(|(height, _)| *height == 2), "its empty block was seen and refused");
+
+    federation.submit(2);
+    federation.reach(2).await;
+    federation.agree();
+    for node in &federation.nodes {
+        assert_eq!(node.ledger.state().applied.len(), 2, "no block was empty");
+    }
+    federation.stop_all().await;
+}

@@ -1,0 +1,315 @@
+//! The host's duties, one message at a time, without an engine.
+
+use super::federation::{validator_key, validators};
+use super::ledger::{CHAIN, Ledger};
+use crate::consensus::application::Origin;
+use crate::consensus::codec::peer_id;
+use crate::consensus::context::{Address, BlockId, Height, LedgerContext};
+use crate::consensus::engine::Status;
+use crate::consensus::host::{Host, HostParts};
+use crate::consensus::pacing::Pacing;
+use crate::consensus::parts::{Assembler, Fin, Init, Part, Streamed, split};
+use crate::consensus::signing::{MemberSigner, MemberVerifier};
+use hansa_ledger_signature::PublicKey;
+use malachitebft_app_channel::app::streaming::StreamMessage;
+use malachitebft_app_channel::app::types::LocallyProposedValue;
+use malachitebft_app_channel::{AppMsg, NetworkMsg};
+use malachitebft_core_consensus::{ProposedValue, Role};
+use malachitebft_core_types::{Round, Validity};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Member 0 of 4 at height 1, answering.
+struct Desk {
+    ledger: Arc<Ledger>,
+    messages: mpsc::Sender<AppMsg<LedgerContext>>,
+    network: mpsc::Receiver<NetworkMsg<LedgerContext>>,
+    stop: CancellationToken,
+}
+
+impl Desk {
+    async fn new() -> Self {
+        let own = validator_key(0).public_key();
+        Self::on(Ledger::new(validators(4), own, Arc::default())).await
+    }
+
+    async fn on(ledger: Arc<Ledger>) -> Self {
+        let (messages, mut received) = mpsc::channel(1);
+        let (network_sender, network) = mpsc::channel(64);
+        let (ready, _) = oneshot::channel();
+        let stop = CancellationToken::new();
+        let host = Host::new(HostParts {
+            application: Arc::clone(&ledger) as _,
+            signer: MemberSigner::new(CHAIN, validator_key(0)),
+            verifier: MemberVerifier::new(CHAIN),
+            pacing: Pacing::new(ledger.own),
+            network: network_sender,
+            status: watch::Sender::new(Status::default()),
+            ready,
+            stop: stop.clone(),
+        });
+        tokio::spawn(async move { host.run(&mut received).await });
+        let desk = Self { ledger, messages, network, stop };
+        let (height, _) = desk.ask(|reply| AppMsg::ConsensusReady { reply }).await.unwrap();
+        assert_eq!(height, Height(1));
+        desk
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> AppMsg<LedgerContext>) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.messages.send(message(reply)).await.unwrap();
+        answer.await.ok()
+    }
+
+    async fn started_round(&self, round: u32) -> Vec<ProposedValue<LedgerContext>> {
+        let message = |reply_value| AppMsg::StartedRound {
+            height: Height(1),
+            round: Round::new(round),
+            proposer: Address(self.ledger.own),
+            role: Role::Validator,
+            reply_value,
+        };
+        self.ask(message).await.unwrap()
+    }
+
+    async fn get_value(&self, round: u32) -> Option<LocallyProposedValue<LedgerContext>> {
+        let message = |reply| AppMsg::GetValue {
+            height: Height(1),
+            round: Round::new(round),
+            timeout: Duration::from_millis(300),
+            reply,
+        };
+        self.ask(message).await
+    }
+
+    /// Hands in all parts as published by one peer; gives the answer to the last.
+    async fn receive(&self, streamed: &Streamed) -> Option<ProposedValue<LedgerContext>> {
+        let mut last = None;
+        for part in split(streamed) {
+            last = self.receive_part(part).await;
+        }
+        last
+    }
+
+    async fn receive_part(&self, part: StreamMessage<Part>) -> Option<ProposedValue<LedgerContext>> {
+        let peer = peer_id(&PublicKey([77; 32]));
+        let message =
+            |reply| AppMsg::ReceivedProposalPart { from: peer, published_by: Some(peer), part, reply };
+        self.ask(message).await.unwrap()
+    }
+
+    /// The next whole stream that the host publishes.
+    async fn published(&mut self) -> Streamed {
+        let mut assembler = Assembler::default();
+        loop {
+            let next = tokio::time::timeout(Duration::from_secs(5), self.network.recv()).await;
+            let NetworkMsg::PublishProposalPart(part) = next.unwrap().unwrap();
+            let peer = peer_id(&PublicKey([1; 32]));
+            if let Some(whole) = assembler.insert(Some(peer), part, Instant::now()).unwrap() {
+                return whole;
+            }
+        }
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Height 1 as member `signer` streams it in `round` in the name of `proposer`.
+fn proposal(proposer: usize, signer: usize, round: u32, numbers: &[u64]) -> Streamed {
+    let key = validator_key(proposer).public_key();
+    let (id, body) = Ledger::block(1, CHAIN, key, numbers);
+    let round = Round::new(round);
+    let signer = MemberSigner::new(CHAIN, validator_key(signer));
+    let signature = signer.sign_parts(1, round, Round::Nil, &id);
+    let init = Init { height: 1, round, pol_round: Round::Nil, proposer: key };
+    Streamed { init, fin: Fin { id, signature }, body }
+}
+
+#[tokio::test]
+async fn only_the_rightful_proposer_is_heard_and_only_execution_is_held_against_an_id() {
+    let mut other_body = proposal(1, 1, 1, &[4]);
+    other_body.body = Ledger::block(1, CHAIN, other_body.init.proposer, &[5]).1;
+    let mut other_round = proposal(1, 1, 1, &[4]);
+    other_round.init.round = Round::new(5);
+    let mut later_polka = proposal(1, 1, 1, &[4]);
+    later_polka.init.pol_round = Round::new(1);
+    let mut no_round = proposal(1, 1, 1, &[4]);
+    no_round.init.round = Round::Nil;
+    let mut far = proposal(1, 1, 1, &[4]);
+    far.init.height = u64::MAX;
+    let table = [
+        ("rightful", proposal(1, 1, 1, &[4]), Some(Validity::Valid)),
+        ("refused by execution", proposal(1, 1, 1, &[]), Some(Validity::Invalid)),
+        ("not its turn", proposal(2, 2, 1, &[4]), None),
+        ("signed by another", proposal(1, 2, 1, &[4]), None),
+        ("another body", other_body, None),
+        ("another round than signed", other_round, None),
+        ("a polka of its own round", later_polka, None),
+        ("no round", no_round, None),
+        ("a far height", far, None),
+    ];
+    for (name, streamed, expected) in table {
+        let desk = Desk::new().await;
+        let value = desk.receive(&streamed).await;
+        assert_eq!(value.as_ref().map(|value| value.validity), expected, "{name}");
+        let kept = desk.ledger.state().undecided.len();
+        assert_eq!(kept, usize::from(expected.is_some()), "{name}: kept what was answered");
+        if expected.is_none() {
+            // Nothing of a forgery sticks to the honest block with the same id.
+            let honest = desk.receive(&proposal(1, 1, 1, &[4])).await;
+            assert_eq!(honest.map(|value| value.validity), Some(Validity::Valid), "after {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proposer_that_sends_many_blocks_fills_no_disk() {
+    let desk = Desk::new().await;
+    for number in 1..=5 {
+        let judged = desk.receive(&proposal(1, 1, 1, &[number])).await;
+        assert_eq!(judged.is_some(), number <= 2, "block {number} of one round");
+    }
+    assert_eq!(desk.ledger.state().undecided.len(), 2);
+}
+
+#[tokio::test]
+async fn blocks_seen_before_a_crash_come_back_when_their_round_starts() {
+    let desk = Desk::new().await;
+    let seen = desk.receive(&proposal(1, 1, 1, &[4])).await.unwrap();
+    let refused = desk.receive(&proposal(2, 2, 2, &[])).await.unwrap();
+    let again = Desk::on(Arc::clone(&desk.ledger)).await;
+    assert_eq!(again.started_round(0).await, []);
+    assert_eq!(again.started_round(1).await, [seen]);
+    assert_eq!(again.started_round(2).await, [refused]);
+}
+
+#[tokio::test]
+async fn a_proposer_that_crashed_proposes_the_same_again() {
+    let mut desk = Desk::new().await;
+    desk.ledger.submit(1);
+    let first = desk.get_value(0).await.unwrap();
+    let streamed = desk.published().await;
+    assert_eq!(first.value, BlockId(streamed.fin.id));
+    assert_eq!(desk.ledger.state().undecided.len(), 1, "it is kept before it is told");
+
+    // More work arrives, so a new block would be another.
+    desk.ledger.submit(2);
+    let mut again = Desk::on(Arc::clone(&desk.ledger)).await;
+    assert_eq!(again.get_value(0).await, Some(first));
+    assert_eq!(again.published().await, streamed);
+}
+
+#[tokio::test]
+async fn without_work_in_time_the_round_passes() {
+    let desk = Desk::new().await;
+    let asked = Instant::now();
+    assert_eq!(desk.get_value(0).await, None, "the reply is dropped");
+    assert!(asked.elapsed() < Duration::from_millis(250), "a third of the time, not all of it");
+
+    let ledger = Arc::clone(&desk.ledger);
+    let (value, ()) = tokio::join!(desk.get_value(4), async { ledger.submit(1) });
+    assert!(value.is_some(), "work that comes while the proposer waits is proposed at once");
+}
+
+#[tokio::test]
+async fn a_block_proposed_again_is_streamed_unchanged() {
+    let mut desk = Desk::new().await;
+    let original = proposal(1, 1, 1, &[4]);
+    desk.receive(&original).await.unwrap();
+    desk.started_round(4).await;
+    let message = AppMsg::RestreamProposal {
+        height: Height(1),
+        round: Round::new(4),
+        valid_round: Round::new(1),
+        address: Address(desk.ledger.own),
+        value_id: BlockId(original.fin.id),
+    };
+    desk.messages.send(message).await.unwrap();
+    assert_eq!(desk.published().await, original);
+
+    // A member that missed it judges it as proposed again: the clock rule is for live proposals.
+    let late = Desk::new().await;
+    late.ledger.state().untimely = true;
+    assert_eq!(late.receive(&original).await, None, "live, its time is wrong");
+    late.started_round(4).await;
+    let value = late.receive(&original).await;
+    assert_eq!(value.map(|value| value.validity), Some(Validity::Valid));
+    let origins: Vec<Origin> = late.ledger.state().checks.iter().map(|(_, origin)| *origin).collect();
+    assert_eq!(origins, [Origin::Live, Origin::Reproposed]);
+}
+
+#[tokio::test]
+async fn synced_blocks_say_whose_fault_it_is() {
+    use malachitebft_app_channel::app::engine::host::SyncedValueOutcome as Outcome;
+    let good = proposal(1, 1, 1, &[4]);
+    let with_id = |id: [u8; 32], body: &[u8]| [&id[..], body].concat();
+    let table: [(&str, u64, Vec<u8>, &str); 6] = [
+        ("good", 1, with_id(good.fin.id, &good.body), "valid"),
+        ("no id", 1, vec![1; 20], "peer"),
+        ("no body", 1, good.fin.id.to_vec(), "peer"),
+        ("another id", 1, with_id([1; 32], &good.body), "peer"),
+        ("garbage", 1, with_id(*blake3::hash(b"garbage").as_bytes(), b"garbage"), "peer"),
+        ("not our height", 3, with_id(good.fin.id, &good.body), "local"),
+    ];
+    for (name, height, bytes, expected) in table {
+        let desk = Desk::new().await;
+        let outcome = desk
+            .ask(|reply| AppMsg::ProcessSyncedValue {
+                height: Height(height),
+                round: Round::new(1),
+                proposer: Address(desk.ledger.own),
+                value_bytes: bytes.into(),
+                reply,
+            })
+            .await
+            .unwrap();
+        let said = match outcome {
+            Outcome::Verdict(value) if value.validity.is_valid() => "valid",
+            Outcome::Verdict(_) => "invalid",
+            Outcome::PeerFault => "peer",
+            Outcome::LocalTransientError => "local",
+        };
+        assert_eq!(said, expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn decided_blocks_are_served_within_bounds() {
+    use crate::consensus::application::Application;
+    use crate::consensus::limits::{SYNC_HEIGHTS_MAX, SYNC_RESPONSE_BYTES_MAX};
+    let desk = Desk::new().await;
+    let mut parent = CHAIN;
+    for height in 1..=40 {
+        let padding = if height > 30 { 1 << 19 } else { 0 };
+        desk.ledger.state().padding = padding;
+        desk.ledger.submit(height);
+        let built = desk.ledger.build(height, 0, Duration::ZERO).unwrap().unwrap();
+        desk.ledger.save_undecided(height, 0, &built.id, &built.body, &[]).unwrap();
+        let certificate =
+            crate::consensus::Certificate { height, round: 0, id: built.id, signatures: Vec::new() };
+        desk.ledger.commit(height, &built.id, &certificate.to_bytes()).unwrap();
+        assert_ne!(parent, built.id);
+        parent = built.id;
+    }
+    let serve = |start: u64, end: u64| {
+        desk.ask(move |reply| AppMsg::GetDecidedValues { range: Height(start)..=Height(end), reply })
+    };
+    let heights = |values: Vec<malachitebft_sync::RawDecidedValue<LedgerContext>>| {
+        values.iter().map(|value| value.certificate.height.0).collect::<Vec<_>>()
+    };
+    assert_eq!(heights(serve(3, 5).await.unwrap()), [3, 4, 5]);
+    let all = heights(serve(1, u64::MAX).await.unwrap());
+    assert_eq!(all, (1..=SYNC_HEIGHTS_MAX as u64).collect::<Vec<_>>(), "bounded in number");
+    let large = serve(31, 40).await.unwrap();
+    let bytes: usize = large.iter().map(|value| value.value_bytes.len()).sum();
+    assert!(bytes < SYNC_RESPONSE_BYTES_MAX && !large.is_empty() && large.len() < 10, "and bytes");
+    assert_eq!(heights(serve(39, 60).await.unwrap()), [39, 40], "up to the tip");
+    assert_eq!(heights(serve(41, 60).await.unwrap()), [0u64; 0]);
+    assert_eq!(heights(serve(0, 5).await.unwrap()), [0u64; 0], "nothing before the first");
+}

@@ -1,0 +1,323 @@
+//! The node's application half: it builds, judges and commits blocks, and keeps state, store, mempool and history in step.
+
+mod application;
+mod open;
+
+pub use crate::history::BlockRecord;
+pub use open::OpenError;
+
+use crate::history::History;
+use crate::mempool::Mempool;
+use hansa_contracts_abi::Runtime;
+use hansa_ledger::apply::{Outcome, apply_block, chain, params};
+use hansa_ledger::block::{Block, transactions_root};
+use hansa_ledger::deadline::next_deadline;
+use hansa_ledger::genesis::Genesis;
+use hansa_ledger::id::{BlockId, ChainId, TransactionId};
+use hansa_ledger::member::MemberCode;
+use hansa_ledger::rejection::Rejection;
+use hansa_ledger::state::State;
+use hansa_ledger::time::TimeMs;
+use hansa_ledger::transaction::SignedTransaction;
+use hansa_ledger_signature::{Cache, Verified};
+use hansa_ledger_store::{Checkpoint, LedgerStore};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, broadcast};
+
+/// A checkpoint is written after this many heights...
+pub const CHECKPOINT_HEIGHTS: u64 = 1_000;
+
+/// ...or when the rows changed since the last one hold this many bytes.
+pub const CHECKPOINT_BYTES: usize = 4 << 20;
+
+/// Verified signatures that the node remembers.
+const SIGNATURES_REMEMBERED: usize = 262_144;
+
+/// Blocks that followers may lag behind before they are told to start over.
+const FOLLOWERS_LAG_MAX: usize = 1_024;
+
+/// The clock of this machine. Only the shell reads it; the ledger knows block time.
+#[must_use]
+pub fn clock() -> TimeMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    TimeMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A block that was executed and waits for the members' decision.
+struct Executed {
+    block: Block,
+    outcome: Outcome,
+}
+
+/// Rows changed since the last checkpoint.
+#[derive(Default)]
+struct Dirty {
+    rows: BTreeMap<(u8, Vec<u8>), Option<Vec<u8>>>,
+    bytes: usize,
+    checkpoint_height: u64,
+}
+
+/// How a body of a missing block can be had from peers.
+pub trait BodySource: Send + Sync + 'static {
+    /// Asks the peers; the hash is checked by the caller.
+    fn fetch(&self, id: [u8; 32], timeout: Duration) -> futures::future::BoxFuture<'static, Option<bytes::Bytes>>;
+}
+
+/// The application half of a node.
+pub struct Executor {
+    this: Weak<Self>,
+    genesis: Genesis,
+    chain: ChainId,
+    member: MemberCode,
+    runtime: Arc<dyn Runtime>,
+    store: Arc<dyn LedgerStore>,
+    state: RwLock<State>,
+    executed: Mutex<BTreeMap<BlockId, Executed>>,
+    dirty: Mutex<Dirty>,
+    mempool: Mutex<Mempool>,
+    signatures: Mutex<Cache>,
+    history: RwLock<History>,
+    followers: broadcast::Sender<Arc<BlockRecord>>,
+    changed: Arc<Notify>,
+    bodies: OnceLock<Arc<dyn BodySource>>,
+}
+
+impl Executor {
+    /// The federation's beginning.
+    #[must_use]
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The federation.
+    #[must_use]
+    pub fn chain(&self) -> ChainId {
+        self.chain
+    }
+
+    /// The member this node is run by.
+    #[must_use]
+    pub fn member(&self) -> MemberCode {
+        self.member
+    }
+
+    /// The state after the last block. Be quick: commits wait for it.
+    pub fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().expect("no thread panics while it holds the state")
+    }
+
+    /// The last blocks.
+    pub fn history(&self) -> RwLockReadGuard<'_, History> {
+        self.history.read().expect("no thread panics while it holds the history")
+    }
+
+    /// Every block from now on, as it becomes final.
+    #[must_use]
+    pub fn follow(&self) -> broadcast::Receiver<Arc<BlockRecord>> {
+        self.followers.subscribe()
+    }
+
+    /// Tells whence missing bodies can be had. Called once, when the network is up.
+    pub fn set_bodies(&self, bodies: Arc<dyn BodySource>) {
+        // A second call would be a fault of the node's own start; the first source stays.
+        let _ = self.bodies.set(bodies);
+    }
+
+    /// Signatures really checked since the start.
+    #[must_use]
+    pub fn signature_checks(&self) -> u64 {
+        self.lock_signatures().checks()
+    }
+
+    /// Fsyncs of the store since the start.
+    #[must_use]
+    pub fn fsyncs(&self) -> u64 {
+        self.store.fsyncs()
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn LedgerStore> {
+        &self.store
+    }
+
+    /// How many transactions wait, and their bytes.
+    #[must_use]
+    pub fn mempool_size(&self) -> (usize, usize) {
+        self.lock_mempool().size()
+    }
+
+    /// Whether this transaction waits.
+    #[must_use]
+    pub fn is_waiting(&self, id: &TransactionId) -> bool {
+        self.lock_mempool().contains(id)
+    }
+
+    /// The nonce a key's next transaction should carry.
+    #[must_use]
+    pub fn nonce_next(&self, key: &hansa_ledger_signature::PublicKey) -> u64 {
+        let state = self.state();
+        let final_next = state.get::<hansa_ledger::tables::Keys>(key).map_or(0, |key| key.nonce);
+        self.lock_mempool().nonce_next(key, final_next)
+    }
+
+    /// Takes transactions into the mempool, each with its own verdict. Cheap checks come first, then the signatures in one
+    /// batch.
+    pub fn submit_all(&self, transactions: Vec<SignedTransaction>) -> Vec<Result<TransactionId, Rejection>> {
+        let now = clock();
+        let state = self.state();
+        let mut verdicts: Vec<Option<Result<TransactionId, Rejection>>> = Vec::with_capacity(transactions.len());
+        let mut sound = Vec::new();
+        {
+            let mempool = self.lock_mempool();
+            for transaction in transactions {
+                let bytes = transaction.encode().len();
+                match mempool.precheck(&state, &self.chain, now, &transaction, bytes) {
+                    Ok(principal) => {
+                        verdicts.push(None);
+                        sound.push((principal, bytes, transaction));
+                    }
+                    Err(Rejection::NonceUsed) if self.history().transaction(&transaction.id()).is_some() => {
+                        verdicts.push(Some(Err(Rejection::AlreadyKnown)));
+                    }
+                    Err(rejection) => verdicts.push(Some(Err(rejection))),
+                }
+            }
+        }
+        let mut inserted = {
+            let mut signatures = self.lock_signatures();
+            let mut mempool = self.lock_mempool();
+            mempool.insert_all(&state, &mut signatures, sound).into_iter()
+        };
+        drop(state);
+        let verdicts: Vec<_> = verdicts
+            .into_iter()
+            .map(|verdict| {
+                verdict.unwrap_or_else(|| inserted.next().expect("every sound transaction has a verdict"))
+            })
+            .collect();
+        if verdicts.iter().any(Result::is_ok) {
+            self.changed.notify_waiters();
+        }
+        verdicts
+    }
+
+    /// What waits, for a peer that was away.
+    #[must_use]
+    pub fn waiting(&self, bytes_max: usize) -> Vec<SignedTransaction> {
+        self.lock_mempool().waiting(bytes_max)
+    }
+
+    /// When a block is due though nobody sends anything: the next ledger deadline or the heartbeat.
+    #[must_use]
+    pub fn due(&self) -> TimeMs {
+        let state = self.state();
+        let heartbeat = chain(&state).time.plus(params(&state).heartbeat_ms);
+        next_deadline(&state).map_or(heartbeat, |due| due.min(heartbeat))
+    }
+
+    fn lock_mempool(&self) -> MutexGuard<'_, Mempool> {
+        self.mempool.lock().expect("no thread panics while it holds the mempool")
+    }
+
+    fn lock_signatures(&self) -> MutexGuard<'_, Cache> {
+        self.signatures.lock().expect("no thread panics while it holds the signature cache")
+    }
+
+    fn lock_executed(&self) -> MutexGuard<'_, BTreeMap<BlockId, Executed>> {
+        self.executed.lock().expect("no thread panics while it holds the executed blocks")
+    }
+
+    /// Reads a block and checks that its body is the one its id commits to.
+    fn read_block(id: &BlockId, body: &[u8]) -> Result<Block, String> {
+        let block = Block::decode(body)?;
+        if block.header.id() != *id {
+            return Err("the header does not hash to the block's id".to_owned());
+        }
+        if transactions_root(&block.transactions) != block.header.transactions_root {
+            return Err("the transactions are not those the header commits to".to_owned());
+        }
+        Ok(block)
+    }
+
+    /// Executes a block on the last state and remembers what it does.
+    fn execute(&self, id: BlockId, block: Block) -> Result<(), String> {
+        let verdicts = self.lock_signatures().verify_all(block.transactions.clone());
+        let mut verified: Vec<Verified<SignedTransaction>> = Vec::with_capacity(verdicts.len());
+        for (index, verdict) in verdicts.into_iter().enumerate() {
+            verified.push(verdict.map_err(|error| format!("transaction {index}: {error}"))?);
+        }
+        let state = self.state();
+        let outcome = apply_block(&state, self.runtime.as_ref(), self.chain, &block.header, &verified)
+            .map_err(|error| error.to_string())?;
+        drop(state);
+        self.remember(id, Executed { block, outcome });
+        Ok(())
+    }
+
+    fn remember(&self, id: BlockId, executed: Executed) {
+        self.lock_executed().insert(id, executed);
+    }
+
+    /// Makes an executed block part of state, mempool, history and the rows for the next checkpoint.
+    fn adopt(&self, id: BlockId, executed: Executed, certificate: &[u8]) {
+        let Executed { block, outcome } = executed;
+        {
+            let mut dirty = self.dirty.lock().expect("no thread panics while it holds the dirty rows");
+            for (table, key, value) in outcome.changes.rows() {
+                dirty.bytes += key.len() + value.as_ref().map_or(0, Vec::len) + 1;
+                dirty.rows.insert((table, key), value);
+            }
+        }
+        let signers: Vec<_> = block.transactions.iter().map(|signed| signed.transaction.signer).collect();
+        {
+            let mut state = self.state.write().expect("no thread panics while it holds the state");
+            state.commit(outcome.changes, id);
+        }
+        {
+            let state = self.state();
+            let mut mempool = self.lock_mempool();
+            mempool.on_commit(&state, signers);
+            if block.header.height.is_multiple_of(64) {
+                mempool.drop_expired(block.header.time);
+            }
+        }
+        self.lock_executed().clear();
+        let record = Arc::new(BlockRecord {
+            id,
+            header: block.header,
+            transactions: block.transactions,
+            receipts: outcome.receipts,
+            certificate: certificate.to_vec(),
+        });
+        self.history.write().expect("no thread panics while it holds the history").push(record.clone());
+        // Nobody following is no error.
+        let _ = self.followers.send(record);
+        self.changed.notify_waiters();
+    }
+
+    /// Writes a checkpoint when enough has changed since the last one, so that a restart replays little.
+    fn checkpoint_if_due(&self, force: bool) -> Result<(), hansa_ledger_store::StoreError> {
+        let (height, root, protocol_version) = {
+            let state = self.state();
+            let chain = chain(&state);
+            (chain.height, state.root(), chain.protocol_version)
+        };
+        let mut dirty = self.dirty.lock().expect("no thread panics while it holds the dirty rows");
+        let due = height.saturating_sub(dirty.checkpoint_height) >= CHECKPOINT_HEIGHTS || dirty.bytes >= CHECKPOINT_BYTES;
+        if height == dirty.checkpoint_height || !(due || force) {
+            return Ok(());
+        }
+        let checkpoint = Checkpoint { height, root, protocol_version, rows: std::mem::take(&mut dirty.rows) };
+        let written = self.store.checkpoint(&checkpoint);
+        if written.is_ok() {
+            dirty.bytes = 0;
+            dirty.checkpoint_height = height;
+        } else {
+            dirty.rows = checkpoint.rows;
+        }
+        written
+    }
+}

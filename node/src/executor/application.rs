@@ -1,0 +1,216 @@
+//! What consensus asks of the application half.
+
+use super::{Executed, Executor, clock};
+use crate::consensus::application::{AppError, Application, Built, Id, Origin, Timeouts, Tip, ValidatorInfo, Verdict};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use hansa_ledger::apply::{BlockError, build_block, chain, params};
+use hansa_ledger::block::validators;
+use hansa_ledger::id::BlockId;
+use hansa_ledger::tables::Members;
+use hansa_ledger::time::TimeMs;
+use hansa_ledger_signature::PublicKey;
+use hansa_ledger_store::{Commit, StoreError};
+use std::time::Duration;
+
+fn failed(error: StoreError) -> AppError {
+    AppError(error.to_string())
+}
+
+impl Application for Executor {
+    fn chain_id(&self) -> Id {
+        self.chain.0
+    }
+
+    fn tip(&self) -> Tip {
+        let state = self.state();
+        Tip { height: chain(&state).height, id: state.tip().0 }
+    }
+
+    fn validators(&self, _height: u64) -> Vec<ValidatorInfo> {
+        // Changes of members made in h act at h + 2; no action of this version changes them.
+        validators(self.state().rows::<Members>())
+            .into_iter()
+            .map(|validator| ValidatorInfo { name: validator.member.to_string(), key: validator.key })
+            .collect()
+    }
+
+    fn timeouts(&self, _height: u64) -> Timeouts {
+        let state = self.state();
+        let params = params(&state);
+        Timeouts {
+            propose_ms: u64::from(params.timeout_propose_ms),
+            prevote_ms: u64::from(params.timeout_prevote_ms),
+            precommit_ms: u64::from(params.timeout_precommit_ms),
+            delta_ms: u64::from(params.timeout_delta_ms),
+            rebroadcast_ms: u64::from(params.timeout_rebroadcast_ms),
+            maximum_ms: 60_000,
+        }
+    }
+
+    fn build(&self, height: u64, _round: u32, _budget: Duration) -> Result<Option<Built>, AppError> {
+        let state = self.state();
+        let tip = chain(&state);
+        if height != tip.height + 1 {
+            return Err(AppError(format!("asked to build height {height} on height {}", tip.height)));
+        }
+        let params = params(&state);
+        // Block time is the proposer's clock, but always later than the parent's.
+        let time = clock().max(TimeMs(tip.time.0 + 1));
+        let candidates = self
+            .lock_mempool()
+            .candidates(params.block_transactions_max as usize, params.block_bytes_max as usize);
+        match build_block(&state, self.runtime.as_ref(), self.chain, self.member, time, &candidates) {
+            Ok((block, outcome)) => {
+                drop(state);
+                let id = block.header.id();
+                let body = Bytes::from(block.encode());
+                self.remember(id, Executed { block, outcome });
+                Ok(Some(Built { id: id.0, body }))
+            }
+            Err(BlockError::Needless) => Ok(None),
+            Err(error) => Err(AppError(error.to_string())),
+        }
+    }
+
+    fn check(
+        &self,
+        height: u64,
+        _round: u32,
+        proposer: &PublicKey,
+        id: &Id,
+        body: &[u8],
+        origin: Origin,
+    ) -> Verdict {
+        let id = BlockId(*id);
+        let block = match Self::read_block(&id, body) {
+            Ok(block) => block,
+            Err(reason) => return Verdict::Mismatch(reason),
+        };
+        let tip = chain(&self.state()).clone();
+        if height != tip.height + 1 {
+            return Verdict::NotReady(format!("height {height} does not follow the last block {}", tip.height));
+        }
+        if origin == Origin::Live {
+            let by_proposer = self
+                .state()
+                .get::<Members>(&block.header.proposer)
+                .is_some_and(|member| member.consensus_key.as_ref() == Some(proposer));
+            if !by_proposer {
+                return Verdict::Invalid("the header names another proposer than the one that sent it".to_owned());
+            }
+            let skew = clock().0.abs_diff(block.header.time.0);
+            let skew_max = params(&self.state()).clock_skew_ms;
+            if skew > skew_max {
+                tracing::warn!(alarm = "clock_skew", skew, skew_max, proposer = %block.header.proposer, "a proposal's time is far from this node's clock");
+                return Verdict::Untimely(format!("the block's time is {skew} ms from this node's clock"));
+            }
+        }
+        if self.lock_executed().contains_key(&id) {
+            return Verdict::Valid;
+        }
+        match self.execute(id, block) {
+            Ok(()) => Verdict::Valid,
+            Err(reason) => Verdict::Invalid(reason),
+        }
+    }
+
+    fn save_undecided(&self, height: u64, round: u32, id: &Id, body: &[u8], record: &[u8]) -> Result<(), AppError> {
+        self.store.put_body_and_undecided(height, round, id, body, record).map_err(failed)
+    }
+
+    fn undecided(&self, height: u64, round: u32) -> Result<Vec<Vec<u8>>, AppError> {
+        self.store.undecided(height, round).map_err(failed)
+    }
+
+    fn undecided_at(&self, height: u64) -> Result<Vec<Vec<u8>>, AppError> {
+        let records = self.store.undecided_at(height).map_err(failed)?;
+        Ok(records.into_iter().map(|undecided| undecided.record).collect())
+    }
+
+    fn body(&self, id: &Id) -> Result<Option<Bytes>, AppError> {
+        Ok(self.store.body(id).map_err(failed)?.map(Bytes::from))
+    }
+
+    fn commit(&self, height: u64, id: &Id, certificate: &[u8]) -> Result<(), AppError> {
+        let block_id = BlockId(*id);
+        let (tip_height, tip_id) = {
+            let state = self.state();
+            (chain(&state).height, state.tip())
+        };
+        if height <= tip_height {
+            let known = self.store.decided(height).map_err(failed)?.map(|decided| decided.block);
+            return if known == Some(*id) || (height == tip_height && tip_id == block_id) {
+                Ok(())
+            } else {
+                Err(AppError(format!("height {height} is decided as another block than the one kept here")))
+            };
+        }
+        if !self.lock_executed().contains_key(&block_id) {
+            let body = self.store.body(id).map_err(failed)?;
+            let body = body.ok_or_else(|| AppError(format!("the body of block {block_id} is not kept here")))?;
+            let block = Self::read_block(&block_id, &body).map_err(AppError)?;
+            self.execute(block_id, block).map_err(|reason| {
+                AppError(format!("the decided block {block_id} cannot be executed by this program: {reason}"))
+            })?;
+        }
+        let executed = self.lock_executed().remove(&block_id);
+        let executed = executed.ok_or_else(|| AppError("the executed block vanished".to_owned()))?;
+        let root = executed.outcome.header.state_root;
+        self.store
+            .commit(&Commit { height, block: *id, root, certificate, checkpoint: None })
+            .map_err(failed)?;
+        self.adopt(block_id, executed, certificate);
+        Ok(())
+    }
+
+    fn finalize(&self, height: u64, certificate: &[u8], evidence: Vec<Vec<u8>>) -> Result<(), AppError> {
+        for proof in evidence {
+            tracing::error!(alarm = "double_signing", height, "a member signed two things for one vote; the evidence is kept");
+            self.store.put_evidence(&proof).map_err(failed)?;
+        }
+        self.store.extend_certificate(height, certificate).map_err(failed)?;
+        self.store.prune_undecided_to(height).map_err(failed)?;
+        self.checkpoint_if_due(false).map_err(failed)
+    }
+
+    fn decided(&self, height: u64) -> Result<Option<(Vec<u8>, Bytes)>, AppError> {
+        let decided = self.store.decided(height).map_err(failed)?;
+        Ok(decided.map(|decided| (decided.certificate, Bytes::from(decided.body))))
+    }
+
+    fn history_height_min(&self) -> u64 {
+        self.store.history_height_min()
+    }
+
+    fn work(&self) -> BoxFuture<'static, ()> {
+        let Some(this) = self.this.upgrade() else { return Box::pin(std::future::pending()) };
+        Box::pin(async move {
+            loop {
+                // Registered before the state is looked at, so that no change in between is missed.
+                let changed = this.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if this.lock_mempool().is_ready() {
+                    return;
+                }
+                let (due, now) = (this.due(), clock());
+                if due <= now {
+                    return;
+                }
+                let pause = tokio::time::sleep(Duration::from_millis(due.0 - now.0));
+                tokio::select! {
+                    () = pause => {}
+                    () = changed => {}
+                }
+            }
+        })
+    }
+
+    fn fetch_body(&self, id: Id, timeout: Duration) -> BoxFuture<'static, Option<Bytes>> {
+        match self.bodies.get() {
+            Some(bodies) => bodies.fetch(id, timeout),
+            None => Box::pin(std::future::ready(None)),
+        }
+    }
+}

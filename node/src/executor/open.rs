@@ -1,0 +1,146 @@
+//! Opening: the last checkpoint, then the blocks after it, every root compared.
+
+use super::{Dirty, Executor, FOLLOWERS_LAG_MAX, SIGNATURES_REMEMBERED};
+use crate::history::History;
+use crate::mempool::{Mempool, MempoolLimits};
+use hansa_contracts_host::{Host, vm_profile};
+use hansa_ledger::apply::chain;
+use hansa_ledger::genesis::Genesis;
+use hansa_ledger::id::BlockId;
+use hansa_ledger::invariants::check_state;
+use hansa_ledger::member::MemberCode;
+use hansa_ledger::state::State;
+use hansa_ledger::tables::Contracts;
+use hansa_ledger_signature::Cache;
+use hansa_ledger_store::{LedgerStore, StoreError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use tokio::sync::{Notify, broadcast};
+
+/// Why the ledger could not be opened. The node does not vote.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The genesis is no genesis.
+    #[error("the genesis is refused: {0}")]
+    Genesis(String),
+    /// Another contract engine.
+    #[error("the genesis asks for another contract engine than this program has; install the federation's version")]
+    Engine,
+    /// A contract that may not run.
+    #[error("contract `{name}` is refused: {reason}")]
+    Contract {
+        /// Its name.
+        name: String,
+        /// Which rule, where.
+        reason: String,
+    },
+    /// What is stored is not what was decided.
+    #[error("the stored ledger is not what the members decided: {0}; move the data directory away, and the node will fetch the ledger from its peers")]
+    Doubt(String),
+}
+
+impl Executor {
+    /// Opens the ledger of `genesis` in `store`: state of the last checkpoint, blocks after it executed again.
+    ///
+    /// # Errors
+    /// Whenever anything is in doubt; then the node must not vote.
+    pub fn open(
+        genesis: Genesis,
+        member: MemberCode,
+        store: Arc<dyn LedgerStore>,
+        limits: MempoolLimits,
+    ) -> Result<Arc<Self>, OpenError> {
+        if genesis.vm_profile != vm_profile() {
+            return Err(OpenError::Engine);
+        }
+        let state = load(&genesis, store.as_ref())?;
+        let host = Host::new();
+        for (_, contract) in state.rows::<Contracts>() {
+            host.load(&contract.code).map_err(|refusal| OpenError::Contract {
+                name: contract.name.to_string(),
+                reason: refusal.to_string(),
+            })?;
+        }
+        let mut dirty = Dirty { checkpoint_height: chain(&state).height, ..Dirty::default() };
+        if dirty.checkpoint_height == 0 {
+            // The first checkpoint has to hold what genesis made as well.
+            state.tables().each_row(|table, key, value| {
+                dirty.rows.insert((table, key), Some(value));
+            });
+        }
+        let executor = Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            chain: genesis.chain_id(),
+            genesis,
+            member,
+            runtime: Arc::new(host),
+            store,
+            state: RwLock::new(state),
+            executed: Mutex::new(BTreeMap::new()),
+            dirty: Mutex::new(dirty),
+            mempool: Mutex::new(Mempool::new(limits)),
+            signatures: Mutex::new(Cache::new(SIGNATURES_REMEMBERED)),
+            history: RwLock::new(History::default()),
+            followers: broadcast::Sender::new(FOLLOWERS_LAG_MAX),
+            changed: Arc::new(Notify::new()),
+            bodies: OnceLock::new(),
+        });
+        executor.replay()?;
+        Ok(executor)
+    }
+
+    /// Executes the decided blocks after the checkpoint again.
+    fn replay(&self) -> Result<(), OpenError> {
+        let Some(tip) = self.store.tip()? else { return Ok(()) };
+        let first = chain(&self.state()).height + 1;
+        for height in first..=tip.height {
+            let decided = self
+                .store
+                .decided(height)?
+                .ok_or_else(|| OpenError::Doubt(format!("block {height} is missing")))?;
+            let id = BlockId(decided.block);
+            let doubt = |reason: String| OpenError::Doubt(format!("block {height}: {reason}"));
+            let block = Self::read_block(&id, &decided.body).map_err(doubt)?;
+            self.execute(id, block).map_err(doubt)?;
+            let executed = self.lock_executed().remove(&id);
+            let executed = executed.ok_or_else(|| doubt("it vanished while it was executed".to_owned()))?;
+            if executed.outcome.header.state_root != decided.root {
+                return Err(doubt("its state root is not the one that was kept".to_owned()));
+            }
+            self.adopt(id, executed, &decided.certificate);
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint of the present state: a clean stop does, so that the next start replays nothing.
+    ///
+    /// # Errors
+    /// When the store cannot write it; nothing is lost by that.
+    pub fn checkpoint(&self) -> Result<(), StoreError> {
+        self.checkpoint_if_due(true)
+    }
+}
+
+/// The state of the last whole checkpoint, or of genesis.
+fn load(genesis: &Genesis, store: &dyn LedgerStore) -> Result<State, OpenError> {
+    let Some(checkpoint) = store.latest_checkpoint()? else {
+        return genesis.state().map_err(OpenError::Genesis);
+    };
+    let mut rows = Vec::new();
+    store.rows(&mut |table, key, value| {
+        rows.push((table, key.to_vec(), value.to_vec()));
+        Ok(())
+    })?;
+    let tip = store
+        .decided(checkpoint.height)?
+        .ok_or_else(|| OpenError::Doubt(format!("the block of the checkpoint at {} is missing", checkpoint.height)))?;
+    let state = State::load(rows, BlockId(tip.block)).map_err(OpenError::Doubt)?;
+    if state.root() != checkpoint.root {
+        return Err(OpenError::Doubt(format!("the checkpoint at {} has another root than its block", checkpoint.height)));
+    }
+    check_state(&state).map_err(OpenError::Doubt)?;
+    Ok(state)
+}

@@ -1,0 +1,189 @@
+//! Between the mempool and the network: bundles out, bundles in, blobs to those who may have them.
+
+use crate::blob::BlobStore;
+use crate::executor::{BodySource, Executor, clock};
+use crate::network::{Acceptance, AdvertBook, NetworkApplication, NetworkHandle, PeerId};
+use crate::rights::blob_right;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use hansa_ledger::block::Block;
+use hansa_ledger::id::{BlobHash, LeaseId, OrganisationId};
+use hansa_ledger::rejection::Rejection;
+use hansa_ledger::row::{Principal, Roles};
+use hansa_ledger::tables::Keys;
+use hansa_ledger::transaction::SignedTransaction;
+use hansa_ledger_signature::PublicKey;
+use hansa_node_api::peer::blob::{BlobDirection, BlobRefusal, BlobRequest};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Transactions are bundled for this long at most before they are sent on.
+const BUNDLE_PAUSE: Duration = Duration::from_millis(2);
+
+/// A bundle is sent on when it holds this many bytes.
+const BUNDLE_BYTES: usize = 96 * 1024;
+
+/// The most transactions in a bundle that comes in.
+const BUNDLE_TRANSACTIONS_MAX: u32 = 4_096;
+
+/// Transactions that may wait to be sent on.
+const OUTGOING_MAX: usize = 65_536;
+
+/// What the node answers the network.
+pub struct Gossip {
+    executor: Arc<Executor>,
+    blobs: BlobStore,
+    adverts: Arc<Mutex<AdvertBook>>,
+    network: Arc<OnceLock<NetworkHandle>>,
+}
+
+impl Gossip {
+    /// Puts the answers together; `network` is filled in once it runs.
+    #[must_use]
+    pub fn new(
+        executor: Arc<Executor>,
+        blobs: BlobStore,
+        adverts: Arc<Mutex<AdvertBook>>,
+        network: Arc<OnceLock<NetworkHandle>>,
+    ) -> Self {
+        Self { executor, blobs, adverts, network }
+    }
+}
+
+/// Reads a bundle: borsh of a list of signed transactions, nothing left over.
+fn read_bundle(bundle: &[u8]) -> Option<Vec<SignedTransaction>> {
+    let count = u32::from_le_bytes(bundle.get(..4)?.try_into().ok()?);
+    if count == 0 || count > BUNDLE_TRANSACTIONS_MAX {
+        return None;
+    }
+    borsh::from_slice(bundle).ok()
+}
+
+/// Whether a refusal shows that the sender did not check what it sent on. Everything that depends on how far a node has come
+/// may differ between honest members.
+fn is_fault(rejection: Rejection) -> bool {
+    matches!(rejection, Rejection::BadSignature | Rejection::WrongChain | Rejection::Malformed)
+}
+
+#[async_trait]
+impl NetworkApplication for Gossip {
+    async fn transactions(&self, _from: Option<PeerId>, bundle: Bytes) -> Acceptance {
+        let executor = self.executor.clone();
+        let verdicts = tokio::task::spawn_blocking(move || Some(executor.submit_all(read_bundle(&bundle)?))).await;
+        match verdicts {
+            Ok(Some(verdicts)) if verdicts.iter().any(|verdict| verdict.is_err_and(is_fault)) => Acceptance::Reject,
+            Ok(Some(verdicts)) if verdicts.iter().any(Result::is_ok) => Acceptance::Accept,
+            Ok(Some(_)) | Err(_) => Acceptance::Ignore,
+            Ok(None) => Acceptance::Reject,
+        }
+    }
+
+    async fn advert(&self, bytes: Bytes) -> Acceptance {
+        let executor = self.executor.clone();
+        let speaks_for = |key: &PublicKey, provider: &[u8; 32]| {
+            executor.state().get::<Keys>(key).is_some_and(|row| {
+                let organisation = Principal::Organisation(OrganisationId(*provider));
+                !row.revoked && row.roles.includes(Roles::OPERATE) && row.principal == organisation
+            })
+        };
+        let mut adverts = self.adverts.lock().expect("no thread panics while it holds the adverts");
+        match adverts.hear(&bytes, &self.executor.chain().0, clock().0, speaks_for) {
+            Ok(_) => Acceptance::Accept,
+            Err(refusal) => refusal.acceptance(),
+        }
+    }
+
+    async fn body(&self, id: [u8; 32]) -> Option<Bytes> {
+        let store = self.executor.store().clone();
+        let body = tokio::task::spawn_blocking(move || store.body(&id)).await.ok()?.ok()?;
+        body.map(Bytes::from)
+    }
+
+    async fn blob_access(&self, request: &BlobRequest) -> Result<[u8; 32], BlobRefusal> {
+        let terms = &request.terms;
+        let (lease, hash) = (LeaseId(terms.lease), BlobHash(terms.hash));
+        let write = terms.direction == BlobDirection::Put;
+        blob_right(&self.executor, &self.blobs, &terms.requester, &lease, &hash, write)
+            .await
+            .map(|owner| owner.0)
+            .ok_or(BlobRefusal::NotAllowed)
+    }
+
+    fn blobs(&self) -> &BlobStore {
+        &self.blobs
+    }
+
+    async fn member_connected(&self, peer: PeerId) {
+        let Some(network) = self.network.get().cloned() else { return };
+        let waiting = self.executor.waiting(BUNDLE_BYTES);
+        if waiting.is_empty() {
+            return;
+        }
+        let bundle = borsh::to_vec(&waiting).expect("encoding into memory cannot fail");
+        // A member that goes away again gets them when it comes back.
+        tokio::spawn(async move { network.send_transactions(peer, Bytes::from(bundle)).await });
+    }
+}
+
+/// Sends transactions on, several in one message. They come from users of this node; what comes by gossip is forwarded by the
+/// network itself.
+#[derive(Clone)]
+pub struct Outgoing {
+    queue: mpsc::Sender<SignedTransaction>,
+}
+
+impl Outgoing {
+    /// Starts the sender. It ends when every handle is dropped.
+    #[must_use]
+    pub fn start(network: NetworkHandle) -> Self {
+        let (queue, mut waiting) = mpsc::channel::<SignedTransaction>(OUTGOING_MAX);
+        tokio::spawn(async move {
+            while let Some(first) = waiting.recv().await {
+                let mut bytes = first.encode().len();
+                let mut bundle = vec![first];
+                let until = tokio::time::Instant::now() + BUNDLE_PAUSE;
+                while bytes < BUNDLE_BYTES && bundle.len() < BUNDLE_TRANSACTIONS_MAX as usize {
+                    match tokio::time::timeout_at(until, waiting.recv()).await {
+                        Ok(Some(next)) => {
+                            bytes += next.encode().len();
+                            bundle.push(next);
+                        }
+                        _ => break,
+                    }
+                }
+                publish(&network, &bundle).await;
+            }
+        });
+        Self { queue }
+    }
+
+    /// Sends a transaction on. When the queue is full it waits, so that a flood is slowed down at its source.
+    pub async fn send(&self, transaction: SignedTransaction) {
+        // The queue closes only when the node stops.
+        let _ = self.queue.send(transaction).await;
+    }
+}
+
+async fn publish(network: &NetworkHandle, bundle: &[SignedTransaction]) {
+    let bytes = Bytes::from(borsh::to_vec(bundle).expect("encoding into memory cannot fail"));
+    let mut pause = Duration::from_millis(1);
+    while network.publish_transactions(bytes.clone()) == Err(crate::network::PublishRefusal::QueueFull) {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// Bodies from the other members.
+pub struct PeerBodies(pub NetworkHandle);
+
+impl BodySource for PeerBodies {
+    fn fetch(&self, id: [u8; 32], timeout: Duration) -> BoxFuture<'static, Option<Bytes>> {
+        let network = self.0.clone();
+        Box::pin(async move {
+            let whole = |body: &[u8]| Block::decode(body).is_ok_and(|block| block.header.id().0 == id);
+            network.fetch_body(id, timeout, whole).await
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! The last blocks with what became of them, in memory: for those who follow the ledger and ask after a transaction.
+
+use hansa_ledger::block::{Header, Receipts};
+use hansa_ledger::id::{BlockId, TransactionId};
+use hansa_ledger::transaction::SignedTransaction;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// The most blocks kept.
+pub const HISTORY_BLOCKS_MAX: usize = 4_096;
+
+/// The most transactions kept, over all kept blocks.
+pub const HISTORY_TRANSACTIONS_MAX: usize = 100_000;
+
+/// A final block, what became of it, and the proof that it is final.
+#[derive(Clone, Debug)]
+pub struct BlockRecord {
+    /// The block's id.
+    pub id: BlockId,
+    /// Its header.
+    pub header: Header,
+    /// Its transactions.
+    pub transactions: Vec<SignedTransaction>,
+    /// What became of them, and what happened by itself.
+    pub receipts: Receipts,
+    /// Borsh of [`crate::consensus::certificate::Certificate`].
+    pub certificate: Vec<u8>,
+}
+
+/// The last blocks, by height without a gap.
+#[derive(Debug, Default)]
+pub struct History {
+    blocks: VecDeque<Arc<BlockRecord>>,
+    places: BTreeMap<TransactionId, (u64, usize)>,
+}
+
+impl History {
+    /// Adds the next block, and forgets the oldest beyond the limits.
+    pub fn push(&mut self, record: Arc<BlockRecord>) {
+        let height = record.header.height;
+        for (index, receipt) in record.receipts.transactions.iter().enumerate() {
+            self.places.insert(receipt.transaction, (height, index));
+        }
+        self.blocks.push_back(record);
+        while self.blocks.len() > HISTORY_BLOCKS_MAX || self.places.len() > HISTORY_TRANSACTIONS_MAX {
+            // The newest block stays whatever its size.
+            if self.blocks.len() == 1 {
+                break;
+            }
+            let Some(oldest) = self.blocks.pop_front() else { break };
+            for receipt in &oldest.receipts.transactions {
+                self.places.remove(&receipt.transaction);
+            }
+        }
+    }
+
+    /// The block at this height, if it is kept.
+    #[must_use]
+    pub fn block(&self, height: u64) -> Option<&Arc<BlockRecord>> {
+        let first = self.blocks.front()?.header.height;
+        self.blocks.get(usize::try_from(height.checked_sub(first)?).ok()?)
+    }
+
+    /// The blocks after `height`; `None` when the first of them is not kept any more.
+    #[must_use]
+    pub fn since(&self, height: u64) -> Option<Vec<Arc<BlockRecord>>> {
+        let last = self.blocks.back().map_or(0, |record| record.header.height);
+        if height >= last {
+            return Some(Vec::new());
+        }
+        self.block(height + 1)?;
+        Some(self.blocks.iter().filter(|record| record.header.height > height).cloned().collect())
+    }
+
+    /// Where a transaction stands: its block and its position.
+    #[must_use]
+    pub fn transaction(&self, id: &TransactionId) -> Option<(&Arc<BlockRecord>, usize)> {
+        let (height, index) = self.places.get(id)?;
+        Some((self.block(*height)?, *index))
+    }
+}

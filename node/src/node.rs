@@ -1,0 +1,347 @@
+//! One running node: the ledger opened, the network and consensus started, the interface served; and how it all ends.
+
+use crate::blob::{BlobError, BlobStore, BlobStoreConfig};
+use crate::config::{ConfigError, NodeConfig, PeerConfig};
+use crate::consensus::{self, ConsensusConfig, ConsensusHandle, FatalReason, Peer, StartError};
+use crate::executor::{Executor, OpenError, clock};
+use crate::gossip::{Gossip, Outgoing, PeerBodies};
+use crate::mempool::MempoolLimits;
+use crate::network::{self, AdvertBook, Member, NetworkConfig, NetworkError, NetworkHandle, NetworkLimits};
+use crate::rights::named_by_ledger;
+use hansa_ledger::apply::params;
+use hansa_ledger::genesis::{Genesis, GenesisMember};
+use hansa_ledger::id::TransactionId;
+use hansa_ledger::transaction::SignedTransaction;
+use hansa_ledger_signature::SecretKey;
+use hansa_ledger_store::{OpenOptions, SledStore, StoreError};
+use hansa_node_api::peer;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// How often blobs that nothing names any more are looked for.
+const SWEEP_PAUSE: Duration = Duration::from_secs(60);
+
+/// How often transactions that still wait are sent to the members again: gossip promises nothing.
+const RESEND_PAUSE: Duration = Duration::from_secs(2);
+
+/// How many bytes of them at one time.
+const RESEND_BYTES_MAX: usize = 64 * 1024;
+
+/// The secret keys of a node.
+#[derive(Clone, Debug)]
+pub struct NodeKeys {
+    /// Signs votes.
+    pub consensus: SecretKey,
+    /// Authenticates connections.
+    pub network: SecretKey,
+}
+
+/// Why a node does not start. Nothing was signed.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The configuration or the genesis.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The member or its keys are not the genesis's.
+    #[error("{0}")]
+    Identity(String),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ledger in the store.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The blobs.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// Consensus.
+    #[error(transparent)]
+    Consensus(#[from] StartError),
+    /// The interface.
+    #[error("cannot listen on `{address}` for the interface: {error}; another process may use the port")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A folder or a thread.
+    #[error("the node cannot be set up: {0}")]
+    Setup(#[from] std::io::Error),
+}
+
+/// Everything of a running node that its interface needs.
+pub struct Parts {
+    /// The application half.
+    pub executor: Arc<Executor>,
+    /// The network.
+    pub network: NetworkHandle,
+    /// The blobs.
+    pub blobs: BlobStore,
+    /// The adverts heard.
+    pub adverts: Arc<Mutex<AdvertBook>>,
+    /// Where transactions are sent on.
+    pub outgoing: Outgoing,
+    /// Height and round of consensus.
+    pub consensus: tokio::sync::watch::Receiver<consensus::Status>,
+    /// The other members' nodes.
+    pub peers: Vec<PeerConfig>,
+    /// This process's metrics.
+    pub metrics: metrics_exporter_prometheus::PrometheusHandle,
+}
+
+/// A running node.
+pub struct Node {
+    parts: Arc<Parts>,
+    consensus: ConsensusHandle,
+    stop: CancellationToken,
+    api: std::net::SocketAddr,
+    api_thread: std::thread::JoinHandle<()>,
+}
+
+/// Starts a node.
+///
+/// # Errors
+/// [`NodeError`]; whatever was started is stopped again.
+pub async fn start(config: NodeConfig, keys: NodeKeys) -> Result<Node, NodeError> {
+    let genesis = config.genesis()?;
+    check_identity(&config, &genesis, &keys)?;
+    let listener = std::net::TcpListener::bind(config.api.listen)
+        .map_err(|error| NodeError::Listen { address: config.api.listen, error })?;
+    listener.set_nonblocking(true)?;
+    std::fs::create_dir_all(&config.data)?;
+    let executor = open(&config, &genesis).await?;
+    let limits = executor.genesis().params.clone();
+    let blobs = BlobStore::new(BlobStoreConfig {
+        folder: config.data.join("blobs"),
+        blob_bytes_max: limits.blob_bytes_max,
+        owner_bytes_max: limits.organisation_blob_bytes_max,
+        grace_ms: limits.blob_retention_ms,
+    })?;
+    let adverts = Arc::new(Mutex::new(AdvertBook::new()));
+    let late = Arc::new(OnceLock::new());
+    let gossip = Gossip::new(executor.clone(), blobs.clone(), adverts.clone(), late.clone());
+    let network = network::start(network_config(&config, &genesis, &keys)?, Arc::new(gossip)).await?;
+    // Set once, here; the gossip side only needs it after a member has connected.
+    let _ = late.set(network.clone());
+    executor.set_bodies(Arc::new(PeerBodies(network.clone())));
+    let consensus = match consensus::start(consensus_config(&config, &genesis, &keys), executor.clone()).await {
+        Ok(consensus) => consensus,
+        Err(error) => {
+            network.shutdown().await;
+            return Err(error.into());
+        }
+    };
+    let stop = CancellationToken::new();
+    let parts = Arc::new(Parts {
+        executor,
+        outgoing: Outgoing::start(network.clone()),
+        network,
+        blobs,
+        adverts,
+        consensus: consensus.status_changes(),
+        peers: config.peers.clone(),
+        metrics: crate::metrics::install(),
+    });
+    tokio::spawn(keep_house(parts.clone(), stop.clone()));
+    let api = listener.local_addr()?;
+    let api_thread = serve(listener, parts.clone(), config.api.hosts.clone(), stop.clone())?;
+    Ok(Node { parts, consensus, stop, api, api_thread })
+}
+
+impl Node {
+    /// Where the interface is served.
+    #[must_use]
+    pub fn api(&self) -> std::net::SocketAddr {
+        self.api
+    }
+
+    /// The node's parts, for tests and tools in the same process.
+    #[must_use]
+    pub fn parts(&self) -> &Arc<Parts> {
+        &self.parts
+    }
+
+    /// Runs until `shutdown` resolves or consensus ends by itself, then stops everything in order: the interface, consensus,
+    /// the network, and last a checkpoint, so that the next start replays nothing.
+    ///
+    /// # Errors
+    /// Why consensus ended by itself.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), FatalReason> {
+        let ended = tokio::select! {
+            () = shutdown => None,
+            reason = &mut self.consensus.fatal => reason.ok(),
+        };
+        self.stop.cancel();
+        self.consensus.stop().await;
+        self.parts.network.shutdown().await;
+        let executor = self.parts.executor.clone();
+        let api_thread = self.api_thread;
+        let closing = tokio::task::spawn_blocking(move || {
+            if api_thread.join().is_err() {
+                tracing::error!("the interface's thread ended with a panic");
+            }
+            executor.checkpoint()
+        });
+        if let Ok(Err(error)) = closing.await {
+            tracing::warn!(%error, "no checkpoint was written at the end; the next start replays the blocks since the last one");
+        }
+        ended.map_or(Ok(()), Err)
+    }
+}
+
+fn check_identity(config: &NodeConfig, genesis: &Genesis, keys: &NodeKeys) -> Result<(), NodeError> {
+    let member = genesis_member(genesis, config.member)
+        .ok_or_else(|| NodeError::Identity(format!("the genesis has no member {}", config.member)))?;
+    if member.consensus_key != keys.consensus.public_key() {
+        return Err(NodeError::Identity(format!(
+            "the consensus key file holds another key than the genesis gives {}",
+            config.member
+        )));
+    }
+    if member.network_key != keys.network.public_key() {
+        return Err(NodeError::Identity(format!(
+            "the network key file holds another key than the genesis gives {}",
+            config.member
+        )));
+    }
+    for peer in &config.peers {
+        if peer.member == config.member {
+            return Err(NodeError::Identity(format!("{} stands among its own peers; leave it out", peer.member)));
+        }
+        genesis_member(genesis, peer.member)
+            .ok_or_else(|| NodeError::Identity(format!("peer {} is no member of the genesis", peer.member)))?;
+    }
+    Ok(())
+}
+
+fn genesis_member(genesis: &Genesis, code: hansa_ledger::member::MemberCode) -> Option<&GenesisMember> {
+    genesis.members.iter().find(|member| member.code == code)
+}
+
+/// Opens store and ledger off the async threads: reading a large checkpoint takes its time.
+async fn open(config: &NodeConfig, genesis: &Genesis) -> Result<Arc<Executor>, NodeError> {
+    let (directory, genesis, member) = (config.data.join("ledger"), genesis.clone(), config.member);
+    let options = OpenOptions {
+        create_new: is_absent(&directory) && !config.data.join("consensus.wal").exists(),
+        bytes_free_min: config.disk_bytes_min,
+        ..OpenOptions::default()
+    };
+    let opened = tokio::task::spawn_blocking(move || -> Result<Arc<Executor>, NodeError> {
+        let store = SledStore::open(&directory, options)?;
+        Ok(Executor::open(genesis, member, Arc::new(store), MempoolLimits::default())?)
+    });
+    opened.await.map_err(|error| NodeError::Setup(std::io::Error::other(error)))?
+}
+
+/// A new ledger is made only where nothing points to an old one: a lost database must not look like a beginning.
+fn is_absent(directory: &Path) -> bool {
+    std::fs::symlink_metadata(directory).is_err()
+}
+
+fn network_config(config: &NodeConfig, genesis: &Genesis, keys: &NodeKeys) -> Result<NetworkConfig, NodeError> {
+    let mut members = Vec::new();
+    for peer in &config.peers {
+        let key = genesis_member(genesis, peer.member).map(|member| member.network_key);
+        let peer_id = key.as_ref().and_then(peer::peer_id).ok_or_else(|| {
+            NodeError::Identity(format!("the network key of {} is no key of a peer", peer.member))
+        })?;
+        members.push(Member { peer_id, address: peer.network.clone() });
+    }
+    Ok(NetworkConfig {
+        chain_id: genesis.chain_id().0,
+        listen: vec![config.network_listen.clone()],
+        network_key: keys.network.clone(),
+        members,
+        limits: NetworkLimits::default(),
+    })
+}
+
+fn consensus_config(config: &NodeConfig, genesis: &Genesis, keys: &NodeKeys) -> ConsensusConfig {
+    let peers = config.peers.iter().filter_map(|peer| {
+        let member = genesis_member(genesis, peer.member)?;
+        Some(Peer { network_key: member.network_key, address: peer.consensus.clone() })
+    });
+    ConsensusConfig {
+        moniker: config.member.to_string(),
+        chain_id: genesis.chain_id().0,
+        listen_address: config.consensus_listen.clone(),
+        peers: peers.collect(),
+        network_key: keys.network.clone(),
+        validator_key: keys.consensus.clone(),
+        wal_path: config.data.join("consensus.wal"),
+    }
+}
+
+/// Serves the interface on a runtime and a thread of its own, so that a flood of questions does not delay votes.
+fn serve(
+    listener: std::net::TcpListener,
+    parts: Arc<Parts>,
+    hosts: Vec<String>,
+    stop: CancellationToken,
+) -> Result<std::thread::JoinHandle<()>, std::io::Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("hansa-api")
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new().name("hansa-api".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            let served = match TcpListener::from_std(listener) {
+                Ok(listener) => crate::backend::serve(listener, parts, hosts, stop).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = served {
+                tracing::error!(%error, "the interface ended");
+            }
+        });
+        runtime.shutdown_timeout(Duration::from_secs(2));
+    })
+}
+
+/// Small duties that recur: send waiting transactions again, drop blobs and adverts whose time is over.
+async fn keep_house(parts: Arc<Parts>, stop: CancellationToken) {
+    let mut resend = tokio::time::interval(RESEND_PAUSE);
+    let mut sweep = tokio::time::interval(SWEEP_PAUSE);
+    let mut oldest = None;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = resend.tick() => oldest = resend_waiting(&parts, oldest).await,
+            _ = sweep.tick() => sweep_blobs(&parts).await,
+        }
+    }
+}
+
+/// What has waited for a whole pause was not carried by gossip to a member whose turn it was. Gives the oldest that waits, to be
+/// compared the next time.
+async fn resend_waiting(parts: &Arc<Parts>, before: Option<TransactionId>) -> Option<TransactionId> {
+    let waiting = parts.executor.waiting(RESEND_BYTES_MAX);
+    let oldest = waiting.first().map(SignedTransaction::id);
+    if oldest.is_some() && oldest == before {
+        for transaction in waiting {
+            parts.outgoing.send(transaction).await;
+        }
+    }
+    oldest
+}
+
+async fn sweep_blobs(parts: &Arc<Parts>) {
+    let now = clock();
+    let retention = params(&parts.executor.state()).blob_retention_ms;
+    parts.adverts.lock().expect("no thread panics while it holds the adverts").drop_past(now.0);
+    let named = named_by_ledger(&parts.executor, &parts.blobs, now.0, retention).await;
+    let blobs = parts.blobs.clone();
+    let swept = tokio::task::spawn_blocking(move || {
+        blobs.sweep(now.0, &|hash| named.contains(&hansa_ledger::id::BlobHash(*hash)))
+    });
+    if let Ok(Err(error)) = swept.await {
+        tracing::warn!(%error, "blobs could not be swept");
+    }
+}
