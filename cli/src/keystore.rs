@@ -91,7 +91,7 @@ impl Keystore {
     /// When there is none, or it is open to others or cannot be read.
     pub fn find(&self, name: &str) -> Outcome<StoredKey> {
         let path = if name.contains('/') { PathBuf::from(name) } else { self.path(name) };
-        if !name.contains('/') {
+        if !name.contains('/') && self.folder.exists() {
             refuse_loose(&self.folder, "700")?;
         }
         let text = read_private(&path).map_err(|failure| match path.exists() {

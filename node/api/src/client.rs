@@ -7,7 +7,7 @@ mod submit;
 pub use stream::EventStream;
 
 use crate::chain::{BlockInfo, TransactionInfo};
-use crate::error::{ApiError, ErrorBody};
+use crate::error::{ApiError, ErrorBody, Fault};
 use crate::filter::{
     CapacityFilter, ContractFilter, Filter, GrantFilter, LeaseFilter, OfferFilter, OrganisationFilter, Page, PageFilter,
     RequestFilter, SiteFilter,
@@ -91,7 +91,12 @@ impl Client {
     /// # Errors
     /// As [`ApiError`].
     pub async fn ready(&self) -> Result<Health, ApiError> {
-        self.get("/health/ready").await
+        match self.get("/health/ready").await {
+            Err(ApiError::Refused { detail, .. }) if detail.code == Fault::NotReady.code() => {
+                Ok(Health { ok: false, reason: Some(detail.message) })
+            }
+            outcome => outcome,
+        }
     }
 
     /// The node's metrics, as Prometheus reads them.
@@ -167,7 +172,7 @@ impl Client {
     pub async fn next_nonce(&self, key: &PublicKey) -> Result<u64, ApiError> {
         match self.key(key).await {
             Ok(info) => Ok(info.next_nonce),
-            Err(error) if error.fault() == Some(crate::Fault::NotFound) => {
+            Err(error) if error.fault() == Some(Fault::NotFound) => {
                 Err(hansa_ledger::rejection::Rejection::UnknownKey.into())
             }
             Err(error) => Err(error),

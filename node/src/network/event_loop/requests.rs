@@ -54,7 +54,7 @@ impl EventLoop {
     fn check(&mut self, kind: Kind, check: Check) -> Option<Check> {
         let (queue, dropped) = match kind {
             Kind::Transactions => (&self.checks.transactions, &self.counters.transactions_dropped),
-            Kind::Advert => (&self.checks.adverts, &self.counters.adverts_dropped),
+            Kind::Advert => (&self.checks.transactions, &self.counters.adverts_dropped),
         };
         let refused = queue.try_send(check).err()?;
         count(dropped);
@@ -81,7 +81,7 @@ impl EventLoop {
                     .behaviour_mut()
                     .gossip
                     .inner_mut()
-                    .report_message_validation_result(&id, &from, MessageAcceptance::Accept);
+                    .report_message_validation_result(&id, &from, reported);
             }
             Origin::Request { answer, bundle } => {
                 if accepted {

@@ -1,0 +1,4 @@
+//! Features of the ledger, over whole blocks.
+
+mod lease;
+mod world;
