@@ -54,7 +54,7 @@ impl EventLoop {
     fn check(&mut self, kind: Kind, check: Check) -> Option<Check> {
         let (queue, dropped) = match kind {
             Kind::Transactions => (&self.checks.transactions, &self.counters.transactions_dropped),
-            Kind::Advert => (&self.checks.transactions, &self.counters.adverts_dropped),
+            Kind::Advert => (&self.checks.adverts, &self.counters.adverts_dropped),
         };
         let refused = queue.try_send(check).err()?;
         count(dropped);
@@ -211,7 +211,7 @@ impl EventLoop {
     pub(super) fn on_answer(&mut self, to: PeerId, answer: Answer) {
         self.serving = self.serving.saturating_sub(1);
         if let Some(peer) = self.peers.get_mut(&to) {
-            peer.serving = peer.serving.saturating_sub(1);
+            
         }
         count(&self.counters.served);
         let behaviour = self.swarm.behaviour_mut();
