@@ -8,9 +8,67 @@ mod tests;
 use hansa_ledger::id::GrantId;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::name::Name;
+use std::str::FromStr;
 
 pub use moment::{Between, Duration, Moment, Within, length};
 pub use size::{Size, bytes};
+
+/// Gives types that people type the same reading in files: as text, through `FromStr`.
+macro_rules! read_from_text {
+    ($($name:ident),* $(,)?) => {$(
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <String as serde::Deserialize>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+read_from_text!(Between, Duration, Limit, Moment, PurseName, Size, SourceShare, Within);
+
+/// A price as people type it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit(pub Price);
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        price(text).map(Self)
+    }
+}
+
+impl FromStr for PurseName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        grant(text)
+    }
+}
+
+impl FromStr for SourceShare {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        source(text)
+    }
+}
+
+/// Reads one of a closed set of words, such as a class or a purpose: `start-up` and `start_up` are the same.
+///
+/// # Errors
+/// Lists the words.
+pub fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    let plain = text.trim().to_ascii_lowercase().replace('-', "_");
+    serde_json::from_value(serde_json::Value::String(plain)).map_err(|error| error.to_string().replace('_', "-"))
+}
+
+/// The word of a case, as people read it.
+#[must_use]
+pub fn word_text(case: &impl serde::Serialize) -> String {
+    let word = serde_json::to_value(case).ok().and_then(|value| value.as_str().map(str::to_owned));
+    word.unwrap_or_default().replace('_', "-")
+}
 
 /// Reads an amount: `3.50`, `3.50 EUR`.
 ///

@@ -2,6 +2,8 @@
 
 mod application;
 mod open;
+#[cfg(test)]
+mod tests;
 
 pub use crate::history::BlockRecord;
 pub use open::OpenError;

@@ -125,10 +125,12 @@ async fn watch_engine(
         ended = host.run(&mut channels.consensus) => Some(ended),
         _ = &mut engine.handle => None,
     };
+    // Without its channel the engine waits for no more answers.
+    drop(channels);
     let reason = match ended {
         Some(Err(reason)) => {
             // The node must not sign a thing after a failure to keep what it signed before.
-            engine.actor.stop(Some(reason.to_string()));
+            handle::end_engine(&engine.actor).await;
             Some(reason)
         }
         Some(Ok(())) if stop.is_cancelled() => None,

@@ -57,9 +57,7 @@ impl ConsensusHandle {
     pub async fn stop(self) {
         let Running { stop, actor, tasks, wal_path, listen_address, .. } = self.running;
         stop.cancel();
-        if actor.stop_and_wait(None, Some(STOP_TIMEOUT)).await.is_err() {
-            actor.kill();
-        }
+        end_engine(&actor).await;
         for task in tasks {
             // The tasks end with the engine; one that does not holds nothing that must be kept.
             if tokio::time::timeout(STOP_TIMEOUT, task).await.is_err() {
@@ -72,6 +70,25 @@ impl ConsensusHandle {
         while held() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+}
+
+/// Ends the engine's actors, each by its own shutdown. Ending their supervisor first would kill them, and a killed network actor
+/// leaves its connections and its port behind.
+pub(super) async fn end_engine(node: &NodeRef) {
+    let actors = node.get_children();
+    for actor in &actors {
+        // Without the link the supervisor does not take the end of one for a failure of all.
+        actor.unlink(node.get_cell());
+        actor.stop(None);
+    }
+    for actor in actors {
+        if actor.wait(Some(STOP_TIMEOUT)).await.is_err() {
+            actor.kill();
+        }
+    }
+    if node.stop_and_wait(None, Some(STOP_TIMEOUT)).await.is_err() {
+        node.kill();
     }
 }
 

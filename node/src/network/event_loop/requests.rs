@@ -211,7 +211,7 @@ impl EventLoop {
     pub(super) fn on_answer(&mut self, to: PeerId, answer: Answer) {
         self.serving = self.serving.saturating_sub(1);
         if let Some(peer) = self.peers.get_mut(&to) {
-            
+            peer.serving = peer.serving.saturating_sub(1);
         }
         count(&self.counters.served);
         let behaviour = self.swarm.behaviour_mut();

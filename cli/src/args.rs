@@ -1,0 +1,53 @@
+//! What every verb takes. The arguments of a verb stand in its own file.
+
+use crate::command::Command;
+use crate::printer::Printer;
+use clap::{Args, Parser};
+use std::path::PathBuf;
+
+/// The marketplace of computing capacity of a federation of member states.
+#[derive(Debug, Parser)]
+#[command(name = "hansa", version, disable_help_subcommand = false, propagate_version = true)]
+pub struct Arguments {
+    /// What every verb takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// The verb.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every verb takes.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// Address of the node to ask; else $HANSA_NODE, else the setting `node`
+    #[arg(long, global = true, value_name = "URL")]
+    pub node: Option<String>,
+    /// Key that signs: its name, or the path of its file; else the setting `key`, else the only one there is
+    #[arg(long, global = true, value_name = "NAME")]
+    pub key: Option<String>,
+    /// Folder of keys and settings; else $HANSA_HOME, else ~/.config/hansa
+    #[arg(long, global = true, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// File whose first line is the key's passphrase; else $HANSA_PASSPHRASE_FILE, else it is asked for
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Answer with JSON: one value, or one per line for what goes on
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No notes and no progress
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// No colours; so does $NO_COLOR
+    #[arg(long, global = true)]
+    pub no_color: bool,
+}
+
+impl Global {
+    /// The printer that these arguments ask for.
+    #[must_use]
+    pub fn printer(&self) -> Printer {
+        Printer::new(self.json, self.quiet, self.no_color)
+    }
+}

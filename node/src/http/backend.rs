@@ -1,0 +1,143 @@
+//! What the HTTP server asks of the node. It holds no state and no authority of its own.
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use hansa_contracts_abi::Terms;
+use hansa_ledger::block::{Header, Receipts};
+use hansa_ledger::genesis::Genesis;
+use hansa_ledger::id::{BlobHash, BlockId, ChainId, CodeHash, OrganisationId, TransactionId};
+use hansa_ledger::money::Money;
+use hansa_ledger::rejection::Rejection;
+use hansa_ledger::state::State;
+use hansa_ledger::transaction::SignedTransaction;
+use hansa_ledger_signature::PublicKey;
+pub use hansa_node_api::chain::{FinalTransaction, TransactionStatus};
+use hansa_node_api::error::Fault;
+use hansa_node_api::peer::advert::AdvertContent;
+pub use hansa_node_api::status::{NodeStatus, PeerStatus};
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::io::AsyncRead;
+use tokio::sync::broadcast;
+
+/// A final block with what became of it.
+#[derive(Clone, Debug)]
+pub struct BlockRecord {
+    /// The hash of the header.
+    pub id: BlockId,
+    /// The header.
+    pub header: Header,
+    /// The transactions, in order.
+    pub transactions: Vec<SignedTransaction>,
+    /// What became of them.
+    pub receipts: Receipts,
+    /// The certificate: borsh of [`crate::consensus::certificate::Certificate`].
+    pub certificate: Vec<u8>,
+}
+
+/// The content of a blob as it comes in.
+pub type BlobBody = Pin<Box<dyn AsyncRead + Send>>;
+
+/// Why a blob was not kept or given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobFailure {
+    /// Which refusal it is.
+    pub fault: Fault,
+    /// What happened, for a person.
+    pub message: String,
+}
+
+impl From<crate::blob::BlobError> for BlobFailure {
+    fn from(error: crate::blob::BlobError) -> Self {
+        use crate::blob::BlobError;
+        let fault = match &error {
+            BlobError::TooLarge { .. } => Fault::BlobTooLarge,
+            BlobError::QuotaExceeded { .. } => Fault::BlobQuota,
+            BlobError::HashMismatch { .. } => Fault::BlobHashMismatch,
+            BlobError::DiskFull => Fault::StorageFull,
+            BlobError::NotFound { .. } => Fault::BlobUnknown,
+            BlobError::Busy => Fault::Busy,
+            BlobError::Stream(_) => Fault::RequestMalformed,
+            _ => Fault::Internal,
+        };
+        // What went wrong inside is for the node's log: a path of its disk is nobody else's business.
+        let message = if fault == Fault::Internal { fault.to_string() } else { error.to_string() };
+        if fault == Fault::Internal {
+            tracing::error!(%error, "a blob could not be kept or read");
+        }
+        Self { fault, message }
+    }
+}
+
+/// The node, as the HTTP server sees it.
+pub trait Backend: Send + Sync + 'static {
+    /// The genesis.
+    fn genesis(&self) -> &Genesis;
+
+    /// The federation's id.
+    fn chain(&self) -> ChainId;
+
+    /// How the node is.
+    fn status(&self) -> NodeStatus;
+
+    /// Reads the state under its lock: the reader is called once and has to be quick.
+    fn read(&self, reader: &mut dyn FnMut(&State));
+
+    /// Checks a transaction's canonical bytes, puts it in the mempool and sends it on.
+    fn submit(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<TransactionId, Rejection>>;
+
+    /// The nonce of the key's next transaction if some of it wait here; none if none wait.
+    fn next_nonce(&self, key: &PublicKey) -> Option<u64>;
+
+    /// What has become of a transaction.
+    fn transaction(&self, id: &TransactionId) -> TransactionStatus;
+
+    /// A final block; none above the tip and below what is kept.
+    fn block(&self, height: u64) -> Option<Arc<BlockRecord>>;
+
+    /// The final blocks from now on. A record comes after the state holds the block.
+    fn follow(&self) -> broadcast::Receiver<Arc<BlockRecord>>;
+
+    /// The blocks after `height`, in order; none when the first of them is not kept any more.
+    fn since(&self, height: u64) -> Option<Vec<Arc<BlockRecord>>>;
+
+    /// The adverts that hold now.
+    fn adverts(&self) -> Vec<AdvertContent>;
+
+    /// The other members' nodes.
+    fn peers(&self) -> Vec<PeerStatus>;
+
+    /// What a contract would lock for a lease under these terms; none when it declines.
+    fn contract_quote(&self, contract: &CodeHash, params: &[u8], terms: &Terms) -> Option<Money>;
+
+    /// Keeps a blob on the account of `owner`, if its content has this hash; gives its size in bytes.
+    fn put_blob(
+        &self,
+        owner: OrganisationId,
+        hash: BlobHash,
+        body: BlobBody,
+    ) -> BoxFuture<'_, Result<u64, BlobFailure>>;
+
+    /// Whether an organisation may have a blob: it is its own, or named by a lease it is a side of.
+    fn may_read_blob(&self, reader: OrganisationId, hash: BlobHash) -> BoxFuture<'_, bool>;
+
+    /// A blob's file and size in bytes; none if it is not here.
+    fn open_blob(&self, hash: BlobHash) -> BoxFuture<'_, Result<Option<(tokio::fs::File, u64)>, BlobFailure>>;
+
+    /// The metrics, as Prometheus reads them.
+    fn metrics(&self) -> String;
+}
+
+/// Reads the state and gives what the reader gives.
+pub(super) fn read<R>(backend: &dyn Backend, reader: impl FnOnce(&State) -> R) -> R {
+    let (mut reader, mut answer) = (Some(reader), None);
+    backend.read(&mut |state| {
+        if let Some(reader) = reader.take() {
+            answer = Some(reader(state));
+        }
+    });
+    answer.expect("the backend calls the reader, as its contract says")
+}
+
+/// A chunk of a body, or why it did not come.
+pub(super) type Chunk = std::io::Result<Bytes>;

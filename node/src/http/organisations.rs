@@ -1,0 +1,135 @@
+//! Members, organisations, keys, grants.
+
+use super::Shared;
+use super::answer::{Answer, Parameters, Problem, Segments, page, parse};
+use super::backend::read;
+use axum::Json;
+use axum::extract;
+use hansa_ledger::id::{GrantId, OrganisationId};
+use hansa_ledger::journal::debit_headroom;
+use hansa_ledger::money::Money;
+use hansa_ledger::row::{AccountId, Grant, Key, Principal, RequestState};
+use hansa_ledger::state::State;
+use hansa_ledger::tables::{Accounts, Grants, Keys, Members, Organisations, Quotas, Requests};
+use hansa_ledger_signature::PublicKey;
+use hansa_node_api::error::ErrorBody;
+use hansa_node_api::filter::{GrantFilter, OrganisationFilter, Page, PageFilter};
+use hansa_node_api::organisation::{GrantInfo, KeyInfo, MemberInfo, OrganisationDetail, OrganisationInfo};
+
+/// The members with their positions and limits.
+#[utoipa::path(get, path = "/v1/members", tag = "organisations", params(PageFilter),
+    responses((status = 200, body = Page<MemberInfo>), (status = 400, body = ErrorBody)))]
+pub(super) async fn members(
+    extract::State(shared): extract::State<Shared>,
+    Parameters(filter): Parameters<PageFilter>,
+) -> Answer<Page<MemberInfo>> {
+    page::<Members, _>(&shared, &filter, |_, code, row| {
+        let headroom = debit_headroom(row).unwrap_or(0);
+        let outstanding = row.issued.0.saturating_sub(row.redeemed.0);
+        Some(MemberInfo {
+            code: *code,
+            row: row.clone(),
+            debit_headroom: Money(u64::try_from(headroom).unwrap_or(u64::MAX)),
+            issue_headroom: Money(row.issue_limit.0.saturating_sub(outstanding)),
+        })
+    })
+}
+
+/// The organisations.
+#[utoipa::path(get, path = "/v1/organisations", tag = "organisations", params(OrganisationFilter),
+    responses((status = 200, body = Page<OrganisationInfo>), (status = 400, body = ErrorBody)))]
+pub(super) async fn organisations(
+    extract::State(shared): extract::State<Shared>,
+    Parameters(filter): Parameters<OrganisationFilter>,
+) -> Answer<Page<OrganisationInfo>> {
+    page::<Organisations, _>(&shared, &filter, |_, id, row| {
+        let wanted = filter.home.is_none_or(|home| home == row.home);
+        wanted.then(|| OrganisationInfo { id: *id, row: row.clone() })
+    })
+}
+
+/// An organisation with its keys and purses.
+#[utoipa::path(get, path = "/v1/organisations/{id}", tag = "organisations",
+    params(("id" = String, Path, description = "the organisation's id")),
+    responses((status = 200, body = OrganisationDetail), (status = 404, body = ErrorBody)))]
+pub(super) async fn organisation(
+    extract::State(shared): extract::State<Shared>,
+    Segments(id): Segments<String>,
+) -> Answer<OrganisationDetail> {
+    let id: OrganisationId = parse("organisation id", &id)?;
+    read(&*shared.backend, |state| {
+        let row = state.get::<Organisations>(&id).cloned().ok_or_else(|| Problem::unknown("organisation", &id))?;
+        let key_list = state
+            .rows::<Keys>()
+            .filter(|(_, key)| key.principal == Principal::Organisation(id))
+            .map(|(key, row)| key_info(&shared, key, row))
+            .collect();
+        let grants = state
+            .rows::<Grants>()
+            .filter(|(_, grant)| grant.holder == id)
+            .map(|(grant, row)| grant_info(state, grant, row))
+            .collect();
+        Ok(Json(OrganisationDetail {
+            organisation: OrganisationInfo { id, row },
+            key_list,
+            cash: balance(state, &AccountId::Cash(id)),
+            grants,
+            escrowed: escrowed(state, id),
+            quota: state.get::<Quotas>(&Principal::Organisation(id)).cloned(),
+        }))
+    })
+}
+
+/// What the escrows of an organisation's requests hold, those that became leases included.
+fn escrowed(state: &State, id: OrganisationId) -> Money {
+    let open = |row: &hansa_ledger::row::Request| matches!(row.state, RequestState::Open | RequestState::Awarded);
+    let mut sum = 0u64;
+    for (request, row) in state.rows::<Requests>().filter(|(_, row)| row.organisation == id && open(row)) {
+        for (index, _) in (0u8..).zip(&row.demand.sources) {
+            sum = sum.saturating_add(balance(state, &AccountId::Escrow(*request, index)).0);
+        }
+    }
+    Money(sum)
+}
+
+/// A key: who it acts for, its roles, its next nonce.
+#[utoipa::path(get, path = "/v1/keys/{key}", tag = "organisations",
+    params(("key" = String, Path, description = "the public key in hexadecimal")),
+    responses((status = 200, body = KeyInfo), (status = 404, body = ErrorBody)))]
+pub(super) async fn key(
+    extract::State(shared): extract::State<Shared>,
+    Segments(key): Segments<String>,
+) -> Answer<KeyInfo> {
+    let key: PublicKey = parse("public key", &key)?;
+    let row = read(&*shared.backend, |state| state.get::<Keys>(&key).cloned());
+    let row = row.ok_or_else(|| Problem::unknown("registered key", &key))?;
+    Ok(Json(key_info(&shared, &key, &row)))
+}
+
+fn key_info(shared: &Shared, key: &PublicKey, row: &Key) -> KeyInfo {
+    let waiting = shared.backend.next_nonce(key).unwrap_or(0);
+    KeyInfo { key: *key, row: row.clone(), next_nonce: waiting.max(row.nonce) }
+}
+
+/// The grants.
+#[utoipa::path(get, path = "/v1/grants", tag = "organisations", params(GrantFilter),
+    responses((status = 200, body = Page<GrantInfo>), (status = 400, body = ErrorBody)))]
+pub(super) async fn grants(
+    extract::State(shared): extract::State<Shared>,
+    Parameters(filter): Parameters<GrantFilter>,
+) -> Answer<Page<GrantInfo>> {
+    page::<Grants, _>(&shared, &filter, |state, id, row| {
+        let wanted = filter.holder.is_none_or(|holder| holder == row.holder)
+            && filter.issuer.is_none_or(|issuer| issuer == row.issuer);
+        wanted.then(|| grant_info(state, id, row))
+    })
+}
+
+fn grant_info(state: &State, id: &GrantId, row: &Grant) -> GrantInfo {
+    GrantInfo { id: *id, row: row.clone(), balance: balance(state, &AccountId::Grant(*id)) }
+}
+
+/// What an account holds; one without a row holds nothing.
+pub(super) fn balance(state: &State, account: &AccountId) -> Money {
+    state.get::<Accounts>(account).map_or(Money::ZERO, |row| row.balance)
+}
