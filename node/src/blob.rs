@@ -266,6 +266,12 @@ impl BlobStore {
         self.inner.lock().index.blobs.get(hash).map(|entry| entry.size)
     }
 
+    /// Whether a blob is kept here on the account of this organisation.
+    #[must_use]
+    pub fn owns(&self, owner: &[u8; 32], hash: &BlobHash) -> bool {
+        self.inner.lock().index.blobs.get(hash).is_some_and(|entry| entry.owners.contains(owner))
+    }
+
     /// What an organisation keeps here, in bytes, with its uploads under way.
     #[must_use]
     pub fn used(&self, owner: &[u8; 32]) -> u64 {

@@ -139,6 +139,12 @@ impl Executor {
         self.store.fsyncs()
     }
 
+    /// Runs contracts.
+    #[must_use]
+    pub fn runtime(&self) -> &dyn Runtime {
+        self.runtime.as_ref()
+    }
+
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn LedgerStore> {

@@ -96,6 +96,16 @@ pub struct Parts {
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
 }
 
+impl Parts {
+    /// Peer id and full address of another member's node on the network.
+    #[must_use]
+    pub fn member_address(&self, peer: &PeerConfig) -> Option<(network::PeerId, String)> {
+        let member = genesis_member(self.executor.genesis(), peer.member)?;
+        let id = peer::peer_id(&member.network_key)?;
+        Some((id, format!("{}/p2p/{id}", peer.network)))
+    }
+}
+
 /// A running node.
 pub struct Node {
     parts: Arc<Parts>,

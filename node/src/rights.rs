@@ -74,6 +74,19 @@ pub async fn named(blobs: &BlobStore, manifests: Vec<BlobHash>) -> BTreeSet<Blob
     named
 }
 
+/// Whether an organisation may read a blob without naming a lease: one of its leases, on either side, names it.
+pub async fn may_read(executor: &Executor, blobs: &BlobStore, reader: OrganisationId, hash: &BlobHash) -> bool {
+    let manifests = {
+        let state = executor.state();
+        let sided = |lease: &LeaseId| {
+            state.get::<Leases>(lease).is_some_and(|row| row.requester == reader || row.provider == reader)
+        };
+        let jobs = state.rows::<Jobs>().filter(|((lease, _), _)| sided(lease));
+        jobs.flat_map(|(_, job)| [Some(job.manifest), job.outputs]).flatten().collect()
+    };
+    named(blobs, manifests).await.contains(hash)
+}
+
 /// Every blob that an open request or a lease within its retention names: all others may be dropped.
 #[must_use]
 pub async fn named_by_ledger(

@@ -16,10 +16,24 @@ mod sync;
 mod tests;
 
 pub use peer::peer_id;
+pub use sync::PeerTips;
 
-/// The codec of all messages of this version.
-#[derive(Clone, Copy, Debug)]
-pub struct LedgerCodec;
+use std::sync::Arc;
+
+/// The codec of all messages of this version. Clones share what was read of the peers' statuses.
+#[derive(Clone, Debug, Default)]
+pub struct LedgerCodec {
+    tips: Arc<PeerTips>,
+}
+
+impl LedgerCodec {
+    /// A codec that notes in `tips` how far the peers say they are. The engine keeps that to itself, and the pause between
+    /// heights needs it.
+    #[must_use]
+    pub fn observing(tips: Arc<PeerTips>) -> Self {
+        Self { tips }
+    }
+}
 
 /// Why bytes are no message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

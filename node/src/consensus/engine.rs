@@ -9,7 +9,7 @@ pub use fatal::{FatalReason, StartError};
 pub use handle::{ConsensusHandle, Status};
 
 use super::application::Application;
-use super::codec::{LedgerCodec, peer_id};
+use super::codec::{LedgerCodec, PeerTips, peer_id};
 use super::context::{Address, LedgerContext};
 use super::host::{Host, HostParts};
 use super::limits::{SAFETY_HANG_DELAY, START_TIMEOUT};
@@ -42,7 +42,9 @@ pub async fn start(
     handle::wal_lock(&config.wal_path)?;
     let signer = MemberSigner::new(config.chain_id, config.validator_key.clone());
     let verifier = MemberVerifier::new(config.chain_id);
-    let (channels, engine) = build(&config, &signer, &verifier).await?;
+    let tips = Arc::new(PeerTips::default());
+    let codec = LedgerCodec::observing(Arc::clone(&tips));
+    let (channels, engine) = build(&config, &signer, &verifier, codec).await?;
 
     let pacing = Pacing::new(signer.public_key());
     let watching = tokio::spawn(pacing.clone().watch_votes(verifier.clone(), channels.events.subscribe()));
@@ -55,6 +57,7 @@ pub async fn start(
         signer,
         verifier,
         pacing,
+        tips,
         network: channels.network.clone(),
         status: status_sender,
         ready: ready_sender,
@@ -89,19 +92,20 @@ async fn build(
     config: &ConsensusConfig,
     signer: &MemberSigner,
     verifier: &MemberVerifier,
+    codec: LedgerCodec,
 ) -> Result<(Channels<LedgerContext>, EngineHandle), StartError> {
     let network_key = config.network_key.to_bytes();
     let keypair = Keypair::ed25519_from_bytes(*network_key)
         .map_err(|error| StartError::NetworkKey(error.to_string()))?;
     let proof = signer.validator_proof(peer_id(&config.network_key.public_key()).to_bytes());
-    let proof = LedgerCodec.encode(&proof).map_err(|error| StartError::NetworkKey(error.to_string()))?;
+    let proof = codec.encode(&proof).map_err(|error| StartError::NetworkKey(error.to_string()))?;
     let address = Address(signer.public_key());
     let identity =
         NetworkIdentity::new_validator(config.moniker.clone(), keypair, address.0.to_string(), proof);
     EngineBuilder::new(LedgerContext, config.engine_config())
-        .with_default_wal(WalContext::new(config.wal_path.clone(), LedgerCodec))
-        .with_default_network(NetworkContext::new(identity, LedgerCodec))
-        .with_default_sync(SyncContext::new(LedgerCodec))
+        .with_default_wal(WalContext::new(config.wal_path.clone(), codec.clone()))
+        .with_default_network(NetworkContext::new(identity, codec.clone()))
+        .with_default_sync(SyncContext::new(codec))
         .with_default_consensus(ConsensusContext::new_validator(
             address,
             Box::new(verifier.clone()),

@@ -20,6 +20,7 @@ mod started_round;
 mod verify_vote_extensions;
 
 use super::application::{Application, Id, ValidatorInfo};
+use super::codec::PeerTips;
 use super::context::{LedgerContext, Members, linear_timeouts};
 use super::engine::{FatalReason, Status};
 use super::limits::MEMBERS_MAX;
@@ -43,6 +44,7 @@ pub(super) struct HostParts {
     pub(super) signer: MemberSigner,
     pub(super) verifier: MemberVerifier,
     pub(super) pacing: Pacing,
+    pub(super) tips: Arc<PeerTips>,
     pub(super) network: mpsc::Sender<NetworkMsg<LedgerContext>>,
     pub(super) status: watch::Sender<Status>,
     pub(super) ready: oneshot::Sender<()>,
@@ -63,6 +65,7 @@ pub(super) struct Host {
     signer: MemberSigner,
     verifier: MemberVerifier,
     pacing: Pacing,
+    tips: Arc<PeerTips>,
     network: mpsc::Sender<NetworkMsg<LedgerContext>>,
     status: watch::Sender<Status>,
     ready: Option<oneshot::Sender<()>>,
@@ -74,7 +77,7 @@ pub(super) struct Host {
     judged: BTreeMap<(u32, Id), ProposedValue<LedgerContext>>,
     /// Judged when no part was waiting for an answer: goes to the engine when the next round starts.
     undelivered: Vec<ProposedValue<LedgerContext>>,
-    /// The last height that came by value sync: no pause after it, more may follow.
+    /// The last height that came by value sync: no pause after it while peers say that there is more.
     synced_height: u64,
 }
 
@@ -86,6 +89,7 @@ impl Host {
             signer: parts.signer,
             verifier: parts.verifier,
             pacing: parts.pacing,
+            tips: parts.tips,
             network: parts.network,
             status: parts.status,
             ready: Some(parts.ready),

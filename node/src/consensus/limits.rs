@@ -59,6 +59,9 @@ pub const SYNC_HEIGHTS_MAX: usize = 16;
 /// The largest answer of value sync, in bytes.
 pub const SYNC_RESPONSE_BYTES_MAX: usize = 3 << 20;
 
+/// How long an answer of value sync may take before another peer is asked.
+pub const SYNC_REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
+
 /// The largest message of the engine's request-response protocol, in bytes.
 pub const RPC_BYTES_MAX: usize = 4 << 20;
 

@@ -20,6 +20,9 @@ use super::log::{Log, LogLine, LogStream};
 use super::sandbox::{LAUNCH_ARGUMENT, OWN_PROGRAM, Order, Plan, Report, SUPERVISE, message};
 use super::{Backend, BackendError, JobReport, JobSpec, Limits, RunningJob, Tier};
 
+/// How long the rest of a log is waited for once the job is over.
+const LOG_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// How to run jobs here. The default takes the strongest sandbox and refuses to go without.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalConfig {
@@ -191,8 +194,12 @@ impl Backend for LocalBackend {
         let orders = Arc::clone(&supervisor.orders);
         tokio::spawn(async move {
             let result = supervisor.await_end().await;
-            // Its processes are gone, so the pipes are closed: the log is whole before anybody hears of the end.
-            let _ = pumps.await;
+            // Its processes are gone, so the pipes are closed: the log is whole before anybody hears of the end. Only a
+            // process that could not be killed still holds one; it must not hold up the lease.
+            let stop = pumps.abort_handle();
+            if tokio::time::timeout(LOG_WAIT_MAX, pumps).await.is_err() {
+                stop.abort();
+            }
             log.close();
             drop(log);
             sender.send_replace(Some(result));

@@ -1,33 +1,65 @@
 //! What members tell each other to catch up: where they stand, which heights they want, decided blocks with certificates.
 
-use super::CodecError;
-use super::frame::codec;
+use super::frame::{self, codec};
 use super::peer::read_peer_id;
+use super::{CodecError, LedgerCodec};
 use crate::consensus::context::{Address, BlockId, Height, LedgerContext};
 use crate::consensus::limits::{
     BODY_BYTES_MAX, MEMBERS_MAX, SMALL_MESSAGE_BYTES_MAX, SYNC_HEIGHTS_MAX, SYNC_RESPONSE_BYTES_MAX,
 };
+use bytes::Bytes;
 use hansa_ledger_signature::Signature;
-use malachitebft_app_channel::app::types::codec::HasEncodedLen;
+use malachitebft_app_channel::app::types::PeerId;
+use malachitebft_app_channel::app::types::codec::{Codec, HasEncodedLen};
 use malachitebft_core_types::{ExtendedCommitCertificate, ExtendedCommitSignature, Round};
 use malachitebft_sync::{RawDecidedValue, Request, Response, Status, ValueRequest, ValueResponse};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 /// The id that a value of sync carries before its body.
 const VALUE_ID_BYTES: usize = 32;
 
 type WireStatus = (Vec<u8>, Height, Height);
 
-codec!(
-    Status<LedgerContext>,
-    WireStatus,
-    SMALL_MESSAGE_BYTES_MAX,
-    |status: &Status<LedgerContext>| {
-        (status.peer_id.to_bytes(), status.tip_height, status.history_min_height)
-    },
-    |(peer_id, tip_height, history_min_height): WireStatus| {
-        Ok(Status { peer_id: read_peer_id(&peer_id)?, tip_height, history_min_height })
+/// How far the peers say they are. A claim, never a proof: it may end a pause early and nothing else.
+#[derive(Debug, Default)]
+pub struct PeerTips(Mutex<BTreeMap<PeerId, u64>>);
+
+impl PeerTips {
+    /// Whether some peer says that it has a block above `height`.
+    #[must_use]
+    pub fn any_above(&self, height: u64) -> bool {
+        let tips = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tips.values().any(|tip| *tip > height)
     }
-);
+
+    fn note(&self, peer: PeerId, height: u64) {
+        let mut tips = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if tips.len() < MEMBERS_MAX || tips.contains_key(&peer) {
+            tips.insert(peer, height);
+        }
+    }
+}
+
+impl Codec<Status<LedgerContext>> for LedgerCodec {
+    type Error = CodecError;
+
+    fn decode(&self, bytes: Bytes) -> Result<Status<LedgerContext>, CodecError> {
+        let (peer_id, tip_height, history_min_height): WireStatus =
+            frame::read(&bytes, SMALL_MESSAGE_BYTES_MAX)?;
+        let status = Status { peer_id: read_peer_id(&peer_id)?, tip_height, history_min_height };
+        if self.encode(&status)? != bytes {
+            return Err(CodecError::NotCanonical);
+        }
+        self.tips.note(status.peer_id, tip_height.0);
+        Ok(status)
+    }
+
+    fn encode(&self, status: &Status<LedgerContext>) -> Result<Bytes, CodecError> {
+        let wire: WireStatus = (status.peer_id.to_bytes(), status.tip_height, status.history_min_height);
+        frame::write(&wire, SMALL_MESSAGE_BYTES_MAX)
+    }
+}
 
 type WireRequest = (Height, Height);
 
@@ -95,7 +127,7 @@ codec!(
     }
 );
 
-impl HasEncodedLen<Response<LedgerContext>> for super::LedgerCodec {
+impl HasEncodedLen<Response<LedgerContext>> for LedgerCodec {
     fn encoded_len(&self, message: &Response<LedgerContext>) -> Result<usize, CodecError> {
         // The engine measures before it cuts to size, so this may be over what is ever sent.
         let Response::ValueResponse(response) = message;

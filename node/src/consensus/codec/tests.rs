@@ -33,8 +33,8 @@ where
     T: PartialEq + std::fmt::Debug,
     LedgerCodec: Codec<T, Error = CodecError>,
 {
-    let bytes = Codec::<T>::encode(&LedgerCodec, &message).unwrap();
-    let decode = |bytes: Vec<u8>| Codec::<T>::decode(&LedgerCodec, Bytes::from(bytes));
+    let bytes = Codec::<T>::encode(&LedgerCodec::default(), &message).unwrap();
+    let decode = |bytes: Vec<u8>| Codec::<T>::decode(&LedgerCodec::default(), Bytes::from(bytes));
     assert_eq!(decode(bytes.to_vec()).as_ref(), Ok(&message), "{name}");
     let cuts = (0..bytes.len()).step_by((bytes.len() / 500).max(1));
     for length in cuts {
@@ -46,7 +46,7 @@ where
     assert_eq!(decode(version).err(), Some(CodecError::Version(2)), "{name}");
     let same = |hostile: Vec<u8>, what: &str| {
         if let Ok(read) = decode(hostile.clone()) {
-            assert_eq!(LedgerCodec.encode(&read).unwrap(), hostile, "{name}: {what}");
+            assert_eq!(LedgerCodec::default().encode(&read).unwrap(), hostile, "{name}: {what}");
         }
     };
     for position in 0..bytes.len().min(600) {
@@ -162,8 +162,8 @@ fn proofs_and_sync() {
     check("empty response", response(0, 0, 0));
     for (values, bytes, signatures) in [(0, 0, 0), (1, 0, 0), (2, 1000, 4), (1, BODY_BYTES_MAX, 128)] {
         let message = response(values, bytes, signatures);
-        let encoded = LedgerCodec.encode(&message).unwrap().len();
-        assert_eq!(LedgerCodec.encoded_len(&message), Ok(encoded), "the length is told exactly");
+        let encoded = LedgerCodec::default().encode(&message).unwrap().len();
+        assert_eq!(LedgerCodec::default().encoded_len(&message), Ok(encoded), "the length is told exactly");
     }
 }
 
@@ -173,7 +173,7 @@ where
     LedgerCodec: Codec<T, Error = CodecError>,
 {
     let bytes = [vec![1], borsh::to_vec(wire).unwrap()].concat();
-    let read = Codec::<T>::decode(&LedgerCodec, bytes.into());
+    let read = Codec::<T>::decode(&LedgerCodec::default(), bytes.into());
     assert!(matches!(read, Err(CodecError::Bounds(_))), "{name}: {:?}", read.err());
 }
 
@@ -201,8 +201,14 @@ fn lists_keys_and_ranges_are_bounded() {
     refused::<StreamMessage<Part>>("no stream id", &(Vec::<u8>::new(), 0u64, end.clone()));
     refused::<StreamMessage<Part>>("a long stream id", &(vec![0u8; 65], 0u64, end.clone()));
     refused::<StreamMessage<Part>>("a far part", &(vec![0u8; 8], STREAM_PARTS_MAX, end));
-    let many = LedgerCodec.encode(&response(SYNC_HEIGHTS_MAX + 1, 1, 0)).unwrap();
-    assert!(matches!(Codec::<Response<Ctx>>::decode(&LedgerCodec, many), Err(CodecError::Bounds(_))));
-    let large = LedgerCodec.encode(&response(1, BODY_BYTES_MAX + 33, 0)).unwrap();
-    assert!(matches!(Codec::<Response<Ctx>>::decode(&LedgerCodec, large), Err(CodecError::Bounds(_))));
+    let many = LedgerCodec::default().encode(&response(SYNC_HEIGHTS_MAX + 1, 1, 0)).unwrap();
+    assert!(matches!(
+        Codec::<Response<Ctx>>::decode(&LedgerCodec::default(), many),
+        Err(CodecError::Bounds(_))
+    ));
+    let large = LedgerCodec::default().encode(&response(1, BODY_BYTES_MAX + 33, 0)).unwrap();
+    assert!(matches!(
+        Codec::<Response<Ctx>>::decode(&LedgerCodec::default(), large),
+        Err(CodecError::Bounds(_))
+    ));
 }

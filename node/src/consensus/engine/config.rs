@@ -73,6 +73,8 @@ impl ConsensusConfig {
             enabled: true,
             // Eager: a status goes out with each decision, because an idle federation has no rhythm to wait for.
             status_update_interval: Duration::ZERO,
+            // Also the rhythm in which a lost request is made again.
+            request_timeout: SYNC_REQUEST_TIMEOUT,
             max_request_size: engine_size(SMALL_MESSAGE_BYTES_MAX),
             max_response_size: engine_size(SYNC_RESPONSE_BYTES_MAX),
             ..ValueSyncConfig::default()

@@ -39,7 +39,7 @@ impl Host {
         }
         let params = self.height_params().await?;
         let next = Next::Start(Height(height + 1), params);
-        if self.synced_height == height {
+        if self.synced_height == height && self.tips.any_above(height) {
             // The node is behind and catching up: a pause would only keep it behind.
             let _ = reply.send(next);
             return Ok(());

@@ -45,6 +45,7 @@ impl Desk {
             signer: MemberSigner::new(CHAIN, validator_key(0)),
             verifier: MemberVerifier::new(CHAIN),
             pacing: Pacing::new(ledger.own),
+            tips: Arc::default(),
             network: network_sender,
             status: watch::Sender::new(Status::default()),
             ready,

@@ -1,0 +1,238 @@
+//! The running node as its HTTP interface sees it.
+
+use crate::executor::{BlockRecord, clock};
+use crate::http::backend::{
+    Backend, BlobBody, BlobFailure, FinalTransaction, NodeStatus, PeerStatus, TransactionStatus,
+};
+use crate::metrics::Figures;
+use crate::node::Parts;
+use crate::rights::may_read;
+use futures::future::BoxFuture;
+use hansa_contracts_abi::Terms;
+use hansa_ledger::apply::chain;
+use hansa_ledger::block::validators;
+use hansa_ledger::genesis::Genesis;
+use hansa_ledger::id::{BlobHash, ChainId, CodeHash, OrganisationId, TransactionId};
+use hansa_ledger::money::Money;
+use hansa_ledger::rejection::Rejection;
+use hansa_ledger::root::Digest;
+use hansa_ledger::state::State;
+use hansa_ledger::tables::{Keys, Members};
+use hansa_ledger::time::TimeMs;
+use hansa_ledger::transaction::SignedTransaction;
+use hansa_ledger_signature::PublicKey;
+use hansa_node_api::peer::advert::AdvertContent;
+use std::sync::Arc;
+use tokio::sync::broadcast;
+
+/// A node is not ready while it is this much behind the time at which the next block was due.
+const SILENCE_MS_MAX: u64 = 20_000;
+
+/// The node behind its interface.
+pub struct NodeBackend {
+    parts: Arc<Parts>,
+    started: TimeMs,
+}
+
+impl NodeBackend {
+    /// The interface's view of these parts.
+    #[must_use]
+    pub fn new(parts: Arc<Parts>) -> Self {
+        Self { parts, started: clock() }
+    }
+
+    /// Whether the node may be asked and voted with, and if not, why.
+    fn unready_reason(&self, peers_connected: usize, members: usize) -> Option<String> {
+        let needed = members.saturating_mul(2) / 3;
+        if peers_connected < needed {
+            return Some(format!("connected to {peers_connected} other members, and {needed} are needed for a decision"));
+        }
+        let late = clock().0.saturating_sub(self.parts.executor.due().0);
+        (late > SILENCE_MS_MAX)
+            .then(|| format!("a block has been due for {} s; the node catches up or the federation stands still", late / 1_000))
+    }
+}
+
+impl Backend for NodeBackend {
+    fn genesis(&self) -> &Genesis {
+        self.parts.executor.genesis()
+    }
+
+    fn chain(&self) -> ChainId {
+        self.parts.executor.chain()
+    }
+
+    fn status(&self) -> NodeStatus {
+        let executor = &self.parts.executor;
+        let peers_connected = self.parts.network.peers().iter().filter(|peer| peer.member && peer.ready).count();
+        let (mempool_transactions, mempool_bytes) = executor.mempool_size();
+        let (tip, block, state_root, members) = {
+            let state = executor.state();
+            let members = validators(state.rows::<Members>()).len();
+            (chain(&state).clone(), state.tip(), Digest(state.root()), members)
+        };
+        let unready_reason = self.unready_reason(peers_connected, members);
+        NodeStatus {
+            member: executor.member(),
+            federation: executor.genesis().name.clone(),
+            chain: executor.chain(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol_version: tip.protocol_version,
+            height: tip.height,
+            round: self.parts.consensus.borrow().round,
+            block,
+            state_root,
+            time: tip.time,
+            transactions: tip.transactions,
+            peers_connected: u32::try_from(peers_connected).unwrap_or(u32::MAX),
+            members: u32::try_from(members).unwrap_or(u32::MAX),
+            mempool_transactions: mempool_transactions as u64,
+            mempool_bytes: mempool_bytes as u64,
+            syncing: clock().0.saturating_sub(executor.due().0) > SILENCE_MS_MAX,
+            ready: unready_reason.is_none(),
+            unready_reason,
+            peer_address: self.peer_address(),
+            started: self.started,
+            signature_checks: executor.signature_checks(),
+            fsyncs: executor.fsyncs(),
+        }
+    }
+
+    fn read(&self, reader: &mut dyn FnMut(&State)) {
+        reader(&self.parts.executor.state());
+    }
+
+    fn submit(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<TransactionId, Rejection>> {
+        let parts = self.parts.clone();
+        Box::pin(async move {
+            let executor = parts.executor.clone();
+            let taken = tokio::task::spawn_blocking(move || {
+                let params = hansa_ledger::apply::params(&executor.state()).clone();
+                let transaction = SignedTransaction::decode(&bytes, &params)?;
+                let verdict = executor.submit_all(vec![transaction.clone()]).remove(0);
+                verdict.map(|id| (id, transaction))
+            });
+            // A panic while a transaction was taken is this node's fault, and nothing was kept of it.
+            let (id, transaction) = taken.await.map_err(|_| Rejection::MempoolFull)??;
+            parts.outgoing.send(transaction).await;
+            Ok(id)
+        })
+    }
+
+    fn next_nonce(&self, key: &PublicKey) -> Option<u64> {
+        let final_next = self.parts.executor.state().get::<Keys>(key)?.nonce;
+        let next = self.parts.executor.nonce_next(key);
+        (next != final_next).then_some(next)
+    }
+
+    fn transaction(&self, id: &TransactionId) -> TransactionStatus {
+        let executor = &self.parts.executor;
+        if let Some((record, index)) = executor.history().transaction(id)
+            && let Some(receipt) = record.receipts.transactions.get(index)
+        {
+            return TransactionStatus::Final(FinalTransaction {
+                height: record.header.height,
+                index: u32::try_from(index).unwrap_or(u32::MAX),
+                time: record.header.time,
+                receipt: receipt.clone(),
+            });
+        }
+        if executor.is_waiting(id) { TransactionStatus::Waiting } else { TransactionStatus::Unknown }
+    }
+
+    fn block(&self, height: u64) -> Option<Arc<BlockRecord>> {
+        self.parts.executor.history().block(height).cloned()
+    }
+
+    fn follow(&self) -> broadcast::Receiver<Arc<BlockRecord>> {
+        self.parts.executor.follow()
+    }
+
+    fn since(&self, height: u64) -> Option<Vec<Arc<BlockRecord>>> {
+        self.parts.executor.history().since(height)
+    }
+
+    fn adverts(&self) -> Vec<AdvertContent> {
+        let adverts = self.parts.adverts.lock().expect("no thread panics while it holds the adverts");
+        adverts.list(clock().0).map(|advert| advert.content.clone()).collect()
+    }
+
+    fn peers(&self) -> Vec<PeerStatus> {
+        let connected = self.parts.network.peers();
+        self.parts
+            .peers
+            .iter()
+            .map(|peer| {
+                let address = self.parts.member_address(peer);
+                let is_connected = address.as_ref().is_some_and(|(id, _)| {
+                    connected.iter().any(|info| info.peer_id == *id && info.ready)
+                });
+                PeerStatus {
+                    member: peer.member,
+                    connected: is_connected,
+                    address: address.map(|(_, address)| address),
+                    height: None,
+                }
+            })
+            .collect()
+    }
+
+    fn contract_quote(&self, contract: &CodeHash, contract_params: &[u8], terms: &Terms) -> Option<Money> {
+        let outcome = self.parts.executor.runtime().quote(&contract.0, contract_params, terms);
+        Money::try_from(outcome.result.ok()?.lock).ok()
+    }
+
+    fn put_blob(
+        &self,
+        owner: OrganisationId,
+        hash: BlobHash,
+        body: BlobBody,
+    ) -> BoxFuture<'_, Result<u64, BlobFailure>> {
+        Box::pin(async move {
+            let stored = self.parts.blobs.put(owner.0, Some(hash.0), body, clock().0).await?;
+            Ok(stored.size)
+        })
+    }
+
+    fn may_read_blob(&self, reader: OrganisationId, hash: BlobHash) -> BoxFuture<'_, bool> {
+        Box::pin(async move {
+            self.parts.blobs.owns(&reader.0, &hash.0)
+                || may_read(&self.parts.executor, &self.parts.blobs, reader, &hash).await
+        })
+    }
+
+    fn open_blob(&self, hash: BlobHash) -> BoxFuture<'_, Result<Option<(tokio::fs::File, u64)>, BlobFailure>> {
+        Box::pin(async move {
+            match self.parts.blobs.open(&hash.0).await {
+                Ok(opened) => Ok(Some(opened)),
+                Err(crate::blob::BlobError::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
+
+    fn metrics(&self) -> String {
+        let status = self.status();
+        Figures {
+            height: status.height,
+            round: status.round,
+            peers_connected: status.peers_connected as usize,
+            mempool_transactions: usize::try_from(status.mempool_transactions).unwrap_or(usize::MAX),
+            mempool_bytes: usize::try_from(status.mempool_bytes).unwrap_or(usize::MAX),
+            signature_checks: status.signature_checks,
+            fsyncs: status.fsyncs,
+            gossip_rejected: self.parts.network.counts().rejected,
+        }
+        .record();
+        self.parts.metrics.render()
+    }
+}
+
+impl NodeBackend {
+    /// Where this node is dialled for blobs.
+    fn peer_address(&self) -> String {
+        let network = &self.parts.network;
+        let address = network.listen_addresses().first().map(ToString::to_string).unwrap_or_default();
+        format!("{address}/p2p/{}", network.local_peer_id())
+    }
+}
