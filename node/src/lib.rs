@@ -9,3 +9,4 @@ pub mod gossip;
 pub mod history;
 pub mod mempool;
 pub mod rights;
+pub mod http;

@@ -14,6 +14,7 @@ use hansa_ledger::id::TransactionId;
 use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::SecretKey;
 use hansa_ledger_store::{OpenOptions, SledStore, StoreError};
+use bytes::Bytes;
 use hansa_node_api::peer;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -335,8 +336,12 @@ async fn resend_waiting(parts: &Arc<Parts>, before: Option<TransactionId>) -> Op
     let waiting = parts.executor.waiting(RESEND_BYTES_MAX);
     let oldest = waiting.first().map(SignedTransaction::id);
     if oldest.is_some() && oldest == before {
-        for transaction in waiting {
-            parts.outgoing.send(transaction).await;
+        // Gossip drops bytes it has seen, so they are handed to each member directly.
+        let bundle = Bytes::from(borsh::to_vec(&waiting).expect("encoding into memory cannot fail"));
+        let members = parts.network.peers().into_iter().filter(|peer| peer.member && peer.ready);
+        for member in members {
+            let (network, bundle) = (parts.network.clone(), bundle.clone());
+            tokio::spawn(async move { network.send_transactions(member.peer_id, bundle).await });
         }
     }
     oldest

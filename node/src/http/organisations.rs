@@ -57,27 +57,32 @@ pub(super) async fn organisation(
     Segments(id): Segments<String>,
 ) -> Answer<OrganisationDetail> {
     let id: OrganisationId = parse("organisation id", &id)?;
-    read(&*shared.backend, |state| {
-        let row = state.get::<Organisations>(&id).cloned().ok_or_else(|| Problem::unknown("organisation", &id))?;
-        let key_list = state
+    let detail = read(&*shared.backend, |state| {
+        let row = state.get::<Organisations>(&id).cloned()?;
+        let keys: Vec<(PublicKey, Key)> = state
             .rows::<Keys>()
             .filter(|(_, key)| key.principal == Principal::Organisation(id))
-            .map(|(key, row)| key_info(&shared, key, row))
+            .map(|(key, row)| (*key, row.clone()))
             .collect();
         let grants = state
             .rows::<Grants>()
             .filter(|(_, grant)| grant.holder == id)
             .map(|(grant, row)| grant_info(state, grant, row))
             .collect();
-        Ok(Json(OrganisationDetail {
+        let detail = OrganisationDetail {
             organisation: OrganisationInfo { id, row },
-            key_list,
+            key_list: Vec::new(),
             cash: balance(state, &AccountId::Cash(id)),
             grants,
             escrowed: escrowed(state, id),
             quota: state.get::<Quotas>(&Principal::Organisation(id)).cloned(),
-        }))
-    })
+        };
+        Some((detail, keys))
+    });
+    // The node is asked for waiting transactions once the state is free again: it may need the state for the answer.
+    let (mut detail, keys) = detail.ok_or_else(|| Problem::unknown("organisation", &id))?;
+    detail.key_list = keys.iter().map(|(key, row)| key_info(&shared, key, row)).collect();
+    Ok(Json(detail))
 }
 
 /// What the escrows of an organisation's requests hold, those that became leases included.

@@ -146,7 +146,8 @@ struct Peer {
     member: bool,
     connections: u32,
     identified: bool,
-    subscribed: bool,
+    hears_transactions: bool,
+    hears_adverts: bool,
     serving: u32,
     bundles: Bucket,
     bundle_bytes: Bucket,
@@ -163,7 +164,8 @@ impl Peer {
             member,
             connections: 0,
             identified: false,
-            subscribed: false,
+            hears_transactions: false,
+            hears_adverts: false,
             serving: 0,
             bundles: second(limits.bundles_per_second_max),
             bundle_bytes: second(limits.bundle_bytes_per_second_max),
@@ -174,7 +176,7 @@ impl Peer {
     }
 
     fn ready(&self) -> bool {
-        self.identified && (self.subscribed || !self.member)
+        self.identified && (!self.member || (self.hears_transactions && self.hears_adverts))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::consensus::application::Id;
 use crate::consensus::codec::peer_id;
 use crate::consensus::limits::{
     GOSSIP_BYTES_MAX, LIVENESS_BYTES_MAX, PART_MESSAGE_BYTES_MAX, RPC_BYTES_MAX, SMALL_MESSAGE_BYTES_MAX,
-    SYNC_RESPONSE_BYTES_MAX, VOTE_BYTES_MAX,
+    SYNC_REQUEST_TIMEOUT, SYNC_RESPONSE_BYTES_MAX, VOTE_BYTES_MAX,
 };
 use hansa_ledger_signature::{PublicKey, SecretKey};
 use libp2p::Multiaddr;

@@ -21,16 +21,20 @@ impl EventLoop {
                     );
                 }
             }
-            gossipsub::Event::Subscribed { peer_id, topic } if topic == self.topics.transactions.hash() => {
-                self.change_peer(peer_id, |peer| peer.subscribed = true);
-            }
-            gossipsub::Event::Unsubscribed { peer_id, topic } if topic == self.topics.transactions.hash() => {
-                self.change_peer(peer_id, |peer| peer.subscribed = false);
-            }
+            gossipsub::Event::Subscribed { peer_id, topic } => self.on_hearing(peer_id, &topic, true),
+            gossipsub::Event::Unsubscribed { peer_id, topic } => self.on_hearing(peer_id, &topic, false),
             gossipsub::Event::SlowPeer { peer_id, .. } => {
                 tracing::debug!(peer = %peer_id, "a member takes messages too slowly; some were dropped");
             }
             _ => {}
+        }
+    }
+
+    fn on_hearing(&mut self, peer_id: PeerId, topic: &gossipsub::TopicHash, hears: bool) {
+        match self.topics.kind(topic) {
+            Some(Kind::Transactions) => self.change_peer(peer_id, |peer| peer.hears_transactions = hears),
+            Some(Kind::Advert) => self.change_peer(peer_id, |peer| peer.hears_adverts = hears),
+            None => {}
         }
     }
 

@@ -154,7 +154,6 @@ async fn a_flood_of_adverts_is_bounded_and_delays_no_transaction() {
         node_a.publish_transactions(bundle.clone().into()).unwrap();
         until("the bundle passes the flood", || apps[1].heard(&bundle)).await;
     }
-    let _debug = Debug(node_a.clone(), node_b.clone());
     // Kept are the queue's worth and the one that is being judged.
     until("all the rest is dropped", || node_b.counts().adverts_dropped == 1_000 - 5).await;
     assert_eq!(*apps[1].adverts.lock().unwrap(), 0);
@@ -249,6 +248,3 @@ async fn a_port_in_use_and_a_name_as_address_are_refused_with_a_reason() {
     let error = start(config, app).await.unwrap_err();
     assert!(matches!(error, NetworkError::Address(_)), "{error}");
 }
-
-struct Debug(NetworkHandle, NetworkHandle);
-impl Drop for Debug { fn drop(&mut self) { eprintln!("DBG {:?} {:?}", self.0.counts(), self.1.counts()); } }

@@ -1,0 +1,75 @@
+//! The verbs: one file each.
+
+mod account;
+pub mod bid;
+mod capacity;
+mod chain;
+mod config;
+mod credit;
+mod job;
+mod key;
+mod lease;
+mod offer;
+mod org;
+mod request;
+mod site;
+mod submit;
+
+use crate::error::Outcome;
+use crate::session::Session;
+use clap::Subcommand;
+
+/// Declares the verbs: a line makes its word, its arguments and its dispatch.
+macro_rules! verbs {
+    ($($(#[doc = $doc:literal])* $verb:ident($arguments:ty),)*) => {
+        /// What to do.
+        #[derive(Debug, Subcommand)]
+        pub enum Command {
+            $($(#[doc = $doc])* $verb($arguments),)*
+        }
+
+        impl Command {
+            /// Does it.
+            ///
+            /// # Errors
+            /// Why it could not be done.
+            pub async fn run(self, session: &Session) -> Outcome {
+                match self {
+                    // Boxed, for the futures of some verbs are large and only one runs.
+                    $(Self::$verb(arguments) => Box::pin(arguments.run(session)).await,)*
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    /// Make and list the keys you sign with
+    Key(key::KeyArguments),
+    /// Show and change your settings
+    Config(config::ConfigArguments),
+    /// Show what an organisation holds: balances, grants, keys, quota, open requests
+    Account(account::AccountArguments),
+    /// Accredit organisations and manage their keys
+    Org(org::OrgArguments),
+    /// Accredit capacity at sites
+    Site(site::SiteArguments),
+    /// Issue grants, attest deposits, transfer and redeem cash
+    Credit(credit::CreditArguments),
+    /// List what can be had
+    Capacity(capacity::CapacityArguments),
+    /// Offer capacity
+    Offer(offer::OfferArguments),
+    /// Ask for capacity, and run a job in it
+    Bid(bid::BidArguments),
+    /// Follow your requests, and learn why they wait
+    Request(request::RequestArguments),
+    /// Run jobs in a lease
+    Job(job::JobArguments),
+    /// Follow, end, pay and verify leases
+    Lease(lease::LeaseArguments),
+    /// Sign and send any transaction from JSON
+    Submit(submit::SubmitArguments),
+    /// Look at blocks, transactions, proofs and events
+    Chain(chain::ChainArguments),
+}

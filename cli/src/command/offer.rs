@@ -1,0 +1,196 @@
+//! `hansa offer`: offer capacity.
+
+use crate::error::{Failure, Outcome};
+use crate::session::{Clock, Session, short};
+use crate::units::{Limit, Moment, word_text};
+use clap::{Args, Subcommand};
+use hansa_ledger::action::{AmendOffer, PostOffer, WithdrawOffer};
+use hansa_ledger::event::Event;
+use hansa_ledger::market::Calendar;
+use hansa_ledger::name::Name;
+use hansa_ledger::row::OfferState;
+use hansa_node_api::filter::OfferFilter;
+use serde_json::json;
+
+/// Offer capacity.
+#[derive(Debug, Args)]
+pub struct OfferArguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Post an offer of accredited capacity
+    Post(Post),
+    /// Change the price or the capacity of an offer; leases stay as they are
+    Amend(Amend),
+    /// Take an offer back; leases stay as they are
+    Withdraw {
+        /// Offer: id or beginning of it
+        offer: String,
+    },
+    /// List open offers
+    List {
+        /// Only this class
+        #[arg(long)]
+        class: Option<Name>,
+        /// Also those that were withdrawn
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Post {
+    /// The accredited site
+    #[arg(long)]
+    site: Name,
+    /// The resource class
+    #[arg(long)]
+    class: Name,
+    /// Least price per accelerator-hour
+    #[arg(long)]
+    ask: Limit,
+    #[command(flatten)]
+    span: Span,
+    /// The contract that settles the leases: its name, or the hash of its code
+    #[arg(long, default_value = "spot")]
+    contract: String,
+    /// The contract's parameters, in hexadecimal
+    #[arg(long, default_value = "", value_parser = bytes, value_name = "HEX")]
+    contract_params: Bytes,
+}
+
+/// Capacity over one stretch of time.
+#[derive(Debug, Args)]
+struct Span {
+    /// Accelerators
+    #[arg(long)]
+    quantity: Option<u32>,
+    /// From when
+    #[arg(long, default_value = "now")]
+    from: Moment,
+    /// Until when
+    #[arg(long)]
+    until: Option<Moment>,
+}
+
+#[derive(Debug, Args)]
+struct Amend {
+    /// Offer: id or beginning of it
+    offer: String,
+    /// New least price per accelerator-hour
+    #[arg(long)]
+    ask: Option<Limit>,
+    #[command(flatten)]
+    span: Span,
+}
+
+/// One argument, though of many bytes.
+#[derive(Clone, Debug)]
+struct Bytes(Vec<u8>);
+
+fn bytes(text: &str) -> Result<Bytes, String> {
+    hex::decode(text).map(Bytes).map_err(|error| format!("`{text}` is not hexadecimal: {error}"))
+}
+
+impl OfferArguments {
+    pub(super) async fn run(self, session: &Session) -> Outcome {
+        match self.verb {
+            Verb::Post(post) => post.run(session).await,
+            Verb::Amend(amend) => amend.run(session).await,
+            Verb::Withdraw { offer } => {
+                let offer = session.find_offer(&session.client()?, &offer).await?;
+                let sent = session.act(WithdrawOffer { offer }).await?;
+                session.tell_sent(&sent, json!({ "offer": offer }), &format!("withdrew {offer}"));
+                Ok(())
+            }
+            Verb::List { class, all } => list(session, class, all).await,
+        }
+    }
+}
+
+impl Post {
+    async fn run(self, session: &Session) -> Outcome {
+        let account = session.account().await?;
+        let clock = session.clock(&account.client).await?;
+        let calendar = self.span.calendar(&clock)?.ok_or_else(|| {
+            Failure::refused("the offer says not how much or not until when").hint("give `--quantity` and `--until`")
+        })?;
+        let contract = session.find_contract(&account.client, &self.contract).await?;
+        let action = PostOffer {
+            site: self.site,
+            class: self.class,
+            ask: self.ask.0,
+            calendar,
+            contract,
+            contract_params: self.contract_params.0,
+        };
+        let sent = session.send(&account, vec![action.into()]).await?;
+        let offer = sent.done.receipt.events.iter().find_map(|event| match event {
+            Event::OfferPosted { offer, .. } => Some(*offer),
+            _ => None,
+        });
+        let text = offer.map_or_else(String::new, |offer| format!("posted offer {offer}"));
+        session.tell_sent(&sent, json!({ "offer": offer }), &text);
+        Ok(())
+    }
+}
+
+impl Amend {
+    async fn run(self, session: &Session) -> Outcome {
+        let account = session.account().await?;
+        let offer = session.find_offer(&account.client, &self.offer).await?;
+        let calendar = self.span.calendar(&session.clock(&account.client).await?)?;
+        if self.ask.is_none() && calendar.is_none() {
+            return Err(Failure::refused("nothing is to be changed").hint("give `--ask`, or `--quantity` and `--until`"));
+        }
+        let action = AmendOffer { offer, ask: self.ask.map(|ask| ask.0), calendar };
+        let sent = session.send(&account, vec![action.into()]).await?;
+        session.tell_sent(&sent, json!({ "offer": offer }), &format!("amended offer {offer}"));
+        Ok(())
+    }
+}
+
+impl Span {
+    /// The calendar, if it was asked for.
+    fn calendar(&self, clock: &Clock) -> Outcome<Option<Calendar>> {
+        let (quantity, until) = match (self.quantity, self.until) {
+            (None, None) => return Ok(None),
+            (Some(quantity), Some(until)) => (quantity, until),
+            _ => return Err(Failure::refused("only one of `--quantity` and `--until` is given").hint("give both")),
+        };
+        let (from, until) = (clock.slot_from(self.from.from(clock.now)), until.from(clock.now).slot(clock.params.slot_s));
+        match from < until && quantity > 0 {
+            true => Ok(Some(Calendar::constant(from, until, quantity))),
+            false => Err(Failure::refused("there is no whole slot between `--from` and `--until`, or nothing is offered")
+                .hint(format!("a slot of this federation has {} seconds", clock.params.slot_s))),
+        }
+    }
+}
+
+async fn list(session: &Session, class: Option<Name>, all: bool) -> Outcome {
+    let client = session.client()?;
+    let state = if all { None } else { Some(OfferState::Open) };
+    let offers = client.offers(&OfferFilter { class, state, ..OfferFilter::default() }).await?;
+    let clock = session.clock(&client).await?;
+    session.printer.data(&offers, || {
+        let rows = offers.iter().map(|one| {
+            let row = &one.row;
+            let end = row.calendar.points().last().map(|(slot, _)| clock.begins(*slot).to_string());
+            [
+                short(&one.id),
+                row.class.to_string(),
+                row.site.to_string(),
+                row.country.to_string(),
+                format!("{} EUR/h", row.ask),
+                one.free_now.to_string(),
+                end.unwrap_or_default(),
+                word_text(&row.state),
+            ]
+        });
+        session.printer.table(["OFFER", "CLASS", "SITE", "COUNTRY", "ASK", "FREE", "UNTIL", "STATE"], rows)
+    });
+    Ok(())
+}

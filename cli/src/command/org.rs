@@ -1,0 +1,170 @@
+//! `hansa org`: accredit organisations and manage their keys.
+
+use super::account::ROLES;
+use crate::error::Outcome;
+use crate::session::{Session, short};
+use crate::units::{self, Moment, word, word_text};
+use clap::{Args, Subcommand};
+use hansa_ledger::action::{AccreditOrganisation, Registration, RemoveKey, RevokeOrganisation, SetKey, organisation_id};
+use hansa_ledger::member::MemberCode;
+use hansa_ledger::money::Money;
+use hansa_ledger::name::Name;
+use hansa_ledger::row::{OrganisationClass, Principal, Roles};
+use hansa_node_api::filter::OrganisationFilter;
+use serde_json::json;
+
+/// Accredit organisations and manage their keys.
+#[derive(Debug, Args)]
+pub struct OrgArguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Accredit an organisation; signed by its home member's registrar
+    Accredit(Accredit),
+    /// Take an accreditation back; signed by its home member's registrar
+    Revoke {
+        /// Organisation: id, beginning of it, or name
+        organisation: String,
+    },
+    /// List organisations
+    List {
+        /// Only those of this member
+        #[arg(long)]
+        home: Option<MemberCode>,
+    },
+    /// Manage the keys of your organisation
+    #[command(subcommand)]
+    Key(KeyVerb),
+}
+
+#[derive(Debug, Args)]
+struct Accredit {
+    /// What it is called on the ledger
+    name: Name,
+    /// Its number in the register of its home member
+    #[arg(long, value_name = "NUMBER")]
+    register_number: String,
+    /// start-up, sme, large, research or public
+    #[arg(long, value_parser = word::<OrganisationClass>)]
+    class: OrganisationClass,
+    /// Its first administrator key: 64 hexadecimal characters, or the name of one of your keys
+    #[arg(long, value_name = "KEY")]
+    admin_key: String,
+    /// When the accreditation ends: a moment, or `in 365d`
+    #[arg(long, default_value = "in 365d")]
+    until: Moment,
+    /// Its beneficial owner at the top, where there is one: `EE:12345678`
+    #[arg(long, value_parser = registration, value_name = "CC:NUMBER")]
+    owner: Option<Registration>,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyVerb {
+    /// Register a key, or change its roles and limit
+    Set {
+        /// The key: 64 hexadecimal characters, or the name of one of your keys
+        public_key: String,
+        /// What it may do: bid, offer, operate, treasury, admin, or all
+        #[arg(long, value_delimiter = ',', required = true, value_parser = role)]
+        roles: Vec<Roles>,
+        /// The most one request or transfer of it may bind
+        #[arg(long, value_parser = units::money, value_name = "EUR")]
+        limit: Option<Money>,
+    },
+    /// Take a key back for ever
+    Remove {
+        /// The key: 64 hexadecimal characters, or the name of one of your keys
+        public_key: String,
+    },
+}
+
+fn registration(text: &str) -> Result<Registration, String> {
+    let (country, number) =
+        text.split_once(':').ok_or_else(|| format!("`{text}` is no register entry; write it as `EE:12345678`"))?;
+    Ok(Registration { country: country.parse()?, number: number.to_owned() })
+}
+
+fn role(text: &str) -> Result<Roles, String> {
+    if text == "all" {
+        return Ok(Roles::ALL);
+    }
+    let found = ROLES.iter().find(|(name, _)| *name == text);
+    found.map(|(_, role)| *role).ok_or_else(|| format!("`{text}` is no role; choose bid, offer, operate, treasury, admin or all"))
+}
+
+impl OrgArguments {
+    pub(super) async fn run(self, session: &Session) -> Outcome {
+        match self.verb {
+            Verb::Accredit(accredit) => accredit.run(session).await,
+            Verb::Revoke { organisation } => {
+                let organisation = session.find_organisation(&session.client()?, &organisation).await?;
+                let sent = session.act(RevokeOrganisation { organisation }).await?;
+                session.tell_sent(&sent, json!({ "organisation": organisation }), &format!("revoked {organisation}"));
+                Ok(())
+            }
+            Verb::List { home } => list(session, home).await,
+            Verb::Key(KeyVerb::Set { public_key, roles, limit }) => {
+                let key = session.find_public_key(&public_key)?;
+                let roles = Roles(roles.iter().fold(0, |bits, role| bits | role.0));
+                let sent = session.act(SetKey { key, roles, amount_max: limit }).await?;
+                session.tell_sent(&sent, json!({ "key": key }), &format!("set {key}"));
+                Ok(())
+            }
+            Verb::Key(KeyVerb::Remove { public_key }) => {
+                let key = session.find_public_key(&public_key)?;
+                let sent = session.act(RemoveKey { key }).await?;
+                session.tell_sent(&sent, json!({ "key": key }), &format!("removed {key}"));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Accredit {
+    async fn run(self, session: &Session) -> Outcome {
+        let key = session.find_public_key(&self.admin_key)?;
+        let account = session.account().await?;
+        let now = session.clock(&account.client).await?.now;
+        let action = AccreditOrganisation {
+            register_number: self.register_number.clone(),
+            owner: self.owner,
+            name: self.name,
+            class: self.class,
+            accredited_until: self.until.from(now),
+            key,
+        };
+        let sent = session.send(&account, vec![action.into()]).await?;
+        // The signer is an office, or the ledger would have refused.
+        let signer = account.client.key(&account.public_key()).await?;
+        let organisation = match signer.row.principal {
+            Principal::Office(member, _) => Some(organisation_id(member, &self.register_number)),
+            Principal::Organisation(_) => None,
+        };
+        let text = organisation.map_or_else(String::new, |id| format!("accredited {id}"));
+        session.tell_sent(&sent, json!({ "organisation": organisation }), &text);
+        Ok(())
+    }
+}
+
+async fn list(session: &Session, home: Option<MemberCode>) -> Outcome {
+    let filter = OrganisationFilter { home, ..OrganisationFilter::default() };
+    let organisations = session.client()?.organisations(&filter).await?;
+    session.printer.data(&organisations, || {
+        let rows = organisations.iter().map(|one| {
+            let row = &one.row;
+            [
+                short(&one.id),
+                row.name.to_string(),
+                row.home.to_string(),
+                word_text(&row.class),
+                word_text(&row.standing),
+                row.accredited_until.to_string(),
+            ]
+        });
+        session.printer.table(["ORGANISATION", "NAME", "HOME", "CLASS", "STANDING", "UNTIL"], rows)
+    });
+    Ok(())
+}

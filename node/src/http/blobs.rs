@@ -1,0 +1,165 @@
+//! Blobs to and from this node, by signed requests.
+
+use super::Shared;
+use super::answer::{Answer, Problem, Segments, parse};
+use super::backend::{Chunk, read};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Uri, header};
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt as _};
+use hansa_ledger::id::{BlobHash, OrganisationId};
+use hansa_ledger::row::{Principal, Standing};
+use hansa_ledger::tables::{Keys, Organisations, ParamsTable};
+use hansa_ledger::time::TimeMs;
+use hansa_ledger_signature::{PublicKey, Signature};
+use hansa_node_api::client::blob::BlobInfo;
+use hansa_node_api::error::{ErrorBody, Fault};
+use hansa_node_api::peer::now_ms;
+use hansa_node_api::signed::{
+    EXPIRES_HEADER, KEY_HEADER, LIFE_MS_MAX, RequestTerms, SIGNATURE_HEADER, empty_body,
+};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio_util::io::{ReaderStream, StreamReader};
+
+/// How large a piece of a file is read at a time, in bytes.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Keeps a blob on the account of the organisation whose key signs the request.
+#[utoipa::path(put, path = "/v1/blobs/{hash}", tag = "blobs",
+    params(("hash" = String, Path, description = "the BLAKE3 hash of the content"),
+        ("x-hansa-key" = String, Header, description = "the key that signs"),
+        ("x-hansa-expires-ms" = String, Header, description = "until when the request holds"),
+        ("x-hansa-signature" = String, Header, description = "over chain, method, path, body hash and expiry")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 200, body = BlobInfo), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 413, body = ErrorBody), (status = 422, body = ErrorBody), (status = 429, body = ErrorBody)))]
+pub(super) async fn put(
+    State(shared): State<Shared>,
+    Segments(hash): Segments<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    content: Body,
+) -> Answer<BlobInfo> {
+    let hash: BlobHash = parse("blob hash", &hash)?;
+    let owner = signer(&shared, &headers, &Method::PUT, uri.path(), hash, true)?;
+    let bytes_max = read(&*shared.backend, |state| state.get::<ParamsTable>(&()).map(|params| params.blob_bytes_max));
+    let bytes_max = bytes_max.ok_or(Fault::NotReady)?;
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|announced| announced > bytes_max) {
+        return Err(too_large(bytes_max));
+    }
+    let broken = Arc::new(Mutex::new(None));
+    let stream = bounded(content, bytes_max, shared.limits.idle_time_max, broken.clone());
+    let kept = shared.backend.put_blob(owner, hash, Box::pin(StreamReader::new(stream))).await;
+    // When the body itself broke off, that is what happened, whatever it looked like from inside.
+    if let Some(problem) = broken.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take() {
+        return Err(problem);
+    }
+    Ok(Json(BlobInfo { hash, bytes: kept? }))
+}
+
+fn too_large(bytes_max: u64) -> Problem {
+    Problem::new(Fault::BlobTooLarge, format!("the blob is larger than the {bytes_max} bytes that one may have"))
+}
+
+/// The body as it comes, up to `bytes_max`; a sender that is silent for `idle` is given up. Why it broke off is left in `broken`.
+fn bounded(
+    body: Body,
+    bytes_max: u64,
+    idle: Duration,
+    broken: Arc<Mutex<Option<Problem>>>,
+) -> impl Stream<Item = Chunk> + Send {
+    let give_up = move |problem: Problem| {
+        *broken.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(problem);
+        std::io::Error::other("the body was refused")
+    };
+    futures::stream::try_unfold((body.into_data_stream(), 0u64), move |(mut stream, come)| {
+        let give_up = give_up.clone();
+        async move {
+            let chunk = match tokio::time::timeout(idle, stream.next()).await {
+                Err(_) => return Err(give_up(Fault::RequestTimeout.into())),
+                Ok(None) => return Ok(None),
+                Ok(Some(chunk)) => chunk.map_err(std::io::Error::other)?,
+            };
+            let come = come.saturating_add(chunk.len() as u64);
+            if come > bytes_max {
+                return Err(give_up(too_large(bytes_max)));
+            }
+            Ok(Some((chunk, (stream, come))))
+        }
+    })
+}
+
+/// Gives a blob to its owner, or to a side of a lease that names it.
+#[utoipa::path(get, path = "/v1/blobs/{hash}", tag = "blobs",
+    params(("hash" = String, Path, description = "the BLAKE3 hash of the content"),
+        ("x-hansa-key" = String, Header, description = "the key that signs"),
+        ("x-hansa-expires-ms" = String, Header, description = "until when the request holds"),
+        ("x-hansa-signature" = String, Header, description = "over chain, method, path, the hash of no body, and expiry")),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 401, body = ErrorBody),
+        (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn get(
+    State(shared): State<Shared>,
+    Segments(hash): Segments<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let hash: BlobHash = parse("blob hash", &hash)?;
+    let reader = signer(&shared, &headers, &Method::GET, uri.path(), empty_body(), false)?;
+    // Asked before whether it is here, so that a stranger does not learn what this node keeps.
+    if !shared.backend.may_read_blob(reader, hash).await {
+        return Err(Fault::BlobForbidden.into());
+    }
+    let Some((file, bytes)) = shared.backend.open_blob(hash).await? else {
+        return Err(Problem::new(Fault::BlobUnknown, format!("this node keeps no blob {hash}")));
+    };
+    let body = Body::from_stream(ReaderStream::with_capacity(file, READ_BYTES));
+    let headers =
+        [(header::CONTENT_TYPE, "application/octet-stream".to_owned()), (header::CONTENT_LENGTH, bytes.to_string())];
+    Ok((headers, body).into_response())
+}
+
+/// The organisation whose key signed this request. Where it is to pay for something it has to be accredited now.
+fn signer(
+    shared: &Shared,
+    headers: &HeaderMap,
+    method: &Method,
+    path: &str,
+    body: BlobHash,
+    accredited: bool,
+) -> Result<OrganisationId, Problem> {
+    let key: PublicKey = field(headers, KEY_HEADER)?;
+    let expires = TimeMs(field(headers, EXPIRES_HEADER)?);
+    let signature: Signature = field(headers, SIGNATURE_HEADER)?;
+    let now = now_ms();
+    if expires.0 <= now || expires.0 > now.saturating_add(LIFE_MS_MAX) {
+        return Err(Fault::SignatureExpired.into());
+    }
+    // Who the key belongs to is cheap to look up; the signature is checked only for keys that count.
+    let owner = read(&*shared.backend, |state| {
+        let row = state.get::<Keys>(&key).filter(|row| !row.revoked)?;
+        let Principal::Organisation(id) = row.principal else { return None };
+        let standing = state.get::<Organisations>(&id)?.standing;
+        (!accredited || standing == Standing::Accredited).then_some(id)
+    });
+    let owner = owner.ok_or(Fault::KeyRefused)?;
+    let terms = RequestTerms {
+        chain: shared.backend.chain(),
+        method: method.as_str().to_owned(),
+        path: path.to_owned(),
+        body,
+        expires,
+    };
+    terms.verify(&key, &signature).map_err(|_| Fault::SignatureWrong)?;
+    Ok(owner)
+}
+
+fn field<T: FromStr>(headers: &HeaderMap, name: &'static str) -> Result<T, Problem> {
+    let value = headers.get(name).ok_or(Fault::SignatureMissing)?;
+    let parsed = value.to_str().ok().and_then(|text| text.parse().ok());
+    parsed.ok_or_else(|| Problem::new(Fault::SignatureMissing, format!("the header `{name}` cannot be read")))
+}

@@ -1,0 +1,133 @@
+//! Leases, their jobs and settlements, and the contracts that settle them.
+
+use super::Shared;
+use super::answer::{Answer, Parameters, Problem, Segments, page, page_of, parse};
+use super::backend::read;
+use axum::Json;
+use axum::extract;
+use hansa_ledger::id::{CodeHash, LeaseId};
+use hansa_ledger::row::Contract;
+use hansa_ledger::tables::{Contracts, Jobs, Leases, Settlements};
+use hansa_node_api::error::{ErrorBody, Fault};
+use hansa_node_api::filter::{ContractFilter, LeaseFilter, Page, PageFilter};
+use hansa_node_api::lease::{ContractInfo, JobInfo, LeaseInfo, SettlementInfo};
+use serde::Deserialize;
+use std::ops::Bound;
+use utoipa::IntoParams;
+
+/// The leases.
+#[utoipa::path(get, path = "/v1/leases", tag = "leases", params(LeaseFilter),
+    responses((status = 200, body = Page<LeaseInfo>), (status = 400, body = ErrorBody)))]
+pub(super) async fn leases(
+    extract::State(shared): extract::State<Shared>,
+    Parameters(filter): Parameters<LeaseFilter>,
+) -> Answer<Page<LeaseInfo>> {
+    page::<Leases, _>(&shared, &filter, |_, id, row| {
+        let wanted = filter.organisation.is_none_or(|one| one == row.requester || one == row.provider)
+            && filter.requester.is_none_or(|requester| requester == row.requester)
+            && filter.provider.is_none_or(|provider| provider == row.provider)
+            && filter.class.as_ref().is_none_or(|class| *class == row.class)
+            && filter.state.is_none_or(|state| state == row.state);
+        wanted.then(|| LeaseInfo { id: *id, row: row.clone() })
+    })
+}
+
+/// One lease.
+#[utoipa::path(get, path = "/v1/leases/{id}", tag = "leases",
+    params(("id" = String, Path, description = "the lease's id")),
+    responses((status = 200, body = LeaseInfo), (status = 404, body = ErrorBody)))]
+pub(super) async fn lease(
+    extract::State(shared): extract::State<Shared>,
+    Segments(id): Segments<String>,
+) -> Answer<LeaseInfo> {
+    let id: LeaseId = parse("lease id", &id)?;
+    let row = read(&*shared.backend, |state| state.get::<Leases>(&id).cloned());
+    row.map(|row| Json(LeaseInfo { id, row })).ok_or_else(|| Problem::unknown("lease", &id))
+}
+
+/// The jobs of a lease.
+#[utoipa::path(get, path = "/v1/leases/{id}/jobs", tag = "leases",
+    params(("id" = String, Path, description = "the lease's id"), PageFilter),
+    responses((status = 200, body = Page<JobInfo>), (status = 404, body = ErrorBody)))]
+pub(super) async fn jobs(
+    extract::State(shared): extract::State<Shared>,
+    Segments(id): Segments<String>,
+    Parameters(filter): Parameters<PageFilter>,
+) -> Answer<Page<JobInfo>> {
+    let id: LeaseId = parse("lease id", &id)?;
+    read(&*shared.backend, |state| {
+        if state.get::<Leases>(&id).is_none() {
+            return Err(Problem::unknown("lease", &id));
+        }
+        let range = (Bound::Included((id, 0)), Bound::Included((id, u32::MAX)));
+        page_of::<Jobs, _>(state, &state.view(), range, &filter, |_, (lease, job), row| {
+            Some(JobInfo { lease: *lease, job: *job, row: row.clone() })
+        })
+    })
+    .map(Json)
+}
+
+/// How a lease was settled, complete enough to run the contract again.
+#[utoipa::path(get, path = "/v1/leases/{id}/settlement", tag = "leases",
+    params(("id" = String, Path, description = "the lease's id")),
+    responses((status = 200, body = SettlementInfo), (status = 404, body = ErrorBody)))]
+pub(super) async fn settlement(
+    extract::State(shared): extract::State<Shared>,
+    Segments(id): Segments<String>,
+) -> Answer<SettlementInfo> {
+    let lease: LeaseId = parse("lease id", &id)?;
+    let (exists, row) = read(&*shared.backend, |state| {
+        (state.get::<Leases>(&lease).is_some(), state.get::<Settlements>(&lease).cloned())
+    });
+    match row {
+        Some(row) => Ok(Json(SettlementInfo { lease, row })),
+        None if exists => Err(Problem::new(Fault::NotFound, format!("lease {lease} is not settled yet"))),
+        None => Err(Problem::unknown("lease", &lease)),
+    }
+}
+
+/// The contracts.
+#[utoipa::path(get, path = "/v1/contracts", tag = "leases", params(ContractFilter),
+    responses((status = 200, body = Page<ContractInfo>), (status = 400, body = ErrorBody)))]
+pub(super) async fn contracts(
+    extract::State(shared): extract::State<Shared>,
+    Parameters(filter): Parameters<ContractFilter>,
+) -> Answer<Page<ContractInfo>> {
+    let code = filter.code.unwrap_or(false);
+    page::<Contracts, _>(&shared, &filter, |_, hash, row| Some(contract_info(hash, row, code)))
+}
+
+/// What of a contract is wanted.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WithCode {
+    /// Whether the code comes with it.
+    code: Option<bool>,
+}
+
+/// One contract.
+#[utoipa::path(get, path = "/v1/contracts/{hash}", tag = "leases",
+    params(("hash" = String, Path, description = "the hash of its code"), WithCode),
+    responses((status = 200, body = ContractInfo), (status = 404, body = ErrorBody)))]
+pub(super) async fn contract(
+    extract::State(shared): extract::State<Shared>,
+    Segments(hash): Segments<String>,
+    Parameters(wanted): Parameters<WithCode>,
+) -> Answer<ContractInfo> {
+    let hash: CodeHash = parse("code hash", &hash)?;
+    let code = wanted.code.unwrap_or(false);
+    let info = read(&*shared.backend, |state| {
+        state.get::<Contracts>(&hash).map(|row| contract_info(&hash, row, code))
+    });
+    info.map(Json).ok_or_else(|| Problem::unknown("contract", &hash))
+}
+
+fn contract_info(hash: &CodeHash, row: &Contract, code: bool) -> ContractInfo {
+    ContractInfo {
+        hash: *hash,
+        name: row.name.clone(),
+        bytes: row.code.len() as u64,
+        code: code.then(|| row.code.clone()),
+    }
+}

@@ -1,0 +1,283 @@
+//! The dry run of a demand: the book of the next batch with one order more, cleared by the same code as the ledger's.
+
+use super::Shared;
+use super::answer::{Answer, Problem, body};
+use super::backend::{Backend, read};
+use super::organisations::balance;
+use axum::Json;
+use axum::body::Body;
+use axum::extract;
+use hansa_contracts_abi::{Price as AbiPrice, Role, Terms, Unit};
+use hansa_ledger::action::{Action, PlaceRequest};
+use hansa_ledger::batch::book;
+use hansa_ledger::id::{ChainId, RequestId};
+use hansa_ledger::market::{self, Book, Bucket, Quote, Reason, Trade, Unmatched};
+use hansa_ledger::money::Money;
+use hansa_ledger::name::Name;
+use hansa_ledger::params::Params;
+use hansa_ledger::rejection::Rejection;
+use hansa_ledger::row::{Demand, Offer, Organisation, Purse, Request, RequestState, Standing};
+use hansa_ledger::share;
+use hansa_ledger::state::{State, View};
+use hansa_ledger::tables::{
+    Chains, Classes, Grants, Offers, Organisations, ParamsTable, Requests, RequestsOpen, Sites,
+};
+use hansa_ledger::time::{Slot, TimeMs};
+use hansa_ledger_signature::PublicKey;
+use hansa_node_api::error::{ErrorBody, Fault};
+use hansa_node_api::market::{AwardQuote, Lane, QuoteAnswer, QuoteRequest, SourceQuote};
+use hansa_node_api::peer::now_ms;
+
+/// What would become of a demand if it were placed now and its batch ran next.
+#[utoipa::path(post, path = "/v1/quote", tag = "market", request_body = QuoteRequest,
+    responses((status = 200, body = QuoteAnswer), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody)))]
+pub(super) async fn quote(extract::State(shared): extract::State<Shared>, content: Body) -> Answer<QuoteAnswer> {
+    let bytes = body(content, shared.limits.body_bytes_max, shared.limits.request_time_max).await?;
+    let asked: QuoteRequest = serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::new(Fault::RequestMalformed, format!("the body is no demand: {error}")))?;
+    let chain = shared.backend.chain();
+    let draft = read(&*shared.backend, |state| Draft::make(state, chain, &asked))?;
+    let Some(request) = draft.request else { return Ok(Json(draft.refused())) };
+    let quote = clear_aside(draft.book.clone(), request).await?;
+    let offer = match &quote {
+        Some(Quote::Award(trade)) => read(&*shared.backend, |state| state.get::<Offers>(&trade.offer).cloned()),
+        _ => None,
+    };
+    Ok(Json(draft.answer(&*shared.backend, request, quote, offer)))
+}
+
+/// Clears a book on a thread where it may take its time.
+pub(super) async fn clear_aside(book: Book, request: RequestId) -> Result<Option<Quote>, Problem> {
+    tokio::task::spawn_blocking(move || market::quote(&book, &request)).await.map_err(|_| Fault::Internal.into())
+}
+
+/// When the next batch of a class runs, or would run if something changed now.
+pub(super) fn next_batch(view: &View<'_>, params: &Params, class: &Name) -> TimeMs {
+    let now = now(view);
+    let due = view.get::<Classes>(class).and_then(|class| class.batch_due);
+    let next = (now.0.checked_div(params.batch_ms).unwrap_or(0)).saturating_add(1).saturating_mul(params.batch_ms);
+    due.unwrap_or(TimeMs(next)).max(now)
+}
+
+/// The time of the next block, as near as it can be told.
+fn now(view: &View<'_>) -> TimeMs {
+    view.get::<Chains>(&()).map_or(TimeMs(0), |chain| chain.time).max(TimeMs(now_ms()))
+}
+
+/// A demand as it would stand in the next batch.
+struct Draft {
+    demand: Demand,
+    fee_bps: u16,
+    slot_s: u32,
+    book: Book,
+    next_batch: TimeMs,
+    bucket: Bucket,
+    locked: Option<Money>,
+    sources: Vec<SourceQuote>,
+    refusal: Option<Rejection>,
+    /// The order's id in the book; none when the request would be refused.
+    request: Option<RequestId>,
+}
+
+impl Draft {
+    fn make(state: &State, chain: ChainId, asked: &QuoteRequest) -> Result<Self, Problem> {
+        let params = state.get::<ParamsTable>(&()).ok_or(Fault::NotReady)?;
+        let demand = &asked.demand;
+        let mut view = state.view();
+        let next = next_batch(&view, params, &demand.class);
+        let admitted = admit(&view, params, asked);
+        let locked = admitted.as_ref().ok().map(|(_, locked)| *locked);
+        let parts = locked.and_then(|locked| share::split(locked, &shares(demand))).unwrap_or_default();
+        let sources: Vec<SourceQuote> = demand
+            .sources
+            .iter()
+            .enumerate()
+            .map(|(index, source)| SourceQuote {
+                purse: source.purse,
+                share_bps: source.share_bps,
+                locked: parts.get(index).copied().unwrap_or_default(),
+                balance: balance(state, &source.purse.account(asked.organisation)),
+                cost_max: None,
+            })
+            .collect();
+        let covered = sources.iter().all(|source| source.locked <= source.balance);
+        let admitted = admitted.and_then(|one| if covered { Ok(one) } else { Err(Rejection::FundsInsufficient) });
+        let (request, refusal) = match admitted {
+            Ok((organisation, locked)) => (Some(place(&mut view, asked, &organisation, locked)), None),
+            Err(rejection) => (None, Some(rejection)),
+        };
+        let book = book(&view, params, chain, &demand.class, next);
+        Ok(Self {
+            bucket: Bucket::of(demand.start_min, book.now, &book.params),
+            demand: demand.clone(),
+            fee_bps: params.fee_bps,
+            slot_s: params.slot_s,
+            book,
+            next_batch: next,
+            locked,
+            sources,
+            refusal,
+            request,
+        })
+    }
+
+    fn refused(self) -> QuoteAnswer {
+        let sentence = self.refusal.map_or_else(String::new, |rejection| rejection.to_string());
+        QuoteAnswer {
+            lane: Lane::Market,
+            bucket: self.bucket,
+            next_batch: self.next_batch,
+            locked: self.locked,
+            sources: self.sources,
+            refusal: self.refusal.map(Into::into),
+            award: None,
+            unmatched: None,
+            sentence,
+        }
+    }
+
+    fn answer(
+        mut self,
+        backend: &dyn Backend,
+        request: RequestId,
+        quote: Option<Quote>,
+        offer: Option<Offer>,
+    ) -> QuoteAnswer {
+        let plain = |reason| Unmatched::plain(request, reason);
+        let outcome = match (quote, offer) {
+            (Some(Quote::Award(trade)), Some(offer)) => {
+                self.award(backend, &trade, &offer).ok_or_else(|| plain(Reason::ContractRefused))
+            }
+            (Some(Quote::Unmatched(unmatched)), _) => Err(unmatched),
+            // The offer left the book while the batch was computed.
+            _ => Err(plain(Reason::NoCapacityInWindow)),
+        };
+        let sentence = match &outcome {
+            Ok(award) => {
+                let AwardQuote { quantity, country, price, start, .. } = award;
+                format!("the next batch would award {quantity} in {country} at {price} EUR/h from {start}")
+            }
+            Err(unmatched) => unmatched.to_string(),
+        };
+        let (award, unmatched) = match outcome {
+            Ok(award) => (Some(award), None),
+            Err(unmatched) => (None, Some(unmatched)),
+        };
+        QuoteAnswer { award, unmatched, sentence, ..self.refused() }
+    }
+
+    /// The award as the ledger would make it; none when the contract would lock more than the request has, or declines.
+    fn award(&mut self, backend: &dyn Backend, trade: &Trade, offer: &Offer) -> Option<AwardQuote> {
+        let start = trade.start.begins(self.slot_s);
+        let end = Slot(trade.start.0.saturating_add(trade.slots)).begins(self.slot_s);
+        let terms = Terms {
+            parties: vec![Role::Requester, Role::Provider, Role::Operator],
+            unit: Unit::AcceleratorSecond,
+            units: u64::from(trade.quantity),
+            start: start.seconds(),
+            end: end.seconds(),
+            price: AbiPrice { num: u128::from(trade.price.0), den: 3_600 },
+            fee_bps: self.fee_bps.into(),
+            slash_max: 0,
+            sla: Vec::new(),
+        };
+        let cost_max = backend.contract_quote(&offer.contract, &offer.contract_params, &terms)?;
+        let room: Vec<Money> = self.sources.iter().map(|source| source.locked).collect();
+        let parts = share::spread(cost_max, &shares(&self.demand), &room)?;
+        for (source, part) in self.sources.iter_mut().zip(parts) {
+            source.cost_max = Some(part);
+        }
+        Some(AwardQuote {
+            offer: trade.offer,
+            provider: offer.provider,
+            site: offer.site.clone(),
+            country: offer.country,
+            quantity: trade.quantity,
+            start_slot: trade.start,
+            slots: trade.slots,
+            start,
+            end,
+            price: trade.price,
+            cost_max,
+        })
+    }
+}
+
+fn shares(demand: &Demand) -> Vec<u16> {
+    demand.sources.iter().map(|source| source.share_bps).collect()
+}
+
+/// Puts the request into the book, as the ledger would.
+fn place(view: &mut View<'_>, asked: &QuoteRequest, organisation: &Organisation, locked: Money) -> RequestId {
+    let demand = &asked.demand;
+    let request = RequestId::derive(&("quote", asked.organisation, demand));
+    let admitted_epoch = view.get::<Classes>(&demand.class).map_or(0, |class| class.epoch);
+    let row = Request {
+        organisation: asked.organisation,
+        group: organisation.group,
+        home: organisation.home,
+        // Nobody has signed it; the batch does not look at the key.
+        key: PublicKey([0; 32]),
+        demand: demand.clone(),
+        state: RequestState::Open,
+        placed_at: now(view),
+        admitted_epoch,
+        sequence: organisation.sequence,
+        locked,
+        lease: None,
+        unmatched: None,
+    };
+    view.put::<Requests>(request, row);
+    view.put::<RequestsOpen>((demand.class.clone(), request), ());
+    request
+}
+
+/// What the ledger checks before a request enters the book, in its order, but for the signing key; gives what would be locked.
+/// A test compares it with the ledger's own answers.
+fn admit(view: &View<'_>, params: &Params, asked: &QuoteRequest) -> Result<(Organisation, Money), Rejection> {
+    let demand = &asked.demand;
+    Action::from(PlaceRequest { demand: demand.clone() }).check(params)?;
+    let now = now(view);
+    let organisation = view.get::<Organisations>(&asked.organisation).ok_or(Rejection::OrganisationUnknown)?.clone();
+    match organisation.standing {
+        Standing::Revoked => return Err(Rejection::OrganisationRevoked),
+        Standing::Accredited if organisation.accredited_until > now => {}
+        Standing::Accredited | Standing::Expired => return Err(Rejection::OrganisationExpired),
+    }
+    let slot = now.slot(params.slot_s);
+    let horizon = slot.checked_add(params.horizon_slots).ok_or(Rejection::Overflow)?;
+    if demand.start_max <= slot || demand.start_max > horizon {
+        return Err(Rejection::WindowInvalid);
+    }
+    view.get::<Classes>(&demand.class).ok_or(Rejection::ClassUnknown)?;
+    let possible = view.range::<Sites>(..).any(|(key, site)| {
+        key.class == demand.class
+            && demand.countries.admits(site.country)
+            && site.certificates & demand.certificates == demand.certificates
+            && site.tier >= demand.tier_min
+            && site.accelerators >= demand.quantity_min
+    });
+    if !possible {
+        return Err(Rejection::RequestImpossible);
+    }
+    for source in &demand.sources {
+        let Purse::Grant(id) = source.purse else { continue };
+        let grant = view.get::<Grants>(&id).filter(|grant| grant.holder == asked.organisation);
+        let grant = grant.ok_or(Rejection::GrantUnknown)?;
+        if grant.closed || grant.expires <= now {
+            return Err(Rejection::GrantExpired);
+        }
+        if grant.purpose != demand.purpose {
+            return Err(Rejection::GrantPurpose);
+        }
+    }
+    let seconds = u64::from(demand.slots)
+        .checked_mul(u64::from(params.slot_s))
+        .and_then(|seconds| seconds.checked_mul(u64::from(demand.quantity)))
+        .ok_or(Rejection::Overflow)?;
+    let locked = demand.limit.charge(seconds).ok_or(Rejection::Overflow)?;
+    if organisation.requests_open >= params.organisation_requests_max {
+        return Err(Rejection::TooManyRequests);
+    }
+    Ok((organisation, locked))
+}

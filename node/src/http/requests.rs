@@ -1,0 +1,104 @@
+//! Requests, and why they stand where they stand.
+
+use super::Shared;
+use super::answer::{Answer, Parameters, Problem, Segments, page, parse};
+use super::backend::read;
+use super::quote::{clear_aside, next_batch};
+use axum::Json;
+use axum::extract;
+use hansa_ledger::batch::book;
+use hansa_ledger::id::RequestId;
+use hansa_ledger::market::{Book, Quote, Unmatched};
+use hansa_ledger::row::{Request, RequestState};
+use hansa_ledger::tables::{Classes, ParamsTable, Requests};
+use hansa_ledger::time::TimeMs;
+use hansa_node_api::error::ErrorBody;
+use hansa_node_api::filter::{Page, RequestFilter};
+use hansa_node_api::market::{RequestInfo, RequestWhy};
+
+/// The requests.
+#[utoipa::path(get, path = "/v1/requests", tag = "market", params(RequestFilter),
+    responses((status = 200, body = Page<RequestInfo>), (status = 400, body = ErrorBody)))]
+pub(super) async fn requests(
+    extract::State(shared): extract::State<Shared>,
+    Parameters(filter): Parameters<RequestFilter>,
+) -> Answer<Page<RequestInfo>> {
+    page::<Requests, _>(&shared, &filter, |_, id, row| {
+        let wanted = filter.organisation.is_none_or(|organisation| organisation == row.organisation)
+            && filter.class.as_ref().is_none_or(|class| *class == row.demand.class)
+            && filter.state.is_none_or(|state| state == row.state);
+        wanted.then(|| RequestInfo { id: *id, row: row.clone() })
+    })
+}
+
+/// One request.
+#[utoipa::path(get, path = "/v1/requests/{id}", tag = "market",
+    params(("id" = String, Path, description = "the request's id")),
+    responses((status = 200, body = RequestInfo), (status = 404, body = ErrorBody)))]
+pub(super) async fn request(
+    extract::State(shared): extract::State<Shared>,
+    Segments(id): Segments<String>,
+) -> Answer<RequestInfo> {
+    let id: RequestId = parse("request id", &id)?;
+    let row = read(&*shared.backend, |state| state.get::<Requests>(&id).cloned());
+    row.map(|row| Json(RequestInfo { id, row })).ok_or_else(|| Problem::unknown("request", &id))
+}
+
+/// Why a request stands where it stands: what the last batch said, and what the next one would say now.
+#[utoipa::path(get, path = "/v1/requests/{id}/why", tag = "market",
+    params(("id" = String, Path, description = "the request's id")),
+    responses((status = 200, body = RequestWhy), (status = 404, body = ErrorBody)))]
+pub(super) async fn why(
+    extract::State(shared): extract::State<Shared>,
+    Segments(id): Segments<String>,
+) -> Answer<RequestWhy> {
+    let id: RequestId = parse("request id", &id)?;
+    let chain = shared.backend.chain();
+    let found: Option<(Request, Option<TimeMs>, Option<Book>)> = read(&*shared.backend, |state| {
+        let row = state.get::<Requests>(&id)?.clone();
+        let class = &row.demand.class;
+        let due = state.get::<Classes>(class).and_then(|class| class.batch_due);
+        let book = state.get::<ParamsTable>(&()).filter(|_| row.state == RequestState::Open).map(|params| {
+            let view = state.view();
+            book(&view, params, chain, class, next_batch(&view, params, class))
+        });
+        Some((row, due, book))
+    });
+    let (row, due, book) = found.ok_or_else(|| Problem::unknown("request", &id))?;
+    let quote = match book {
+        Some(book) => clear_aside(book, id).await?,
+        None => None,
+    };
+    let sentence = sentence(&row, quote.as_ref());
+    let now = match quote {
+        Some(Quote::Unmatched(unmatched)) => Some(unmatched),
+        _ => None,
+    };
+    Ok(Json(RequestWhy {
+        request: id,
+        state: row.state,
+        last: row.unmatched,
+        now,
+        sentence,
+        next_batch: due.filter(|_| row.state == RequestState::Open),
+    }))
+}
+
+fn sentence(row: &Request, quote: Option<&Quote>) -> String {
+    let because = |unmatched: &Unmatched| unmatched.to_string();
+    match (row.state, quote) {
+        (RequestState::Open, Some(Quote::Award(_))) => "the next batch would award it".to_owned(),
+        (RequestState::Open, Some(Quote::Unmatched(unmatched))) => because(unmatched),
+        (RequestState::Open, None) => "it waits for the next batch".to_owned(),
+        (RequestState::Awarded, _) => match row.lease {
+            Some(lease) => format!("it was awarded as lease {lease}"),
+            None => "it was awarded".to_owned(),
+        },
+        (RequestState::Cancelled, _) => "its organisation took it back".to_owned(),
+        (RequestState::Revoked, _) => "its organisation is not accredited any more".to_owned(),
+        (RequestState::Expired, _) => match &row.unmatched {
+            Some(unmatched) => format!("its window passed without a match: {}", because(unmatched)),
+            None => "its window passed without a match".to_owned(),
+        },
+    }
+}
