@@ -78,6 +78,18 @@ impl Printer {
         self.tell(&format!("{mark} {failure}"));
     }
 
+    /// Asks a person for a line; nobody there gives none.
+    #[must_use]
+    pub fn ask(self, question: &str) -> Option<String> {
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return None;
+        }
+        self.tell(question);
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).ok()?;
+        Some(line.trim().to_owned())
+    }
+
     /// Shows what goes on: a spinner where a person watches, lines elsewhere, nothing for the quiet.
     #[must_use]
     pub fn progress(self, text: &str) -> Progress {

@@ -4,7 +4,9 @@ use crate::blob::{BlobError, BlobStore, BlobStoreConfig};
 use crate::config::{ConfigError, NodeConfig, PeerConfig};
 use crate::consensus::{self, ConsensusConfig, ConsensusHandle, FatalReason, Peer, StartError};
 use crate::executor::{Executor, OpenError, clock};
+use crate::backend::NodeBackend;
 use crate::gossip::{Gossip, Outgoing, PeerBodies};
+use crate::http::{self, HttpLimits};
 use crate::mempool::MempoolLimits;
 use crate::network::{self, AdvertBook, Member, NetworkConfig, NetworkError, NetworkHandle, NetworkLimits};
 use crate::rights::named_by_ledger;
@@ -305,7 +307,10 @@ fn serve(
     std::thread::Builder::new().name("hansa-api".to_owned()).spawn(move || {
         runtime.block_on(async move {
             let served = match TcpListener::from_std(listener) {
-                Ok(listener) => crate::backend::serve(listener, parts, hosts, stop).await,
+                Ok(listener) => {
+                    let limits = HttpLimits { hosts, ..HttpLimits::default() };
+                    http::serve(listener, Arc::new(NodeBackend::new(parts)), limits, stop).await
+                }
                 Err(error) => Err(error),
             };
             if let Err(error) = served {

@@ -1,43 +1,18 @@
 //! Keys of a testnet, in the unencrypted form of key files: mode 0600, and a warning in the first lines.
 
 use crate::error::{TestnetError, file_error};
-use hansa_ledger_signature::{PublicKey, SecretKey};
-use serde::{Deserialize, Serialize};
+use hansa_ledger_signature::SecretKey;
+use hansa_node_api::keyfile::KeyFile;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use zeroize::{Zeroize as _, Zeroizing};
-
-const HEAD: &str = "# A key of hansa. Keep it to yourself.\n\
-    # NOT ENCRYPTED: whoever reads this file owns the key. For test networks only.\n";
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyFile {
-    version: u32,
-    public_key: PublicKey,
-    protection: String,
-    secret: String,
-}
-
-impl Drop for KeyFile {
-    fn drop(&mut self) {
-        self.secret.zeroize();
-    }
-}
+use zeroize::Zeroizing;
 
 /// Makes a new key and writes its file, which must not be there yet.
 pub(crate) fn create(path: &Path) -> Result<SecretKey, TestnetError> {
     let key = SecretKey::generate();
-    let file = KeyFile {
-        version: 1,
-        public_key: key.public_key(),
-        protection: "none".to_owned(),
-        secret: hex::encode(key.to_bytes().as_slice()),
-    };
-    let fields = Zeroizing::new(toml::to_string(&file).expect("a flat table of text and numbers is always TOML"));
-    let text = Zeroizing::new(format!("{HEAD}{}", fields.as_str()));
+    let text = KeyFile::seal(&key, None).map_err(|error| refused(path, &error))?.to_text();
     let mut out = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -51,14 +26,11 @@ pub(crate) fn create(path: &Path) -> Result<SecretKey, TestnetError> {
 /// Reads the key of a file that [`create`] wrote.
 pub(crate) fn read(path: &Path) -> Result<SecretKey, TestnetError> {
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(file_error("read", path))?);
-    let refuse = || TestnetError::Refused(format!("`{}` is no unencrypted key file", path.display()));
-    let file: KeyFile = toml::from_str(&text).map_err(|_| refuse())?;
-    let mut bytes = [0u8; 32];
-    hex::decode_to_slice(&file.secret, &mut bytes).map_err(|_| refuse())?;
-    let key = SecretKey::from_bytes(bytes);
-    bytes.zeroize();
-    let sound = file.version == 1 && file.protection == "none" && key.public_key() == file.public_key;
-    if sound { Ok(key) } else { Err(refuse()) }
+    KeyFile::from_text(&text).and_then(|file| file.open(None)).map_err(|error| refused(path, &error))
+}
+
+fn refused(path: &Path, error: &hansa_node_api::keyfile::KeyFileError) -> TestnetError {
+    TestnetError::Refused(format!("the key file `{}` cannot be used: {error}", path.display()))
 }
 
 #[cfg(test)]

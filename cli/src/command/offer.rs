@@ -2,11 +2,12 @@
 
 use crate::error::{Failure, Outcome};
 use crate::session::{Clock, Session, short};
-use crate::units::{Limit, Moment, word_text};
+use crate::units::{Limit, Moment, money, word_text};
 use clap::{Args, Subcommand};
 use hansa_ledger::action::{AmendOffer, PostOffer, WithdrawOffer};
 use hansa_ledger::event::Event;
 use hansa_ledger::market::Calendar;
+use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::row::OfferState;
 use hansa_node_api::filter::OfferFilter;
@@ -57,9 +58,12 @@ struct Post {
     /// The contract that settles the leases: its name, or the hash of its code
     #[arg(long, default_value = "spot")]
     contract: String,
-    /// The contract's parameters, in hexadecimal
-    #[arg(long, default_value = "", value_parser = bytes, value_name = "HEX")]
-    contract_params: Bytes,
+    /// What a lease costs at least, by the contract `spot`
+    #[arg(long, default_value = "0", value_parser = money, value_name = "EUR")]
+    minimum_fee: Money,
+    /// The parameters of another contract: its own encoding, in hexadecimal
+    #[arg(long, value_parser = bytes, value_name = "HEX", conflicts_with = "minimum_fee")]
+    contract_params: Option<Bytes>,
 }
 
 /// Capacity over one stretch of time.
@@ -119,13 +123,16 @@ impl Post {
             Failure::refused("the offer says not how much or not until when").hint("give `--quantity` and `--until`")
         })?;
         let contract = session.find_contract(&account.client, &self.contract).await?;
+        // The parameters of `spot` are one figure: the least that is due, in uEUR, as 16 bytes.
+        let spot_params = || u128::from(self.minimum_fee.0).to_le_bytes().to_vec();
+        let contract_params = self.contract_params.map_or_else(spot_params, |params| params.0);
         let action = PostOffer {
             site: self.site,
             class: self.class,
             ask: self.ask.0,
             calendar,
             contract,
-            contract_params: self.contract_params.0,
+            contract_params,
         };
         let sent = session.send(&account, vec![action.into()]).await?;
         let offer = sent.done.receipt.events.iter().find_map(|event| match event {

@@ -1,4 +1,11 @@
 //! Features of the ledger, over whole blocks.
 
+mod bad_input;
+mod block;
 mod lease;
+mod market_batch;
+mod money;
+mod proof;
+mod scene;
+mod wire;
 mod world;

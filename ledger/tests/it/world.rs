@@ -3,8 +3,8 @@
 use hansa_contracts_abi::Native;
 use hansa_contracts_spot::Spot;
 use hansa_ledger::action::{AccreditOrganisation, AccreditSite, Action, AttestDeposit, IssueGrant, PostOffer, organisation_id};
-use hansa_ledger::apply::{apply_block, build_block, chain};
-use hansa_ledger::block::Receipts;
+use hansa_ledger::apply::{BlockError, PROTOCOL_VERSION, apply_block, build_block, chain};
+use hansa_ledger::block::{Header, Receipts};
 use hansa_ledger::deadline::next_deadline;
 use hansa_ledger::event::Event;
 use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember};
@@ -40,6 +40,28 @@ pub fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
+/// The beginning of every federation of these tests: four members, one contract.
+pub fn genesis(params: Params) -> Genesis {
+    let members = ["DE", "EE", "ES", "FR"].map(|code| GenesisMember {
+        code: member(code),
+        consensus_key: key(&format!("{code} consensus")).public_key(),
+        network_key: key(&format!("{code} network")).public_key(),
+        registrar_key: key(&format!("{code} registrar")).public_key(),
+        treasury_key: key(&format!("{code} treasury")).public_key(),
+        governance_key: key(&format!("{code} governance")).public_key(),
+        issue_limit: Money(1_000_000_000_000),
+        debit_cap: Money(1_000_000_000),
+    });
+    Genesis {
+        name: name("test"),
+        time: START,
+        vm_profile: [0; 32],
+        params,
+        members: members.to_vec(),
+        contracts: vec![GenesisContract { name: name("spot"), code: CODE.to_vec() }],
+    }
+}
+
 pub struct World {
     pub chain: ChainId,
     pub runtime: Native<Spot>,
@@ -57,25 +79,8 @@ impl World {
     }
 
     pub fn with(params: Params) -> Self {
+        let genesis = genesis(params);
         let code = CodeHash(*blake3::hash(CODE).as_bytes());
-        let members = ["DE", "EE", "ES", "FR"].map(|code| GenesisMember {
-            code: member(code),
-            consensus_key: key(&format!("{code} consensus")).public_key(),
-            network_key: key(&format!("{code} network")).public_key(),
-            registrar_key: key(&format!("{code} registrar")).public_key(),
-            treasury_key: key(&format!("{code} treasury")).public_key(),
-            governance_key: key(&format!("{code} governance")).public_key(),
-            issue_limit: Money(1_000_000_000_000),
-            debit_cap: Money(1_000_000_000),
-        });
-        let genesis = Genesis {
-            name: name("test"),
-            time: START,
-            vm_profile: [0; 32],
-            params,
-            members: members.to_vec(),
-            contracts: vec![GenesisContract { name: name("spot"), code: CODE.to_vec() }],
-        };
         let state = genesis.state().unwrap();
         check_state(&state).unwrap();
         Self {
@@ -92,16 +97,93 @@ impl World {
 
     /// Signs actions with the key of this name and its next nonce.
     pub fn sign(&mut self, signer: &str, actions: Vec<Action>) -> Verified<SignedTransaction> {
+        let mut transaction = self.envelope(signer, actions);
+        // Several of one key may go into one block, before the ledger has counted the first.
         let nonce = self.nonces.entry(signer.to_owned()).or_default();
-        let transaction = Transaction {
+        transaction.nonce = transaction.nonce.max(*nonce);
+        *nonce = transaction.nonce + 1;
+        self.cache.verify(transaction.sign(&key(signer))).unwrap()
+    }
+
+    /// What the key of this name would sign next, as far as the ledger has counted.
+    pub fn envelope(&self, signer: &str, actions: Vec<Action>) -> Transaction {
+        Transaction {
             chain: self.chain,
             signer: key(signer).public_key(),
-            nonce: *nonce,
+            nonce: self.nonce(signer),
             valid_until: self.now.plus(60_000),
             actions,
-        };
-        *nonce += 1;
-        self.cache.verify(transaction.sign(&key(signer))).unwrap()
+        }
+    }
+
+    /// The same federation, to go on from here twice.
+    pub fn fork(&self) -> Self {
+        Self {
+            chain: self.chain,
+            runtime: self.runtime,
+            code: self.code,
+            state: self.state.clone(),
+            twin: self.twin.clone(),
+            now: self.now,
+            cache: Cache::new(1_000),
+            nonces: self.nonces.clone(),
+        }
+    }
+
+    /// The parameters in force.
+    pub fn params(&self) -> &Params {
+        hansa_ledger::apply::params(&self.state)
+    }
+
+    /// A header for the next block, `after_ms` later, whose roots are still to be found.
+    pub fn draft_header(&self, after_ms: u64) -> Header {
+        Header {
+            protocol_version: PROTOCOL_VERSION,
+            chain: self.chain,
+            height: chain(&self.state).height + 1,
+            time: self.now.plus(after_ms),
+            parent: self.state.tip(),
+            proposer: member("DE"),
+            transactions_root: [0; 32],
+            receipts_root: [0; 32],
+            state_root: [0; 32],
+            members_hash: [0; 32],
+        }
+    }
+
+    /// Takes the bytes of a transaction the way a node does: decodes them, checks the signature, and makes a block of it one
+    /// millisecond later. What may stand in no block is refused by the whole block.
+    pub fn attempt(&mut self, bytes: &[u8]) -> Result<Vec<Event>, Rejection> {
+        let transaction = SignedTransaction::decode(bytes, self.params())?;
+        let verified = self.cache.verify(transaction).map_err(|_| Rejection::BadSignature)?;
+        let block = std::slice::from_ref(&verified);
+        match apply_block(&self.state, &self.runtime, self.chain, &self.draft_header(1), block) {
+            Err(BlockError::Transaction { index: 0, rejection }) => return Err(rejection),
+            Err(BlockError::Header(_)) => {}
+            other => panic!("{:?}", other.map(|outcome| outcome.header)),
+        }
+        let mut receipts = self.block(1, block);
+        let receipt = receipts.transactions.remove(0);
+        match Rejection::from_code(receipt.code) {
+            None => Ok(receipt.events),
+            Some(rejection) => {
+                assert!(receipt.events.is_empty(), "a refused transaction tells of nothing");
+                Err(rejection)
+            }
+        }
+    }
+
+    /// [`Self::attempt`] of one action.
+    pub fn act(&mut self, signer: &str, action: impl Into<Action>) -> Result<Vec<Event>, Rejection> {
+        let signed = self.envelope(signer, vec![action.into()]).sign(&key(signer));
+        self.attempt(&signed.encode())
+    }
+
+    /// Every row of the state in its stored form.
+    pub fn rows(&self) -> Vec<(u8, Vec<u8>, Vec<u8>)> {
+        let mut rows = Vec::new();
+        self.state.tables().each_row(|table, key, value| rows.push((table, key, value)));
+        rows
     }
 
     /// Makes one block of these transactions `after_ms` later, executes it a second time from its header, and compares.
@@ -117,9 +199,7 @@ impl World {
         self.state.commit(outcome.changes, id);
         self.twin.commit(again.changes, id);
         check_state(&self.state).unwrap();
-        let mut rows = Vec::new();
-        self.state.tables().each_row(|table, key, value| rows.push((table, key, value)));
-        assert_eq!(State::load(rows, id).unwrap().root(), self.state.root(), "a reloaded state has the same root");
+        assert_eq!(State::load(self.rows(), id).unwrap().root(), self.state.root(), "a reloaded state has the same root");
         outcome.receipts
     }
 

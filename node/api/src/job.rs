@@ -35,6 +35,12 @@ pub const PATH_BYTES_MAX: usize = 512;
 /// The least memory a job may ask for, in bytes: below it not even a shell starts.
 pub const MEMORY_BYTES_MIN: u64 = 8 << 20;
 
+/// Where the log of a job stands among its outputs, stdout and stderr as they came. Every job may leave one; none asks for it.
+pub const LOG_PATH: &str = "hansa-job.log";
+
+/// The most bytes of the log of a job.
+pub const LOG_BYTES_MAX: u64 = 16 << 20;
+
 /// Begins the bytes of a [`Manifest`].
 const JOB_TAG: &[u8] = b"hansa/job/1\0";
 
@@ -177,6 +183,9 @@ pub enum ManifestError {
     /// The program is a path that no file is laid at, or a file that may not be run.
     #[error("the program `{0}` is not one of the job's executable files")]
     ProgramMissing(String),
+    /// A file or an output where the log stands.
+    #[error("the path `{LOG_PATH}` is kept for the job's log")]
+    LogPath,
     /// A limit that no job can run within.
     #[error("the limit {name} is {value}, and must be at least {least}")]
     Limit {
@@ -241,6 +250,9 @@ impl Manifest {
         path::check_list("outputs", self.outputs.iter().map(|output| output.path.as_str()))?;
         let files = self.files.iter().map(|file| file.path.as_str());
         path::check_folders(files.chain(self.outputs.iter().map(|output| output.path.as_str())))?;
+        if self.outputs.iter().any(|output| output.path == LOG_PATH) || self.file(LOG_PATH).is_some() {
+            return Err(ManifestError::LogPath);
+        }
         self.check_program(program)?;
         self.limits.check()?;
         check_length(encode(JOB_TAG, self).len())
@@ -267,6 +279,12 @@ impl Manifest {
     #[must_use]
     pub fn hash(&self) -> BlobHash {
         BlobHash(*blake3::hash(&self.encode()).as_bytes())
+    }
+
+    /// The file that is laid down at `path`.
+    #[must_use]
+    pub fn file(&self, path: &str) -> Option<&JobFile> {
+        self.files.iter().find(|file| file.path == path)
     }
 
     /// A path given as program must be laid down and runnable. A bare name is looked up at the site, which only the
@@ -343,12 +361,18 @@ impl OutputManifest {
         BlobHash(*blake3::hash(&self.encode()).as_bytes())
     }
 
-    /// Compares what was left behind with what was asked for: all of it, nothing else, nothing too large.
+    /// The job's log, if it left one.
+    #[must_use]
+    pub fn log(&self) -> Option<&OutputFile> {
+        self.files.iter().find(|file| file.path == LOG_PATH)
+    }
+
+    /// Compares what was left behind with what was asked for: all of it, nothing else but the log, nothing too large.
     ///
     /// # Errors
     /// The first file that is missing, was not asked for, or is too large.
     pub fn answers(&self, job: &Manifest) -> Result<(), ManifestError> {
-        for file in &self.files {
+        for file in self.files.iter().filter(|file| file.path != LOG_PATH || file.size > LOG_BYTES_MAX) {
             let asked = job.outputs.iter().find(|output| output.path == file.path);
             let asked = asked.ok_or_else(|| ManifestError::OutputUnasked(file.path.clone()))?;
             if file.size > asked.bytes_max {

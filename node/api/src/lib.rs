@@ -12,6 +12,7 @@ pub mod error;
 pub mod event;
 pub mod filter;
 pub mod job;
+pub mod keyfile;
 pub mod lease;
 pub mod market;
 pub mod organisation;

@@ -3,13 +3,11 @@
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use hansa_contracts_abi::Terms;
-use hansa_ledger::block::{Header, Receipts};
 use hansa_ledger::genesis::Genesis;
-use hansa_ledger::id::{BlobHash, BlockId, ChainId, CodeHash, OrganisationId, TransactionId};
+use hansa_ledger::id::{BlobHash, ChainId, CodeHash, OrganisationId, TransactionId};
 use hansa_ledger::money::Money;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::state::State;
-use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::PublicKey;
 pub use hansa_node_api::chain::{FinalTransaction, TransactionStatus};
 use hansa_node_api::error::Fault;
@@ -20,20 +18,7 @@ use std::sync::Arc;
 use tokio::io::AsyncRead;
 use tokio::sync::broadcast;
 
-/// A final block with what became of it.
-#[derive(Clone, Debug)]
-pub struct BlockRecord {
-    /// The hash of the header.
-    pub id: BlockId,
-    /// The header.
-    pub header: Header,
-    /// The transactions, in order.
-    pub transactions: Vec<SignedTransaction>,
-    /// What became of them.
-    pub receipts: Receipts,
-    /// The certificate: borsh of [`crate::consensus::certificate::Certificate`].
-    pub certificate: Vec<u8>,
-}
+pub use crate::history::BlockRecord;
 
 /// The content of a blob as it comes in.
 pub type BlobBody = Pin<Box<dyn AsyncRead + Send>>;

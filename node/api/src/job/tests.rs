@@ -122,6 +122,7 @@ fn every_rule_refuses_what_breaks_it() {
             "the program `bin/train` is not one of the job's executable files",
         ),
         (|job| job.argv[0] = "../train".into(), "the program `../train` is not one"),
+        (|job| job.outputs[0].path = LOG_PATH.into(), "the path `hansa-job.log` is kept for the job's log"),
         (|job| job.limits.wall_s = 0, "the limit wall_s is 0, and must be at least 1"),
         (|job| job.limits.memory_bytes = 1, "the limit memory_bytes is 1, and must be at least 8388608"),
         (|job| job.limits.disk_bytes = 0, "the limit disk_bytes is 0"),
@@ -145,6 +146,9 @@ fn outputs_are_compared_with_what_was_asked() {
         OutputManifest::new(files.collect()).unwrap().answers(&job)
     };
     assert_eq!(left(&[("weights.bin", 2_000), ("report.json", 0)]), Ok(()));
+    assert_eq!(left(&[("weights.bin", 1), ("report.json", 0), (LOG_PATH, LOG_BYTES_MAX)]), Ok(()));
+    let log_too_long = left(&[("weights.bin", 1), ("report.json", 0), (LOG_PATH, LOG_BYTES_MAX + 1)]);
+    assert_eq!(log_too_long, Err(ManifestError::OutputUnasked(LOG_PATH.into())));
     assert_eq!(left(&[("report.json", 0)]), Err(ManifestError::OutputMissing("weights.bin".into())));
     assert_eq!(left(&[("other", 0)]), Err(ManifestError::OutputUnasked("other".into())));
     let error = left(&[("report.json", 1_001), ("weights.bin", 1)]).unwrap_err();

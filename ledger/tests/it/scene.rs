@@ -1,0 +1,240 @@
+//! A federation in the middle of its life: organisations, keys, money and leases in every state.
+
+use crate::world::{World, key, member, name};
+use hansa_ledger::action::{
+    AccreditOrganisation, AccreditSite, CancelLease, CountersignUsage, EndLease, IssueGrant, LeaseUsage,
+    PlaceRequest, RemoveKey, ReportJob, ReportUsage, RevokeOrganisation, RunJob, SetKey, StartLease,
+    grant_id,
+};
+use hansa_ledger::event::Event;
+use hansa_ledger::id::{BlobHash, GrantId, LeaseId, OfferId, OrganisationId, RequestId};
+use hansa_ledger::member::CountrySet;
+use hansa_ledger::money::{Money, Price};
+use hansa_ledger::params::Params;
+use hansa_ledger::row::{Demand, LeaseState, OrganisationClass, Pool, Purpose, Purse, Roles, Source};
+use hansa_ledger::tables::{Leases, OffersOpen};
+use hansa_ledger::time::Slot;
+
+/// Limits low enough to be met.
+pub fn params() -> Params {
+    Params {
+        organisation_keys_max: 3,
+        organisation_requests_max: 4,
+        lease_jobs_max: 2,
+        epoch_actions_max: 50,
+        calendar_points_max: 8,
+        request_sources_max: 2,
+        ..Params::testnet()
+    }
+}
+
+/// All of it from one purse.
+pub fn all_from(purse: Purse) -> Vec<Source> {
+    vec![Source { purse, share_bps: 10_000 }]
+}
+
+/// Two accelerators for ten slots at up to 3.60 EUR/h, as soon as may be: 0.02 EUR at most.
+pub fn demand(world: &World, purse: Purse) -> Demand {
+    let now = world.now.slot(world.params().slot_s);
+    Demand {
+        class: name("a100-64"),
+        quantity: 2,
+        quantity_min: 2,
+        slots: 10,
+        start_min: now,
+        start_max: Slot(now.0 + 600),
+        limit: Price(3_600_000),
+        countries: CountrySet::default(),
+        certificates: 0,
+        tier_min: 0,
+        purpose: Purpose::Innovation,
+        sources: all_from(purse),
+        job: None,
+    }
+}
+
+/// Places a request and says which it is.
+pub fn place(world: &mut World, signer: &str, demand: Demand) -> RequestId {
+    let events = world.run(signer, vec![PlaceRequest { demand }.into()]).unwrap();
+    let placed = events.iter().find_map(|event| match event {
+        Event::RequestPlaced { request, .. } => Some(*request),
+        _ => None,
+    });
+    placed.unwrap()
+}
+
+pub struct Scene {
+    pub world: World,
+    /// Estonian start-up with cash, grants and three keys.
+    pub tallinn: OrganisationId,
+    /// Estonian university without money.
+    pub tartu: OrganisationId,
+    /// Spanish provider of 64 accelerators, all offered.
+    pub bsc: OrganisationId,
+    /// French provider of 16 accelerators, none offered.
+    pub cea: OrganisationId,
+    /// Lost its accreditation.
+    pub gone: OrganisationId,
+    /// Its accreditation ran out.
+    pub late: OrganisationId,
+    /// 100 EUR for innovation.
+    pub grant: GrantId,
+    /// 10 EUR for research.
+    pub research: GrantId,
+    /// Expired.
+    pub expired: GrantId,
+    /// The open offer of `bsc`.
+    pub offer: OfferId,
+    /// The request that became `awarded`.
+    pub request: RequestId,
+    /// A request of `tallinn` that nobody can serve yet.
+    pub waiting: RequestId,
+    /// Awarded, begins in ten minutes.
+    pub awarded: LeaseId,
+    /// Active, 4 accelerator-seconds reported, 2 countersigned, job 0 ended, job 1 not.
+    pub active: LeaseId,
+    /// Ended with 4 accelerator-seconds reported, to be contested or countersigned.
+    pub ended: LeaseId,
+    /// Cancelled before its start.
+    pub settled: LeaseId,
+}
+
+impl Scene {
+    pub fn new() -> Self {
+        let mut world = World::with(params());
+        let bsc = world.provider("ES", "bsc", 64, 180);
+        let [cea, tallinn, tartu, gone] = [("FR", "cea"), ("EE", "tallinn"), ("EE", "tartu"), ("EE", "gone")]
+            .map(|(home, number)| world.accredit(home, number, OrganisationClass::Research));
+        let late = accredit_briefly(&mut world);
+        accredit_site(&mut world, cea);
+        world.act("EE registrar", RevokeOrganisation { organisation: gone }).unwrap();
+        let grant = world.grant("EE", "tallinn", "grant-1", 100);
+        let research = issue(&mut world, "research-1", Purpose::Research, 3_600_000);
+        let expired = issue(&mut world, "short-1", Purpose::Innovation, 300);
+        world.deposit("EE", "tallinn", 2_000);
+        set_keys(&mut world);
+        let offer = world.state.rows::<OffersOpen>().map(|((_, offer), ())| *offer).next().unwrap();
+        let far = |mut demand: Demand| {
+            demand.start_min = Slot(demand.start_min.0 + 600);
+            demand.start_max = Slot(demand.start_min.0 + 10);
+            demand
+        };
+        let purse = Purse::Grant(grant);
+        let base = demand(&world, purse);
+        let request = place(&mut world, "tallinn", far(base.clone()));
+        let [active, ended, settled] = [600, 20, 20].map(|slots| {
+            let demand = Demand { slots, ..base.clone() };
+            LeaseId::derive(&place(&mut world, "tallinn", demand))
+        });
+        let awarded = LeaseId::derive(&request);
+        world.pass_until(|event| matches!(event, Event::BatchCleared { trades: 4, .. }).then_some(()));
+        world.act("tallinn", CancelLease { lease: settled }).unwrap();
+        let waiting = place(&mut world, "tallinn", Demand { limit: Price(1_000), ..far(base) });
+        let mut scene = Self {
+            world,
+            tallinn,
+            tartu,
+            bsc,
+            cea,
+            gone,
+            late,
+            grant,
+            research,
+            expired,
+            offer,
+            request,
+            waiting,
+            awarded,
+            active,
+            ended,
+            settled,
+        };
+        scene.live();
+        scene
+    }
+
+    /// Begins what begins now, uses it, and ends one of the leases.
+    fn live(&mut self) {
+        let world = &mut self.world;
+        let start = world.state.get::<Leases>(&self.active).unwrap().agreement.start;
+        let starts =
+            [self.active, self.ended].map(|lease| world.sign("bsc", vec![StartLease { lease }.into()]));
+        world.block(start.0 - world.now.0, &starts);
+        let usage = |lease, cumulative| vec![LeaseUsage { lease, cumulative }];
+        let report = world.sign("bsc", vec![ReportUsage { usages: usage(self.active, 4) }.into()]);
+        world.block(2_500, &[report]);
+        world.act("tallinn", CountersignUsage { usages: usage(self.active, 2) }).unwrap();
+        for manifest in [1, 2].map(|byte| BlobHash([byte; 32])) {
+            world.act("tallinn", RunJob { lease: self.active, manifest }).unwrap();
+        }
+        let end = ReportJob { lease: self.active, job: 0, exit_code: Some(1), outputs: None };
+        world.act("bsc", end).unwrap();
+        world.act("bsc", EndLease { lease: self.ended, cumulative: Some(4) }).unwrap();
+        for (lease, state) in [
+            (self.awarded, LeaseState::Awarded),
+            (self.active, LeaseState::Active),
+            (self.ended, LeaseState::Ended),
+            (self.settled, LeaseState::Settled),
+        ] {
+            assert_eq!(world.state.get::<Leases>(&lease).unwrap().state, state);
+        }
+    }
+
+    /// The same moment, to go on from it twice.
+    pub fn fork(&self) -> Self {
+        Self { world: self.world.fork(), ..*self }
+    }
+}
+
+fn accredit_briefly(world: &mut World) -> OrganisationId {
+    let action = AccreditOrganisation {
+        register_number: "late".to_owned(),
+        owner: None,
+        name: name("late"),
+        class: OrganisationClass::Sme,
+        accredited_until: world.now.plus(300),
+        key: key("late").public_key(),
+    };
+    world.act("EE registrar", action).unwrap();
+    world.organisation("EE", "late")
+}
+
+fn accredit_site(world: &mut World, provider: OrganisationId) {
+    let site = AccreditSite {
+        provider,
+        site: name("site"),
+        class: name("a100-64"),
+        accelerators: 16,
+        node_size: 4,
+        tier: 1,
+        certificates: 0,
+        pool: Pool::Private,
+    };
+    world.act("FR registrar", site).unwrap();
+}
+
+fn issue(world: &mut World, reference: &str, purpose: Purpose, life_ms: u64) -> GrantId {
+    let action = IssueGrant {
+        holder: world.organisation("EE", "tallinn"),
+        reference: name(reference),
+        budget_line: name("line-2"),
+        purpose,
+        amount: Money(10_000_000),
+        expires: world.now.plus(life_ms),
+    };
+    world.act("EE treasury", action).unwrap();
+    grant_id(member("EE"), &name(reference))
+}
+
+/// A bidder and a treasurer with limits for `tallinn`, an offerer and a removed key for `bsc`.
+fn set_keys(world: &mut World) {
+    for (signer, key_name, roles, amount_max) in [
+        ("tallinn", "tallinn bidder", Roles::BID, Some(Money(10_000))),
+        ("tallinn", "tallinn treasurer", Roles::TREASURY, Some(Money(1_000_000))),
+        ("bsc", "bsc offerer", Roles::OFFER, None),
+        ("bsc", "bsc removed", Roles::ALL, None),
+    ] {
+        world.act(signer, SetKey { key: key(key_name).public_key(), roles, amount_max }).unwrap();
+    }
+    world.act("bsc", RemoveKey { key: key("bsc removed").public_key() }).unwrap();
+}
