@@ -9,6 +9,7 @@ use hansa_node::config::{ApiConfig, KeyFiles, NodeConfig, PeerConfig};
 use serde::Serialize;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// How often an agent of a testnet reports usage, in seconds.
 const USAGE_INTERVAL_S: u64 = 5;
@@ -124,10 +125,10 @@ fn socket(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-fn multiaddress(port: u16) -> libp2p::Multiaddr {
-    libp2p::Multiaddr::empty()
-        .with(libp2p::multiaddr::Protocol::Ip4(Ipv4Addr::LOCALHOST))
-        .with(libp2p::multiaddr::Protocol::Tcp(port))
+/// Generic over the address, so that this crate need not know the network library whose type it is.
+fn multiaddress<A: FromStr<Err: std::fmt::Debug>>(port: u16) -> A {
+    let text = format!("/ip4/{}/tcp/{port}", Ipv4Addr::LOCALHOST);
+    text.parse().expect("an IPv4 address and a port make a multiaddress")
 }
 
 /// Puts ports into the record, in the order of the members.

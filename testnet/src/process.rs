@@ -166,7 +166,7 @@ fn bind_to_parent(command: &mut Command, outlives: bool) {
             rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
             let now = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
             if now != Some(parent) {
-                return Err(std::io::Error::other("the parent has ended"));
+                return Err(rustix::io::Errno::SRCH.into());
             }
         }
         #[cfg(not(target_os = "linux"))]
@@ -176,8 +176,7 @@ fn bind_to_parent(command: &mut Command, outlives: bool) {
     if !outlives {
         command.process_group(0);
     }
-    // SAFETY: between fork and exec only system calls are made; nothing is allocated and no lock is taken. The error of a
-    // vanished parent allocates, in a child that nobody waits for.
+    // SAFETY: between fork and exec only system calls are made; nothing is allocated and no lock is taken.
     unsafe {
         command.pre_exec(prepare);
     }

@@ -2,7 +2,8 @@
 
 use crate::world::{World, member};
 use hansa_ledger::action::{
-    CancelLease, CancelRequest, ContestUsage, CountersignUsage, EndLease, LeaseUsage, PlaceRequest, ReportUsage, StartLease,
+    CancelLease, CancelRequest, ContestUsage, CountersignUsage, EndLease, LeaseUsage, PlaceRequest,
+    ReportUsage, StartLease,
 };
 use hansa_ledger::event::Event;
 use hansa_ledger::id::{GrantId, LeaseId, RequestId};
@@ -197,7 +198,10 @@ fn usage_is_refused_backwards_over_the_lease_twice_and_from_others() {
     scene.world.run("bsc", end()).unwrap();
     assert_eq!(scene.world.run("bsc", end()), Err(Rejection::UsageFinal));
     let usages = scene.usage(17);
-    assert_eq!(scene.world.run("tallinn", vec![CountersignUsage { usages }.into()]), Err(Rejection::UsageUnreported));
+    assert_eq!(
+        scene.world.run("tallinn", vec![CountersignUsage { usages }.into()]),
+        Err(Rejection::UsageUnreported)
+    );
 }
 
 #[test]

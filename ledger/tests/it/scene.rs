@@ -129,6 +129,11 @@ impl Scene {
         let awarded = LeaseId::derive(&request);
         world.pass_until(|event| matches!(event, Event::BatchCleared { trades: 4, .. }).then_some(()));
         world.act("tallinn", CancelLease { lease: settled }).unwrap();
+        // Requests that lock nothing, until the provider has as many open as it may have.
+        for _ in 0..4 {
+            let idle = Demand { limit: Price(0), sources: all_from(Purse::Cash), ..far(base.clone()) };
+            place(&mut world, "bsc", idle);
+        }
         let waiting = place(&mut world, "tallinn", Demand { limit: Price(1_000), ..far(base) });
         let mut scene = Self {
             world,

@@ -2,7 +2,9 @@
 
 use hansa_contracts_abi::Native;
 use hansa_contracts_spot::Spot;
-use hansa_ledger::action::{AccreditOrganisation, AccreditSite, Action, AttestDeposit, IssueGrant, PostOffer, organisation_id};
+use hansa_ledger::action::{
+    AccreditOrganisation, AccreditSite, Action, AttestDeposit, IssueGrant, PostOffer, organisation_id,
+};
 use hansa_ledger::apply::{BlockError, PROTOCOL_VERSION, apply_block, build_block, chain};
 use hansa_ledger::block::{Header, Receipts};
 use hansa_ledger::deadline::next_deadline;
@@ -199,7 +201,11 @@ impl World {
         self.state.commit(outcome.changes, id);
         self.twin.commit(again.changes, id);
         check_state(&self.state).unwrap();
-        assert_eq!(State::load(self.rows(), id).unwrap().root(), self.state.root(), "a reloaded state has the same root");
+        assert_eq!(
+            State::load(self.rows(), id).unwrap().root(),
+            self.state.root(),
+            "a reloaded state has the same root"
+        );
         outcome.receipts
     }
 
@@ -248,7 +254,13 @@ impl World {
         self.organisation(home, number)
     }
 
-    pub fn grant(&mut self, home: &str, number: &str, reference: &str, eur: u64) -> hansa_ledger::id::GrantId {
+    pub fn grant(
+        &mut self,
+        home: &str,
+        number: &str,
+        reference: &str,
+        eur: u64,
+    ) -> hansa_ledger::id::GrantId {
         let action = IssueGrant {
             holder: self.organisation(home, number),
             reference: name(reference),
@@ -271,7 +283,13 @@ impl World {
     }
 
     /// A provider with one accredited site and an open offer of all of it for an hour.
-    pub fn provider(&mut self, home: &str, number: &str, accelerators: u32, ask_eur_cents: u64) -> OrganisationId {
+    pub fn provider(
+        &mut self,
+        home: &str,
+        number: &str,
+        accelerators: u32,
+        ask_eur_cents: u64,
+    ) -> OrganisationId {
         let provider = self.accredit(home, number, OrganisationClass::Public);
         let site = AccreditSite {
             provider,
@@ -288,7 +306,12 @@ impl World {
         provider
     }
 
-    pub fn offer(&mut self, number: &str, accelerators: u32, ask_eur_cents: u64) -> Result<Vec<Event>, Rejection> {
+    pub fn offer(
+        &mut self,
+        number: &str,
+        accelerators: u32,
+        ask_eur_cents: u64,
+    ) -> Result<Vec<Event>, Rejection> {
         let now = self.now.slot(1);
         let action = PostOffer {
             site: name("site"),

@@ -1,0 +1,84 @@
+//! The server on a loopback socket, over a node that makes a block of every transaction at once.
+
+mod double;
+mod limits;
+mod market;
+mod resources;
+mod streams;
+
+use double::{Double, key};
+use hansa_ledger::action::Action;
+use hansa_ledger::id::OrganisationId;
+use hansa_node_api::{Account, Client};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use super::{HttpLimits, serve};
+
+/// A server, and what it stands on.
+struct Server {
+    double: Arc<Double>,
+    address: SocketAddr,
+    client: Client,
+    shutdown: CancellationToken,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    async fn start(limits: HttpLimits) -> Self {
+        let double = Arc::new(Double::new());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let served = tokio::spawn(serve(listener, double.clone(), limits, shutdown.clone()));
+        let client = Client::new(&format!("http://{address}")).unwrap();
+        Self { double, address, client, shutdown, served }
+    }
+
+    fn account(&self, name: &str) -> Account {
+        Account::new(key(name), self.double.chain, self.client.clone())
+    }
+
+    async fn send(&self, name: &str, action: impl Into<Action>) -> hansa_node_api::chain::FinalTransaction {
+        self.account(name).send(vec![action.into()]).await.unwrap()
+    }
+
+    /// A start-up with money in Estonia and a centre with an offer in Spain.
+    async fn open_market(&self) -> (OrganisationId, OrganisationId) {
+        for (name, action) in double::market() {
+            self.send(name, action).await;
+        }
+        (double::startup(), double::centre())
+    }
+
+    /// Sends these bytes and gives the status and the body of the answer.
+    async fn raw(&self, request: &[u8]) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        // The server may close before it has read everything; what it said before that counts.
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
+        (status, body)
+    }
+
+    /// Asks without a body, and gives the status and the error's name, or the whole body.
+    async fn ask(&self, method: &str, path: &str) -> (u16, String) {
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
+        let (status, body) = self.raw(head.as_bytes()).await;
+        (status, name_of(&body).unwrap_or(body))
+    }
+}
+
+/// The name in an error of the API.
+fn name_of(body: &str) -> Option<String> {
+    let from = body.find('{')?;
+    let error: hansa_node_api::ErrorBody = serde_json::from_str(body[from..].trim()).ok()?;
+    assert!(!error.error.message.is_empty() && !error.error.hint.is_empty(), "{error:?}");
+    Some(error.error.name)
+}

@@ -3,7 +3,7 @@
 use super::federation::{validator_key, validators};
 use super::ledger::{CHAIN, Ledger};
 use crate::consensus::application::Origin;
-use crate::consensus::codec::peer_id;
+use crate::consensus::codec::{LedgerCodec, PeerTips, peer_id};
 use crate::consensus::context::{Address, BlockId, Height, LedgerContext};
 use crate::consensus::engine::Status;
 use crate::consensus::host::{Host, HostParts};
@@ -27,6 +27,7 @@ struct Desk {
     messages: mpsc::Sender<AppMsg<LedgerContext>>,
     network: mpsc::Receiver<NetworkMsg<LedgerContext>>,
     stop: CancellationToken,
+    tips: Arc<PeerTips>,
 }
 
 impl Desk {
@@ -40,19 +41,20 @@ impl Desk {
         let (network_sender, network) = mpsc::channel(64);
         let (ready, _) = oneshot::channel();
         let stop = CancellationToken::new();
+        let tips = Arc::new(PeerTips::default());
         let host = Host::new(HostParts {
             application: Arc::clone(&ledger) as _,
             signer: MemberSigner::new(CHAIN, validator_key(0)),
             verifier: MemberVerifier::new(CHAIN),
             pacing: Pacing::new(ledger.own),
-            tips: Arc::default(),
+            tips: Arc::clone(&tips),
             network: network_sender,
             status: watch::Sender::new(Status::default()),
             ready,
             stop: stop.clone(),
         });
         tokio::spawn(async move { host.run(&mut received).await });
-        let desk = Self { ledger, messages, network, stop };
+        let desk = Self { ledger, messages, network, stop, tips };
         let (height, _) = desk.ask(|reply| AppMsg::ConsensusReady { reply }).await.unwrap();
         assert_eq!(height, Height(1));
         desk
@@ -313,4 +315,66 @@ async fn decided_blocks_are_served_within_bounds() {
     assert_eq!(heights(serve(39, 60).await.unwrap()), [39, 40], "up to the tip");
     assert_eq!(heights(serve(41, 60).await.unwrap()), [0u64; 0]);
     assert_eq!(heights(serve(0, 5).await.unwrap()), [0u64; 0], "nothing before the first");
+}
+
+#[tokio::test]
+async fn a_member_that_is_behind_does_not_pause() {
+    use crate::consensus::certificate::precommit_bytes;
+    use malachitebft_app_channel::app::engine::host::Next;
+    use malachitebft_app_channel::app::types::codec::Codec;
+    use malachitebft_core_types::{CommitCertificate, CommitSignature};
+    for (peers_tip, pauses) in [(1, true), (2, false)] {
+        let desk = Desk::new().await;
+        let status = malachitebft_sync::Status::<LedgerContext> {
+            peer_id: peer_id(&PublicKey([3; 32])),
+            tip_height: Height(peers_tip),
+            history_min_height: Height(1),
+        };
+        let codec = LedgerCodec::observing(Arc::clone(&desk.tips));
+        let bytes = codec.encode(&status).unwrap();
+        assert_eq!(codec.decode(bytes), Ok(status));
+
+        let block = proposal(1, 1, 1, &[4]);
+        let synced = |reply| AppMsg::ProcessSyncedValue {
+            height: Height(1),
+            round: Round::new(1),
+            proposer: Address(block.init.proposer),
+            value_bytes: [&block.fin.id[..], &block.body[..]].concat().into(),
+            reply,
+        };
+        desk.ask(synced).await.unwrap();
+        let signed = |index| {
+            let key = validator_key(index);
+            let signature = key.sign(&precommit_bytes(&CHAIN, 1, 1, &block.fin.id));
+            CommitSignature::new(Address(key.public_key()), signature)
+        };
+        let certificate = CommitCertificate {
+            height: Height(1),
+            round: Round::new(1),
+            value_id: BlockId(block.fin.id),
+            commit_signatures: (1..4).map(signed).collect(),
+        };
+        let decided = |reply| AppMsg::Decided {
+            certificate: certificate.clone(),
+            extensions: Default::default(),
+            reply,
+        };
+        desk.ask(decided).await.unwrap();
+        assert_eq!(desk.ledger.ids(), [block.fin.id], "durable before the answer");
+        let evidence = malachitebft_core_consensus::MisbehaviorEvidence {
+            proposals: Default::default(),
+            votes: Default::default(),
+        };
+        let finalized = |reply| AppMsg::Finalized {
+            certificate: certificate.clone(),
+            extensions: Default::default(),
+            evidence,
+            reply,
+        };
+        let next = tokio::time::timeout(Duration::from_millis(200), desk.ask(finalized)).await;
+        assert_eq!(next.is_err(), pauses, "a peer says {peers_tip}");
+        if let Ok(next) = next {
+            assert!(matches!(next, Some(Next::Start(Height(2), _))), "never a restart");
+        }
+    }
 }

@@ -1,0 +1,263 @@
+//! Organisations, keys and sites.
+
+use super::Row;
+use crate::scene::Scene;
+use crate::world::{key, member, name};
+use hansa_ledger::action::{
+    AccreditOrganisation, AccreditSite, Action, Registration, RemoveKey, RevokeOrganisation, SetKey,
+};
+use hansa_ledger::id::OrganisationId;
+use hansa_ledger::rejection::Rejection::*;
+use hansa_ledger::row::{OrganisationClass, Pool, Roles};
+use hansa_ledger::time::TimeMs;
+use hansa_ledger_signature::PublicKey;
+
+pub const NOBODY: OrganisationId = OrganisationId([7; 32]);
+
+pub fn tables() -> Vec<(&'static str, Vec<Row>)> {
+    vec![
+        ("AccreditOrganisation", accredit()),
+        ("RevokeOrganisation", revoke()),
+        ("SetKey", set_key()),
+        ("RemoveKey", remove_key()),
+        ("AccreditSite", accredit_site()),
+    ]
+}
+
+fn newcomer(scene: &Scene, change: impl FnOnce(&mut AccreditOrganisation)) -> Action {
+    let mut action = AccreditOrganisation {
+        register_number: "newcomer".to_owned(),
+        owner: None,
+        name: name("newcomer"),
+        class: OrganisationClass::Sme,
+        accredited_until: scene.world.now.plus(86_400_000),
+        key: key("newcomer").public_key(),
+    };
+    change(&mut action);
+    action.into()
+}
+
+fn owner(number: &str) -> Option<Registration> {
+    Some(Registration { country: member("DE"), number: number.to_owned() })
+}
+
+fn accredit() -> Vec<Row> {
+    vec![
+        (
+            "no number",
+            "EE registrar",
+            |s| newcomer(s, |one| one.register_number = String::new()),
+            RegisterNumberInvalid,
+        ),
+        (
+            "a space in the number",
+            "EE registrar",
+            |s| newcomer(s, |one| one.register_number = "a b".to_owned()),
+            RegisterNumberInvalid,
+        ),
+        (
+            "letters beyond plain text",
+            "EE registrar",
+            |s| newcomer(s, |one| one.register_number = "é".to_owned()),
+            RegisterNumberInvalid,
+        ),
+        (
+            "a number too long",
+            "EE registrar",
+            |s| newcomer(s, |one| one.register_number = "1".repeat(65)),
+            RegisterNumberInvalid,
+        ),
+        (
+            "an owner without a number",
+            "EE registrar",
+            |s| newcomer(s, |one| one.owner = owner("")),
+            RegisterNumberInvalid,
+        ),
+        (
+            "a key of small order",
+            "EE registrar",
+            |s| newcomer(s, |one| one.key = PublicKey([0; 32])),
+            KeyWeak,
+        ),
+        (
+            "no point of the curve",
+            "EE registrar",
+            |s| newcomer(s, |one| one.key = PublicKey([2; 32])),
+            KeyWeak,
+        ),
+        ("an organisation as registrar", "tallinn", |s| newcomer(s, |_| ()), NotRegistrar),
+        ("the treasury as registrar", "EE treasury", |s| newcomer(s, |_| ()), NotRegistrar),
+        ("a stranger as registrar", "stranger", |s| newcomer(s, |_| ()), UnknownKey),
+        (
+            "over before it begins",
+            "EE registrar",
+            |s| newcomer(s, |one| one.accredited_until = s.world.now),
+            ValidityInvalid,
+        ),
+        (
+            "past the end of time",
+            "EE registrar",
+            |s| newcomer(s, |one| one.accredited_until = TimeMs(u64::MAX)),
+            ValidityInvalid,
+        ),
+        (
+            "a number accredited before",
+            "EE registrar",
+            |s| newcomer(s, |one| one.register_number = "tallinn".to_owned()),
+            OrganisationExists,
+        ),
+        (
+            "a revoked number again",
+            "EE registrar",
+            |s| newcomer(s, |one| one.register_number = "gone".to_owned()),
+            OrganisationExists,
+        ),
+        (
+            "the key of another organisation",
+            "EE registrar",
+            |s| newcomer(s, |one| one.key = key("bsc").public_key()),
+            KeyInUse,
+        ),
+        (
+            "the key of an office",
+            "EE registrar",
+            |s| newcomer(s, |one| one.key = key("FR treasury").public_key()),
+            KeyInUse,
+        ),
+        (
+            "a key taken back",
+            "EE registrar",
+            |s| newcomer(s, |one| one.key = key("bsc removed").public_key()),
+            KeyInUse,
+        ),
+    ]
+}
+
+fn revoke() -> Vec<Row> {
+    vec![
+        (
+            "another member's registrar",
+            "FR registrar",
+            |s| RevokeOrganisation { organisation: s.tallinn }.into(),
+            NotRegistrar,
+        ),
+        (
+            "an organisation as registrar",
+            "tallinn",
+            |s| RevokeOrganisation { organisation: s.tartu }.into(),
+            NotRegistrar,
+        ),
+        (
+            "governance as registrar",
+            "EE governance",
+            |s| RevokeOrganisation { organisation: s.tartu }.into(),
+            NotRegistrar,
+        ),
+        (
+            "nobody",
+            "EE registrar",
+            |_| RevokeOrganisation { organisation: NOBODY }.into(),
+            OrganisationUnknown,
+        ),
+        (
+            "revoked before",
+            "EE registrar",
+            |s| RevokeOrganisation { organisation: s.gone }.into(),
+            OrganisationRevoked,
+        ),
+    ]
+}
+
+fn set(of: &str, roles: Roles) -> Action {
+    SetKey { key: key(of).public_key(), roles, amount_max: None }.into()
+}
+
+fn set_key() -> Vec<Row> {
+    vec![
+        ("no role", "tallinn", |_| set("new", Roles(0)), RolesInvalid),
+        ("an unknown role", "tallinn", |_| set("new", Roles(32)), RolesInvalid),
+        (
+            "a key of small order",
+            "tallinn",
+            |_| SetKey { key: PublicKey([0; 32]), roles: Roles::BID, amount_max: None }.into(),
+            KeyWeak,
+        ),
+        ("by a bidder", "tallinn bidder", |_| set("new", Roles::BID), RoleMissing),
+        ("by an office", "EE registrar", |_| set("new", Roles::BID), RoleMissing),
+        ("by a bidder for itself", "tallinn bidder", |_| set("tallinn bidder", Roles::ALL), RoleMissing),
+        ("the key of another organisation", "tallinn", |_| set("bsc", Roles::BID), KeyInUse),
+        ("the key of an office", "tallinn", |_| set("EE treasury", Roles::BID), KeyInUse),
+        ("a key taken back", "bsc", |_| set("bsc removed", Roles::BID), KeyInUse),
+        ("the last administrator demoted", "tallinn", |_| set("tallinn", Roles::BID), KeyLast),
+        ("one key too many", "tallinn", |_| set("new", Roles::BID), TooManyKeys),
+        ("by a revoked organisation", "gone", |_| set("new", Roles::BID), OrganisationRevoked),
+        ("by an expired organisation", "late", |_| set("new", Roles::BID), OrganisationExpired),
+    ]
+}
+
+fn remove(of: &str) -> Action {
+    RemoveKey { key: key(of).public_key() }.into()
+}
+
+fn remove_key() -> Vec<Row> {
+    vec![
+        ("by a treasurer", "tallinn treasurer", |_| remove("tallinn bidder"), RoleMissing),
+        ("nobody's key", "tallinn", |_| remove("new"), KeyUnknown),
+        ("another's key", "tallinn", |_| remove("bsc"), KeyUnknown),
+        ("an office's key", "tallinn", |_| remove("EE registrar"), KeyUnknown),
+        ("a key taken back", "bsc", |_| remove("bsc removed"), KeyUnknown),
+        ("the last administrator", "tallinn", |_| remove("tallinn"), KeyLast),
+        ("by a revoked organisation", "gone", |_| remove("gone"), OrganisationRevoked),
+    ]
+}
+
+fn site(scene: &Scene, change: impl FnOnce(&mut AccreditSite)) -> Action {
+    let mut action = AccreditSite {
+        provider: scene.bsc,
+        site: name("site"),
+        class: name("a100-64"),
+        accelerators: 64,
+        node_size: 4,
+        tier: 2,
+        certificates: 0b1,
+        pool: Pool::Public,
+    };
+    change(&mut action);
+    action.into()
+}
+
+fn accredit_site() -> Vec<Row> {
+    vec![
+        ("nodes of nothing", "ES registrar", |s| site(s, |one| one.node_size = 0), SiteInvalid),
+        ("a node larger than the site", "ES registrar", |s| site(s, |one| one.node_size = 65), SiteInvalid),
+        ("the provider itself", "bsc", |s| site(s, |_| ()), NotRegistrar),
+        ("the treasury", "ES treasury", |s| site(s, |_| ()), NotRegistrar),
+        ("nobody", "ES registrar", |s| site(s, |one| one.provider = NOBODY), OrganisationUnknown),
+        ("a revoked provider", "EE registrar", |s| site(s, |one| one.provider = s.gone), OrganisationRevoked),
+        (
+            "an expired provider",
+            "EE registrar",
+            |s| site(s, |one| one.provider = s.late),
+            OrganisationExpired,
+        ),
+        ("a site of another country", "FR registrar", |s| site(s, |_| ()), CountryInvalid),
+        (
+            "less than is offered",
+            "ES registrar",
+            |s| site(s, |one| one.accelerators = 63),
+            OfferOverInventory,
+        ),
+        ("less than is leased", "ES registrar", |s| site(s, |one| one.accelerators = 0), OfferBelowLeases),
+        (
+            "more than can be counted",
+            "ES registrar",
+            |s| {
+                site(s, |one| {
+                    one.site = name("other");
+                    one.accelerators = u32::MAX;
+                })
+            },
+            Overflow,
+        ),
+    ]
+}

@@ -1,0 +1,96 @@
+//! A running federation as its users and offices see it: clients of the nodes, and the keys of the testnet.
+
+use crate::error::{TestnetError, api_error};
+use crate::keyfile;
+use crate::layout::{Layout, State, UserRecord};
+use hansa_ledger::block::Validator;
+use hansa_ledger::genesis::Genesis;
+use hansa_ledger::member::MemberCode;
+use hansa_ledger::row::Office;
+use hansa_node_api::certificate::genesis_validators;
+use hansa_node_api::{Account, Client};
+use std::sync::Arc;
+
+/// The nodes of a testnet, and who may sign in it. Clones share connections.
+#[derive(Clone, Debug)]
+pub struct Federation {
+    layout: Layout,
+    state: State,
+    genesis: Arc<Genesis>,
+    clients: Vec<(MemberCode, Client)>,
+}
+
+impl Federation {
+    /// The federation of a record. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// When the genesis cannot be read.
+    pub fn open(layout: &Layout, state: &State) -> Result<Self, TestnetError> {
+        let clients = state
+            .members
+            .iter()
+            .map(|member| {
+                let url = crate::layout::api_address(member.ports);
+                let client = Client::new(&url).map_err(api_error(format!("the node of {}", member.code)))?;
+                Ok((member.code, client))
+            })
+            .collect::<Result<_, TestnetError>>()?;
+        Ok(Self {
+            layout: layout.clone(),
+            state: state.clone(),
+            genesis: Arc::new(layout.read_genesis()?),
+            clients,
+        })
+    }
+
+    /// The record it was opened with.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The genesis, which this machine made and so can trust.
+    #[must_use]
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The members with a vote.
+    #[must_use]
+    pub fn validators(&self) -> Vec<Validator> {
+        genesis_validators(&self.genesis)
+    }
+
+    /// Every member's node.
+    #[must_use]
+    pub fn clients(&self) -> &[(MemberCode, Client)] {
+        &self.clients
+    }
+
+    /// The node of a member.
+    ///
+    /// # Errors
+    /// When the code is that of no member.
+    pub fn client(&self, code: MemberCode) -> Result<&Client, TestnetError> {
+        let found = self.clients.iter().find(|(member, _)| *member == code).map(|(_, client)| client);
+        found.ok_or_else(|| TestnetError::Refused(format!("{code} is no member of this testnet")))
+    }
+
+    /// The office of a member, at its own node.
+    ///
+    /// # Errors
+    /// When its key cannot be read.
+    pub fn office(&self, code: MemberCode, office: Office) -> Result<Account, TestnetError> {
+        let key = keyfile::read(&self.layout.office_key(code, office))?;
+        Ok(Account::new(key, self.state.chain, self.client(code)?.clone()))
+    }
+
+    /// A user, at the node of its home.
+    ///
+    /// # Errors
+    /// When its key cannot be read.
+    pub fn user(&self, user: &UserRecord) -> Result<Account, TestnetError> {
+        let key = keyfile::read(&self.layout.user_key(&user.name))?;
+        Ok(Account::new(key, self.state.chain, self.client(user.home)?.clone()))
+    }
+}
