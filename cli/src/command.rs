@@ -9,6 +9,7 @@ mod credit;
 mod job;
 mod key;
 mod lease;
+mod node;
 mod offer;
 mod org;
 mod request;
@@ -61,7 +62,7 @@ verbs! {
     /// Offer capacity
     Offer(offer::OfferArguments),
     /// Ask for capacity, and run a job in it
-    Bid(bid::BidArguments),
+    Bid(Box<bid::BidArguments>),
     /// Follow your requests, and learn why they wait
     Request(request::RequestArguments),
     /// Run jobs in a lease
@@ -72,4 +73,6 @@ verbs! {
     Submit(submit::SubmitArguments),
     /// Look at blocks, transactions, proofs and events
     Chain(chain::ChainArguments),
+    /// Run a member's node
+    Node(node::NodeArguments),
 }

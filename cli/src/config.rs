@@ -112,7 +112,9 @@ impl Config {
             "node" => self.node = value.map(node_address).transpose()?,
             "key" => self.key = value.map(str::to_owned),
             "genesis" => self.genesis = value.map(PathBuf::from),
-            "countersign" => self.countersign = value.map(str::parse).transpose().map_err(Failure::refused)?,
+            "countersign" => {
+                self.countersign = value.map(str::parse).transpose().map_err(Failure::refused)?
+            }
             other => {
                 return Err(Failure::refused(format!("there is no setting `{other}`"))
                     .hint(format!("the settings are {}", SETTINGS.join(", "))));
@@ -149,7 +151,8 @@ impl Config {
 /// Names the file and, for a mistake in it, the line and column.
 pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Outcome<T> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::refused(format!("cannot read `{}`: {error}", path.display())).hint("check that it exists and is yours")
+        Failure::refused(format!("cannot read `{}`: {error}", path.display()))
+            .hint("check that it exists and is yours")
     })?;
     parse(path, &text)
 }
@@ -168,11 +171,13 @@ fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Outcome<T> {
 
 fn node_address(text: &str) -> Outcome<String> {
     let sound = ["http://", "https://"].iter().any(|scheme| {
-        text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(' '))
+        text.strip_prefix(scheme)
+            .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(' '))
     });
     match sound {
         true => Ok(text.trim_end_matches('/').to_owned()),
-        false => Err(Failure::refused(format!("`{text}` is no address of a node")).hint(format!("write it as `{NODE_DEFAULT}`"))),
+        false => Err(Failure::refused(format!("`{text}` is no address of a node"))
+            .hint(format!("write it as `{NODE_DEFAULT}`"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! How the program ends: three numbers that scripts can rely on.
+//! How the program ends: four numbers that scripts can rely on.
 
 /// The exit code of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub enum Exit {
     Refused = 1,
     /// Ours, or nobody can be reached: the same command may succeed later.
     Failed = 2,
+    /// A node that must not be started again before a person has looked: it may have signed what it cannot remember.
+    Halted = 3,
 }
 
 impl From<Exit> for std::process::ExitCode {

@@ -75,7 +75,9 @@ impl Keystore {
             Ok(entries) => {
                 for entry in entries.flatten() {
                     let file = entry.file_name().to_string_lossy().into_owned();
-                    names.extend(file.strip_suffix(ENDING).filter(|name| !name.starts_with('.')).map(str::to_owned));
+                    names.extend(
+                        file.strip_suffix(ENDING).filter(|name| !name.starts_with('.')).map(str::to_owned),
+                    );
                 }
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}

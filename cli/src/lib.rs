@@ -44,7 +44,8 @@ pub fn main() -> Exit {
 fn run(arguments: Arguments, printer: Printer) -> error::Outcome {
     let session = Session::new(arguments.global, printer)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::failed(format!("cannot start the program's threads: {error}")))?;
+    let runtime =
+        runtime.map_err(|error| Failure::failed(format!("cannot start the program's threads: {error}")))?;
     runtime.block_on(arguments.command.run(&session))
 }
 
@@ -66,7 +67,8 @@ fn misread(error: &clap::Error) -> Exit {
             let text = text.trim_end().strip_prefix("error: ").unwrap_or(&text);
             let (message, rest) = text.split_once("\n\n").unwrap_or((text, ""));
             let failure = Failure::refused(message.trim_end());
-            let rest = rest.replace("\n\n", "\n").replace("For more information, try '--help'.", "see `--help`");
+            let rest =
+                rest.replace("\n\n", "\n").replace("For more information, try '--help'.", "see `--help`");
             printer.fail(&if rest.is_empty() { failure } else { failure.hint(rest.trim()) });
             Exit::Refused
         }

@@ -132,7 +132,8 @@ impl Printer {
         let arrangement = if folded { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
         table.set_content_arrangement(arrangement);
         let bold = folded && !self.plain;
-        let title = |text: &&str| if bold { Cell::new(text).add_attribute(Attribute::Bold) } else { Cell::new(text) };
+        let title =
+            |text: &&str| if bold { Cell::new(text).add_attribute(Attribute::Bold) } else { Cell::new(text) };
         table.set_header(header.iter().map(title));
         for row in rows {
             table.add_row(row);

@@ -77,7 +77,8 @@ impl Session {
             .or_else(|| from("XDG_CONFIG_HOME").map(|folder| folder.join("hansa")))
             .or_else(|| from("HOME").map(|folder| folder.join(".config").join("hansa")));
         let home = home.ok_or_else(|| {
-            Failure::refused("there is no place for keys and settings: HOME is not set").hint("give `--home DIR`")
+            Failure::refused("there is no place for keys and settings: HOME is not set")
+                .hint("give `--home DIR`")
         })?;
         Ok(Self { printer, global, home })
     }
@@ -131,7 +132,8 @@ impl Session {
         match (keys.pop(), keys.is_empty()) {
             (Some(key), true) => Ok(key),
             (None, _) => {
-                Err(Failure::refused("there is no key to sign with").hint("make one with `hansa key new NAME`"))
+                Err(Failure::refused("there is no key to sign with")
+                    .hint("make one with `hansa key new NAME`"))
             }
             _ => Err(Failure::refused("there are several keys, and none was chosen")
                 .hint("give `--key NAME`, or choose one for good with `hansa config set key NAME`")),

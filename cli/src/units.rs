@@ -60,7 +60,8 @@ impl FromStr for SourceShare {
 /// Lists the words.
 pub fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     let plain = text.trim().to_ascii_lowercase().replace('-', "_");
-    serde_json::from_value(serde_json::Value::String(plain)).map_err(|error| error.to_string().replace('_', "-"))
+    serde_json::from_value(serde_json::Value::String(plain))
+        .map_err(|error| error.to_string().replace('_', "-"))
 }
 
 /// The word of a case, as people read it.
@@ -76,7 +77,9 @@ pub fn word_text(case: &impl serde::Serialize) -> String {
 /// Says how to write it.
 pub fn money(text: &str) -> Result<Money, String> {
     let number = without_unit(text, &["EUR", "eur", "€"]);
-    number.parse().map_err(|_| format!("`{text}` is no amount; write it as `3.50 EUR`, with up to six decimals"))
+    number
+        .parse()
+        .map_err(|_| format!("`{text}` is no amount; write it as `3.50 EUR`, with up to six decimals"))
 }
 
 /// Reads a price per accelerator-hour: `3.50`, `3.50 EUR/h`.
@@ -86,7 +89,9 @@ pub fn money(text: &str) -> Result<Money, String> {
 pub fn price(text: &str) -> Result<Price, String> {
     let number = without_unit(text, &["EUR/h", "eur/h", "€/h", "EUR", "eur", "€"]);
     let price: Price = number.parse().map_err(|_| {
-        format!("`{text}` is no price; write it per accelerator-hour as `3.50 EUR/h`, with up to three decimals")
+        format!(
+            "`{text}` is no price; write it per accelerator-hour as `3.50 EUR/h`, with up to three decimals"
+        )
     })?;
     match price.is_on_tick() {
         true => Ok(price),
@@ -99,7 +104,8 @@ pub fn price(text: &str) -> Result<Price, String> {
 /// # Errors
 /// Says how to write it.
 pub fn percent(text: &str) -> Result<u16, String> {
-    let refuse = || format!("`{text}` is no part; write it as `80%`, from 0.01% to 100%, with up to two decimals");
+    let refuse =
+        || format!("`{text}` is no part; write it as `80%`, from 0.01% to 100%, with up to two decimals");
     let number = text.trim().strip_suffix('%').ok_or_else(refuse)?.trim_end();
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,10 +1,12 @@
 //! The running node as its HTTP interface sees it.
 
 use crate::executor::{BlockRecord, clock};
+use crate::gossip::hear_advert;
 use crate::http::backend::{
-    Backend, BlobBody, BlobFailure, FinalTransaction, NodeStatus, PeerStatus, TransactionStatus,
+    AdvertFailure, Backend, BlobBody, BlobFailure, FinalTransaction, NodeStatus, PeerStatus, TransactionStatus,
 };
 use crate::metrics::Figures;
+use crate::network::AdvertRefusal;
 use crate::node::Parts;
 use crate::rights::may_read;
 use futures::future::BoxFuture;
@@ -21,6 +23,7 @@ use hansa_ledger::tables::{Keys, Members};
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::PublicKey;
+use hansa_node_api::error::Fault;
 use hansa_node_api::peer::advert::AdvertContent;
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -116,6 +119,36 @@ impl Backend for NodeBackend {
             let (id, transaction) = taken.await.map_err(|_| Rejection::MempoolFull)??;
             parts.outgoing.send(transaction).await;
             Ok(id)
+        })
+    }
+
+    fn submit_bundle(&self, transactions: Vec<SignedTransaction>) -> BoxFuture<'_, Vec<Result<TransactionId, Rejection>>> {
+        let parts = self.parts.clone();
+        Box::pin(async move {
+            let count = transactions.len();
+            let executor = parts.executor.clone();
+            let taken = tokio::task::spawn_blocking(move || {
+                let verdicts = executor.submit_all(transactions.clone());
+                (verdicts, transactions)
+            });
+            // A panic while they were taken is this node's fault, and nothing was kept of them.
+            let Ok((verdicts, transactions)) = taken.await else { return vec![Err(Rejection::MempoolFull); count] };
+            for (transaction, verdict) in transactions.into_iter().zip(&verdicts) {
+                if verdict.is_ok() {
+                    parts.outgoing.send(transaction).await;
+                }
+            }
+            verdicts
+        })
+    }
+
+    fn advert(&self, bytes: Vec<u8>) -> Result<(), AdvertFailure> {
+        let parts = &self.parts;
+        let heard = hear_advert(&parts.executor, &parts.adverts, &bytes);
+        heard.map_err(|refusal| AdvertFailure { fault: advert_fault(&refusal), message: refusal.to_string() })?;
+        parts.network.publish_advert(bytes.into()).map_err(|refusal| AdvertFailure {
+            fault: Fault::Busy,
+            message: refusal.to_string(),
         })
     }
 
@@ -234,5 +267,15 @@ impl NodeBackend {
         let network = &self.parts.network;
         let address = network.listen_addresses().first().map(ToString::to_string).unwrap_or_default();
         format!("{address}/p2p/{}", network.local_peer_id())
+    }
+}
+
+/// How a refusal of an advert is told to the one who sent it.
+fn advert_fault(refusal: &AdvertRefusal) -> Fault {
+    match refusal {
+        AdvertRefusal::Signer => Fault::KeyRefused,
+        AdvertRefusal::Signature(_) => Fault::SignatureWrong,
+        AdvertRefusal::Full => Fault::Busy,
+        AdvertRefusal::Shape(_) | AdvertRefusal::Stale => Fault::RequestMalformed,
     }
 }

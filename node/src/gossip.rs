@@ -2,7 +2,7 @@
 
 use crate::blob::BlobStore;
 use crate::executor::{BodySource, Executor, clock};
-use crate::network::{Acceptance, AdvertBook, NetworkApplication, NetworkHandle, PeerId};
+use crate::network::{Acceptance, AdvertBook, AdvertRefusal, NetworkApplication, NetworkHandle, PeerId};
 use crate::rights::blob_right;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -67,6 +67,21 @@ fn is_fault(rejection: Rejection) -> bool {
     matches!(rejection, Rejection::BadSignature | Rejection::WrongChain | Rejection::Malformed)
 }
 
+/// Remembers an advert, whether a member passed it on or a provider sent it here.
+///
+/// # Errors
+/// Why it is not remembered.
+pub fn hear_advert(executor: &Executor, adverts: &Mutex<AdvertBook>, bytes: &[u8]) -> Result<(), AdvertRefusal> {
+    let speaks_for = |key: &PublicKey, provider: &[u8; 32]| {
+        executor.state().get::<Keys>(key).is_some_and(|row| {
+            let organisation = Principal::Organisation(OrganisationId(*provider));
+            !row.revoked && row.roles.includes(Roles::OPERATE) && row.principal == organisation
+        })
+    };
+    let mut adverts = adverts.lock().expect("no thread panics while it holds the adverts");
+    adverts.hear(bytes, &executor.chain().0, clock().0, speaks_for).map(|_| ())
+}
+
 #[async_trait]
 impl NetworkApplication for Gossip {
     async fn transactions(&self, _from: Option<PeerId>, bundle: Bytes) -> Acceptance {
@@ -81,16 +96,8 @@ impl NetworkApplication for Gossip {
     }
 
     async fn advert(&self, bytes: Bytes) -> Acceptance {
-        let executor = self.executor.clone();
-        let speaks_for = |key: &PublicKey, provider: &[u8; 32]| {
-            executor.state().get::<Keys>(key).is_some_and(|row| {
-                let organisation = Principal::Organisation(OrganisationId(*provider));
-                !row.revoked && row.roles.includes(Roles::OPERATE) && row.principal == organisation
-            })
-        };
-        let mut adverts = self.adverts.lock().expect("no thread panics while it holds the adverts");
-        match adverts.hear(&bytes, &self.executor.chain().0, clock().0, speaks_for) {
-            Ok(_) => Acceptance::Accept,
+        match hear_advert(&self.executor, &self.adverts, &bytes) {
+            Ok(()) => Acceptance::Accept,
             Err(refusal) => refusal.acceptance(),
         }
     }

@@ -6,6 +6,7 @@
 mod answer;
 pub mod backend;
 mod blobs;
+mod bundles;
 mod chain;
 mod connection;
 mod events;
@@ -92,7 +93,12 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(backend: Arc<dyn Backend>, limits: HttpLimits, listens: SocketAddr, shutdown: CancellationToken) -> Self {
+    fn new(
+        backend: Arc<dyn Backend>,
+        limits: HttpLimits,
+        listens: SocketAddr,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self {
             backend,
             listens,
@@ -140,6 +146,8 @@ routes! {
     get "/v1/blocks/{height}" => chain::block;
     get "/v1/transactions/{id}" => chain::transaction;
     post "/v1/transactions" => chain::submit;
+    post "/v1/bundles" => bundles::submit;
+    post "/v1/adverts" => bundles::advert;
     get "/v1/proofs/{table}/{key}" => proofs::proof;
     get "/v1/members" => organisations::members;
     get "/v1/organisations" => organisations::organisations;

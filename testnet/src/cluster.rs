@@ -42,6 +42,8 @@ pub struct ClusterOptions {
     pub executable: PathBuf,
     /// Whether users are accredited and funded.
     pub users: bool,
+    /// Whether agents run jobs even where this machine offers no sandbox at all.
+    pub allow_unsandboxed: bool,
     /// Whether the processes go on when this one ends.
     pub outlives: bool,
 }
@@ -82,7 +84,7 @@ impl Cluster {
         std::fs::create_dir_all(layout.folder())
             .map_err(crate::error::file_error("make the folder", layout.folder()))?;
         let lock = layout.lock()?;
-        let state = if layout.exists() {
+        let mut state = if layout.exists() {
             progress.now(format!("resuming the testnet in `{}`", layout.folder().display()));
             layout.read_state()?
         } else {
@@ -95,6 +97,7 @@ impl Cluster {
                 layout.folder().display()
             )));
         }
+        state.allow_unsandboxed = options.allow_unsandboxed;
         let federation = Federation::open(&layout, &state)?;
         Ok(Self {
             layout,
@@ -252,13 +255,7 @@ impl Cluster {
     }
 
     fn ended(&self, exit: &Exit) -> TestnetError {
-        let log = self.layout.log(&exit.name);
-        TestnetError::Ended {
-            name: title(&exit.name),
-            status: exit.status.clone(),
-            tail: tail(&log, TAIL_LINES),
-            log,
-        }
+        ended(&self.layout, exit)
     }
 }
 
@@ -312,6 +309,17 @@ pub(crate) fn launch(
 /// What people call a process.
 pub(crate) fn title(name: &str) -> String {
     if is_member(name) { format!("the node of {name}") } else { format!("the agent of {name}") }
+}
+
+/// How a process ended by itself, with the end of its log.
+pub(crate) fn ended(layout: &Layout, exit: &Exit) -> TestnetError {
+    let log = layout.log(&exit.name);
+    TestnetError::Ended {
+        name: title(&exit.name),
+        status: exit.status.clone(),
+        tail: tail(&log, TAIL_LINES),
+        log,
+    }
 }
 
 fn is_member(name: &str) -> bool {
@@ -375,14 +383,21 @@ async fn agents_offered(layout: Layout, federation: Federation) -> Result<(), Te
         let mut missing = None;
         for (code, client) in federation.clients() {
             let filter = OfferFilter { state: Some(OfferState::Open), ..OfferFilter::default() };
-            let offers = client.offers(&filter).await.map_err(crate::error::api_error(format!("the offers at {code}")))?;
+            let offers = client
+                .offers(&filter)
+                .await
+                .map_err(crate::error::api_error(format!("the offers at {code}")))?;
             let mut providers = federation.state().providers.iter();
             missing = missing.or(providers
                 .find(|provider| !offers.iter().any(|offer| offer.row.provider == provider.organisation)));
         }
         let Some(provider) = missing else { return Ok(()) };
         if Instant::now() >= until {
-            return Err(not_ready(&layout, provider.name.as_str(), "it has not offered its capacity".to_owned()));
+            return Err(not_ready(
+                &layout,
+                provider.name.as_str(),
+                "it has not offered its capacity".to_owned(),
+            ));
         }
         tokio::time::sleep(LOOK_PAUSE).await;
     }

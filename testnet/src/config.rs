@@ -29,7 +29,14 @@ struct AgentFile<'a> {
     usage_interval_s: u64,
     advert_interval_s: u64,
     notice_s: u64,
+    backend: BackendFile,
     inventory: [InventoryFile<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct BackendFile {
+    kind: &'static str,
+    allow_unsandboxed: bool,
 }
 
 #[derive(Serialize)]
@@ -98,6 +105,7 @@ fn agent<'a>(state: &State, provider: &'a ProviderRecord) -> AgentFile<'a> {
         usage_interval_s: USAGE_INTERVAL_S,
         advert_interval_s: ADVERT_INTERVAL_S,
         notice_s: NOTICE_S,
+        backend: BackendFile { kind: "local", allow_unsandboxed: state.allow_unsandboxed },
         inventory: [InventoryFile {
             site: &capacity.site,
             class: &capacity.class,
@@ -162,7 +170,8 @@ mod tests {
             assert!(config.keys.consensus.exists() && config.keys.network.exists());
         }
         for provider in &state.providers {
-            let config = hansa_node_provider::config::Config::load(&layout.agent_config(&provider.name)).unwrap();
+            let config =
+                hansa_node_provider::config::Config::load(&layout.agent_config(&provider.name)).unwrap();
             assert_eq!(config.load_genesis().unwrap().chain_id(), state.chain);
             assert_eq!(Some(&config.nodes[0]), state.api(provider.capacity.country).as_ref());
             assert_eq!(config.nodes.len(), 4);

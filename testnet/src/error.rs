@@ -92,7 +92,9 @@ impl TestnetError {
             Self::Start { .. } => Some("check that the program is there and may be run"),
             Self::Ended { .. } | Self::NotReady { .. } => Some("the rest of the log says more"),
             Self::Api { error, .. } => Some(error.hint()),
-            Self::Missed(_) => Some("a machine that is busy may be too slow; try again, or look into the logs"),
+            Self::Missed(_) => {
+                Some("a machine that is busy may be too slow; try again, or look into the logs")
+            }
             Self::Stage { error, .. } => error.hint(),
         }
     }

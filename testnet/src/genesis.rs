@@ -96,14 +96,18 @@ pub fn parse_members(text: &str) -> Result<Vec<MemberCode>, TestnetError> {
 /// When the folder holds something else, or cannot be written.
 pub fn found(layout: &Layout, plan: &Plan) -> Result<State, TestnetError> {
     let folder = layout.folder();
-    if folder.read_dir().is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "lock"))) {
+    if folder
+        .read_dir()
+        .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "lock")))
+    {
         return Err(TestnetError::Refused(format!(
             "`{}` holds something else than a testnet; choose an empty folder with `--dir`",
             folder.display()
         )));
     }
     make_folder(folder)?;
-    let members = plan.members.iter().map(|code| make_member(layout, *code)).collect::<Result<Vec<_>, _>>()?;
+    let members =
+        plan.members.iter().map(|code| make_member(layout, *code)).collect::<Result<Vec<_>, _>>()?;
     let genesis = Genesis {
         name: name(FEDERATION),
         time: TimeMs(now_ms()),
@@ -119,10 +123,14 @@ pub fn found(layout: &Layout, plan: &Plan) -> Result<State, TestnetError> {
     let text = toml::to_string(&genesis)
         .map_err(|error| TestnetError::Broken(format!("the genesis cannot be written as TOML: {error}")))?;
     write_whole(&layout.genesis(), &text)?;
-    let providers = plan.capacities.iter().map(|capacity| make_provider(layout, capacity)).collect::<Result<_, _>>()?;
+    let providers =
+        plan.capacities.iter().map(|capacity| make_provider(layout, capacity)).collect::<Result<_, _>>()?;
     make_folder(&layout.home())?;
-    make_folder(&layout.home().join("keys"))?;
-    let users = user_plans(&plan.members).into_iter().map(|user| make_user(layout, user)).collect::<Result<_, _>>()?;
+    make_private_folder(&layout.home().join("keys"))?;
+    let users = user_plans(&plan.members)
+        .into_iter()
+        .map(|user| make_user(layout, user))
+        .collect::<Result<_, _>>()?;
     let no_ports = Ports { api: 0, consensus: 0, network: 0 };
     let members = plan.members.iter().map(|code| MemberRecord { code: *code, ports: no_ports }).collect();
     let state = State::new(genesis.chain_id(), members, providers, users);
@@ -228,7 +236,12 @@ fn name(text: &str) -> Name {
     Name::new(text).expect("the names of this file are short, lower case, and begin with a letter")
 }
 
+/// Jobs may run under an account of their own and must be able to reach their folder; what is secret is closed by itself.
 fn make_folder(path: &Path) -> Result<(), TestnetError> {
+    std::fs::create_dir_all(path).map_err(file_error("make the folder", path))
+}
+
+fn make_private_folder(path: &Path) -> Result<(), TestnetError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(file_error("make the folder", path))
 }

@@ -51,6 +51,9 @@ pub struct State {
     pub providers: Vec<ProviderRecord>,
     /// The users.
     pub users: Vec<UserRecord>,
+    /// Whether agents run jobs even where this machine offers no sandbox at all.
+    #[serde(default)]
+    pub allow_unsandboxed: bool,
     /// What runs, by name: a member's code for its node, a provider's name for its agent.
     pub processes: BTreeMap<String, ProcessRecord>,
 }
@@ -223,7 +226,9 @@ impl Layout {
                 "another `hansa testnet up` holds `{}`; end it with Ctrl-C, or choose another folder with `--dir`",
                 self.folder.display()
             ))),
-            Err(std::fs::TryLockError::Error(error)) => Err(TestnetError::File { action: "lock", path, error }),
+            Err(std::fs::TryLockError::Error(error)) => {
+                Err(TestnetError::File { action: "lock", path, error })
+            }
         }
     }
 
@@ -250,11 +255,14 @@ impl Layout {
             }
             read => read.map_err(file_error("read", &path))?,
         };
-        let refuse = |reason: String| TestnetError::Refused(format!("`{}` cannot be used: {reason}", path.display()));
+        let refuse =
+            |reason: String| TestnetError::Refused(format!("`{}` cannot be used: {reason}", path.display()));
         let state: State = serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?;
         match state.version {
             VERSION => Ok(state),
-            other => Err(refuse(format!("it is of version {other}, and this program knows version {VERSION}"))),
+            other => {
+                Err(refuse(format!("it is of version {other}, and this program knows version {VERSION}")))
+            }
         }
     }
 
@@ -285,7 +293,8 @@ impl State {
         providers: Vec<ProviderRecord>,
         users: Vec<UserRecord>,
     ) -> Self {
-        Self { version: VERSION, chain, members, providers, users, processes: BTreeMap::new() }
+        let processes = BTreeMap::new();
+        Self { version: VERSION, chain, members, providers, users, allow_unsandboxed: false, processes }
     }
 
     /// The address of a member's interface.
@@ -308,7 +317,10 @@ impl State {
     pub fn process(&self, text: &str) -> Result<String, TestnetError> {
         self.names().find(|name| name.eq_ignore_ascii_case(text)).ok_or_else(|| {
             let names: Vec<String> = self.names().collect();
-            TestnetError::Refused(format!("there is no `{text}` in this testnet; choose one of {}", names.join(" ")))
+            TestnetError::Refused(format!(
+                "there is no `{text}` in this testnet; choose one of {}",
+                names.join(" ")
+            ))
         })
     }
 }

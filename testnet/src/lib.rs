@@ -2,8 +2,10 @@
 
 pub mod job;
 
+mod banner;
 mod cluster;
 mod config;
+mod demo;
 mod error;
 mod federation;
 mod genesis;
@@ -14,9 +16,11 @@ mod process;
 mod progress;
 mod seed;
 pub mod systems;
+mod verbs;
 mod watch;
 
 pub use cluster::{Cluster, ClusterOptions};
+pub use demo::{DemoOptions, demo};
 pub use error::TestnetError;
 pub use federation::Federation;
 pub use genesis::{Plan, found, parse_members};
@@ -24,3 +28,7 @@ pub use layout::{GrantRecord, Layout, MemberRecord, ProviderRecord, State, UserR
 pub use ports::{Ports, Reservation};
 pub use process::{ProcessRecord, Stopped};
 pub use progress::Progress;
+pub use verbs::{
+    FOLDER_DEFAULT, MEMBERS_DEFAULT, PROVIDERS_DEFAULT, UpOptions, VerbOptions, down, kill, logs, restart,
+    status, up,
+};

@@ -60,7 +60,10 @@ impl Reservation {
         if distinct.len() != wanted.len() || distinct.contains(&0) {
             return None;
         }
-        let held = wanted.into_iter().map(|port| bind(port).ok().map(|(_, held)| held)).collect::<Option<Vec<_>>>()?;
+        let held = wanted
+            .into_iter()
+            .map(|port| bind(port).ok().map(|(_, held)| held))
+            .collect::<Option<Vec<_>>>()?;
         Some(Self { ports: ports.to_vec(), held })
     }
 

@@ -165,17 +165,16 @@ async fn is_unfunded(client: &Client, user: &UserRecord) -> Result<bool, Testnet
     let detail = client.organisation(&user.organisation).await;
     let detail = detail.map_err(api_error("an organisation cannot be looked up"))?;
     let Some(grant) = &user.grant else {
-        return Ok(user.cash != Money::ZERO && detail.cash == Money::ZERO && detail.organisation.row.sequence == 0);
+        return Ok(user.cash != Money::ZERO
+            && detail.cash == Money::ZERO
+            && detail.organisation.row.sequence == 0);
     };
     let id = grant_id(user.home, &grant.reference);
     Ok(!detail.grants.iter().any(|held| held.id == id))
 }
 
 /// Does something for each member at the same time.
-async fn each_member<F>(
-    federation: &Federation,
-    work: impl Fn(MemberCode) -> F,
-) -> Result<(), TestnetError>
+async fn each_member<F>(federation: &Federation, work: impl Fn(MemberCode) -> F) -> Result<(), TestnetError>
 where
     F: Future<Output = Result<(), TestnetError>>,
 {

@@ -144,7 +144,10 @@ impl System {
             operator: slug(in_brackets(&self.site).unwrap_or(&self.site))?,
             class,
             accelerators,
-            node_size: self.accelerators_per_node.filter(|size| (1..=accelerators).contains(size)).unwrap_or(1),
+            node_size: self
+                .accelerators_per_node
+                .filter(|size| (1..=accelerators).contains(size))
+                .unwrap_or(1),
             pool,
             ask: Price(ask * percent / 100),
         })
@@ -196,7 +199,9 @@ mod tests {
             .filter_map(System::capacity)
             .map(|offered| {
                 let Capacity { country, site, operator, class, accelerators, node_size, ask, .. } = offered;
-                format!("{country} {operator} {site}: {accelerators} {class} in nodes of {node_size} at {ask}")
+                format!(
+                    "{country} {operator} {site}: {accelerators} {class} in nodes of {node_size} at {ask}"
+                )
             })
             .collect();
         assert_eq!(

@@ -36,10 +36,14 @@ impl Interrupt {
     /// From now on these signals no longer end the process by themselves.
     pub fn new() -> Result<Self, TestnetError> {
         let listen = |kind| {
-            signal(kind).map_err(|error| TestnetError::Broken(format!("signals cannot be listened for: {error}")))
+            signal(kind)
+                .map_err(|error| TestnetError::Broken(format!("signals cannot be listened for: {error}")))
         };
-        let signals =
-            [listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?];
+        let signals = [
+            listen(SignalKind::interrupt())?,
+            listen(SignalKind::terminate())?,
+            listen(SignalKind::hangup())?,
+        ];
         Ok(Self { signals })
     }
 

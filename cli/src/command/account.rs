@@ -59,7 +59,10 @@ impl AccountArguments {
 
 fn text(session: &Session, detail: &OrganisationDetail, requests: &[RequestInfo]) -> String {
     let row = &detail.organisation.row;
-    let quota = detail.quota.as_ref().map(|quota| format!("{} actions, {} bytes in epoch {}", quota.actions, quota.bytes, quota.epoch));
+    let quota = detail
+        .quota
+        .as_ref()
+        .map(|quota| format!("{} actions, {} bytes in epoch {}", quota.actions, quota.bytes, quota.epoch));
     let mut parts = vec![pairs(&[
         ("name", row.name.to_string()),
         ("id", detail.organisation.id.to_string()),
@@ -75,14 +78,27 @@ fn text(session: &Session, detail: &OrganisationDetail, requests: &[RequestInfo]
             let row = &grant.row;
             let state = if row.closed { "closed".to_owned() } else { row.expires.to_string() };
             let left = format!("{} of {}", grant.balance, row.amount);
-            [short(&grant.id), row.reference.to_string(), left, word_text(&row.purpose), row.budget_line.to_string(), state]
+            [
+                short(&grant.id),
+                row.reference.to_string(),
+                left,
+                word_text(&row.purpose),
+                row.budget_line.to_string(),
+                state,
+            ]
         });
         parts.push(session.printer.table(["GRANT", "REFERENCE", "EUR", "PURPOSE", "LINE", "UNTIL"], rows));
     }
     let rows = detail.key_list.iter().map(|key| {
         let limit = key.row.amount_max.map_or("none".to_owned(), |limit| format!("{limit} EUR"));
         let standing = if key.row.revoked { "removed" } else { "good" };
-        [key.key.to_string(), roles_text(key.row.roles), limit, key.next_nonce.to_string(), standing.to_owned()]
+        [
+            key.key.to_string(),
+            roles_text(key.row.roles),
+            limit,
+            key.next_nonce.to_string(),
+            standing.to_owned(),
+        ]
     });
     parts.push(session.printer.table(["KEY", "ROLES", "LIMIT", "NONCE", "STANDING"], rows));
     if !requests.is_empty() {

@@ -5,12 +5,12 @@ mod follow;
 mod quote;
 
 use super::job::draft::{Draft, JobWish};
-use crate::config::read_toml;
+use crate::config::{Countersign, read_toml};
 use crate::error::{Failure, Outcome};
 use crate::session::{Session, short};
 use crate::units::{Between, Duration, Limit, Moment, PurseName, SourceShare, Within, word};
 use clap::Args;
-use follow::Follow;
+use follow::{Follow, Seen};
 use hansa_ledger::action::{PlaceRequest, request_id};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::name::Name;
@@ -107,7 +107,11 @@ impl BidArguments {
             None => self.wish.clone(),
         };
         let draft = wish.job.draft(wish.duration.map(|duration| duration.slots(1))).await?;
-        if self.dry_run { quote::run(session, &wish, draft.as_ref()).await } else { self.place(session, wish, draft).await }
+        if self.dry_run {
+            quote::run(session, &wish, draft.as_ref()).await
+        } else {
+            self.place(session, wish, draft).await
+        }
     }
 
     async fn place(self, session: &Session, wish: Wish, draft: Option<Draft>) -> Outcome {
@@ -129,8 +133,18 @@ impl BidArguments {
             return Ok(());
         }
         let since = EventCursor::after_block(sent.done.height.saturating_sub(1));
-        let policy = session.config()?.countersign;
-        Follow::new(session, &account, organisation, request, draft, self.keep, self.into, policy).run(&sent, since).await
+        let follow = Follow {
+            session,
+            account: &account,
+            organisation,
+            request,
+            job: draft.is_some(),
+            keep: self.keep,
+            into: self.into,
+            policy: session.config()?.countersign.unwrap_or(Countersign::Ask),
+            seen: Seen::default(),
+        };
+        follow.run(&sent, since).await
     }
 }
 
@@ -180,7 +194,8 @@ impl Wish {
 
     /// Refuses what is missing or contradicts itself, before anything is asked of a node.
     fn check(&self) -> Outcome {
-        let missing = |what: &str, hint: &str| Err(Failure::refused(format!("the bid names no {what}")).hint(hint));
+        let missing =
+            |what: &str, hint: &str| Err(Failure::refused(format!("the bid names no {what}")).hint(hint));
         if self.class.is_none() {
             return missing("class", "give `--class`, as `hansa capacity list` names them");
         }
@@ -192,7 +207,10 @@ impl Wish {
         }
         let ways = [self.grant.is_some(), self.cash, !self.source.is_empty()];
         match ways.iter().filter(|way| **way).count() {
-            0 => missing("money to pay with", "give `--grant ID`, `--cash`, or `--source PURSE=PART` for each source"),
+            0 => missing(
+                "money to pay with",
+                "give `--grant ID`, `--cash`, or `--source PURSE=PART` for each source",
+            ),
             1 => self.check_shares(),
             _ => Err(Failure::refused("the bid names more than one way to pay")
                 .hint("give one of `grant`, `cash` and `source`")),

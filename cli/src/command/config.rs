@@ -54,7 +54,8 @@ impl ConfigArguments {
 fn show(session: &Session) -> Outcome {
     let config = session.config()?;
     session.printer.data(&config, || {
-        let or = |value: Option<String>, default: &str| value.unwrap_or_else(|| format!("{default} (not set)"));
+        let or =
+            |value: Option<String>, default: &str| value.unwrap_or_else(|| format!("{default} (not set)"));
         pairs(&[
             ("node", or(config.node.clone(), NODE_DEFAULT)),
             ("key", or(config.key.clone(), "the only one there is")),

@@ -84,7 +84,11 @@ impl CreditArguments {
             Verb::Transfer { to, amount } => {
                 let to = session.find_organisation(&session.client()?, &to).await?;
                 let sent = session.act(TransferCash { to, amount }).await?;
-                session.tell_sent(&sent, json!({ "to": to, "amount": amount }), &format!("moved {amount} EUR to {to}"));
+                session.tell_sent(
+                    &sent,
+                    json!({ "to": to, "amount": amount }),
+                    &format!("moved {amount} EUR to {to}"),
+                );
                 Ok(())
             }
             Verb::Redeem { amount } => {
@@ -113,7 +117,8 @@ impl Issue {
             Event::GrantIssued { grant, .. } => Some(*grant),
             _ => None,
         });
-        let text = grant.map_or_else(String::new, |grant| format!("issued grant {grant} of {} EUR", self.amount));
+        let text =
+            grant.map_or_else(String::new, |grant| format!("issued grant {grant} of {} EUR", self.amount));
         session.tell_sent(&sent, json!({ "grant": grant, "holder": holder, "amount": self.amount }), &text);
         Ok(())
     }

@@ -59,7 +59,8 @@ impl Run {
             Event::JobSubmitted { job, .. } => Some(*job),
             _ => None,
         });
-        let text = number.map_or_else(String::new, |job| format!("submitted job {job} to lease {}", short(&lease)));
+        let text =
+            number.map_or_else(String::new, |job| format!("submitted job {job} to lease {}", short(&lease)));
         session.tell_sent(&sent, json!({ "lease": lease, "job": number, "manifest": manifest }), &text);
         Ok(())
     }

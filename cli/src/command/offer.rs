@@ -120,7 +120,8 @@ impl Post {
         let account = session.account().await?;
         let clock = session.clock(&account.client).await?;
         let calendar = self.span.calendar(&clock)?.ok_or_else(|| {
-            Failure::refused("the offer says not how much or not until when").hint("give `--quantity` and `--until`")
+            Failure::refused("the offer says not how much or not until when")
+                .hint("give `--quantity` and `--until`")
         })?;
         let contract = session.find_contract(&account.client, &self.contract).await?;
         // The parameters of `spot` are one figure: the least that is due, in uEUR, as 16 bytes.
@@ -151,7 +152,8 @@ impl Amend {
         let offer = session.find_offer(&account.client, &self.offer).await?;
         let calendar = self.span.calendar(&session.clock(&account.client).await?)?;
         if self.ask.is_none() && calendar.is_none() {
-            return Err(Failure::refused("nothing is to be changed").hint("give `--ask`, or `--quantity` and `--until`"));
+            return Err(Failure::refused("nothing is to be changed")
+                .hint("give `--ask`, or `--quantity` and `--until`"));
         }
         let action = AmendOffer { offer, ask: self.ask.map(|ask| ask.0), calendar };
         let sent = session.send(&account, vec![action.into()]).await?;
@@ -166,13 +168,20 @@ impl Span {
         let (quantity, until) = match (self.quantity, self.until) {
             (None, None) => return Ok(None),
             (Some(quantity), Some(until)) => (quantity, until),
-            _ => return Err(Failure::refused("only one of `--quantity` and `--until` is given").hint("give both")),
+            _ => {
+                return Err(
+                    Failure::refused("only one of `--quantity` and `--until` is given").hint("give both")
+                );
+            }
         };
-        let (from, until) = (clock.slot_from(self.from.from(clock.now)), until.from(clock.now).slot(clock.params.slot_s));
+        let (from, until) =
+            (clock.slot_from(self.from.from(clock.now)), until.from(clock.now).slot(clock.params.slot_s));
         match from < until && quantity > 0 {
             true => Ok(Some(Calendar::constant(from, until, quantity))),
-            false => Err(Failure::refused("there is no whole slot between `--from` and `--until`, or nothing is offered")
-                .hint(format!("a slot of this federation has {} seconds", clock.params.slot_s))),
+            false => Err(Failure::refused(
+                "there is no whole slot between `--from` and `--until`, or nothing is offered",
+            )
+            .hint(format!("a slot of this federation has {} seconds", clock.params.slot_s))),
         }
     }
 }

@@ -5,7 +5,9 @@ use crate::error::Outcome;
 use crate::session::{Session, short};
 use crate::units::{self, Moment, word, word_text};
 use clap::{Args, Subcommand};
-use hansa_ledger::action::{AccreditOrganisation, Registration, RemoveKey, RevokeOrganisation, SetKey, organisation_id};
+use hansa_ledger::action::{
+    AccreditOrganisation, Registration, RemoveKey, RevokeOrganisation, SetKey, organisation_id,
+};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
@@ -82,8 +84,9 @@ enum KeyVerb {
 }
 
 fn registration(text: &str) -> Result<Registration, String> {
-    let (country, number) =
-        text.split_once(':').ok_or_else(|| format!("`{text}` is no register entry; write it as `EE:12345678`"))?;
+    let (country, number) = text
+        .split_once(':')
+        .ok_or_else(|| format!("`{text}` is no register entry; write it as `EE:12345678`"))?;
     Ok(Registration { country: country.parse()?, number: number.to_owned() })
 }
 
@@ -92,7 +95,9 @@ fn role(text: &str) -> Result<Roles, String> {
         return Ok(Roles::ALL);
     }
     let found = ROLES.iter().find(|(name, _)| *name == text);
-    found.map(|(_, role)| *role).ok_or_else(|| format!("`{text}` is no role; choose bid, offer, operate, treasury, admin or all"))
+    found
+        .map(|(_, role)| *role)
+        .ok_or_else(|| format!("`{text}` is no role; choose bid, offer, operate, treasury, admin or all"))
 }
 
 impl OrgArguments {
@@ -102,7 +107,11 @@ impl OrgArguments {
             Verb::Revoke { organisation } => {
                 let organisation = session.find_organisation(&session.client()?, &organisation).await?;
                 let sent = session.act(RevokeOrganisation { organisation }).await?;
-                session.tell_sent(&sent, json!({ "organisation": organisation }), &format!("revoked {organisation}"));
+                session.tell_sent(
+                    &sent,
+                    json!({ "organisation": organisation }),
+                    &format!("revoked {organisation}"),
+                );
                 Ok(())
             }
             Verb::List { home } => list(session, home).await,

@@ -118,7 +118,9 @@ pub(super) fn table(session: &Session, requests: &[RequestInfo]) -> String {
             became.or(waits).unwrap_or_default(),
         ]
     });
-    session.printer.table(["REQUEST", "CLASS", "COUNT", "LIMIT", "LOCKED", "PLACED", "STATE", "OUTCOME"], rows)
+    session
+        .printer
+        .table(["REQUEST", "CLASS", "COUNT", "LIMIT", "LOCKED", "PLACED", "STATE", "OUTCOME"], rows)
 }
 
 fn text(request: &RequestInfo, slot_s: u32) -> String {

@@ -111,7 +111,9 @@ impl List {
                     short(&key.provider),
                 ]
             });
-            session.printer.table(["SITE", "COUNTRY", "CLASS", "COUNT", "NODE", "TIER", "POOL", "PROVIDER"], rows)
+            session
+                .printer
+                .table(["SITE", "COUNTRY", "CLASS", "COUNT", "NODE", "TIER", "POOL", "PROVIDER"], rows)
         });
         Ok(())
     }

@@ -35,7 +35,8 @@ impl Session {
             return Ok(id);
         }
         let all = client.organisations(&OrganisationFilter::default()).await?;
-        let named: Vec<_> = all.iter().filter(|one| one.row.name.as_str() == text).map(|one| one.id).collect();
+        let named: Vec<_> =
+            all.iter().filter(|one| one.row.name.as_str() == text).map(|one| one.id).collect();
         if let [only] = named.as_slice() {
             return Ok(*only);
         }
@@ -98,7 +99,12 @@ impl Session {
     ///
     /// # Errors
     /// When a reference names no grant of it.
-    pub async fn find_purse(&self, client: &Client, holder: OrganisationId, name: &PurseName) -> Outcome<Purse> {
+    pub async fn find_purse(
+        &self,
+        client: &Client,
+        holder: OrganisationId,
+        name: &PurseName,
+    ) -> Outcome<Purse> {
         match name {
             PurseName::Cash => Ok(Purse::Cash),
             PurseName::Grant(id) => Ok(Purse::Grant(*id)),
@@ -119,7 +125,12 @@ impl Session {
         }
     }
 
-    async fn find_grant(&self, client: &Client, holder: OrganisationId, reference: &Name) -> Outcome<GrantId> {
+    async fn find_grant(
+        &self,
+        client: &Client,
+        holder: OrganisationId,
+        reference: &Name,
+    ) -> Outcome<GrantId> {
         let filter = GrantFilter { holder: Some(holder), ..GrantFilter::default() };
         let grants = client.grants(&filter).await?;
         // Two members may use one reference; what is closed is nobody's to spend.
@@ -137,11 +148,14 @@ impl Session {
 /// The only id that begins like this.
 fn only<T: Display>(what: &str, text: &str, list: &str, ids: impl Iterator<Item = T>) -> Outcome<T> {
     let beginning = text.to_ascii_lowercase();
-    let sound = beginning.len() >= ID_CHARACTERS_MIN && beginning.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let sound =
+        beginning.len() >= ID_CHARACTERS_MIN && beginning.bytes().all(|byte| byte.is_ascii_hexdigit());
     let mut found: Vec<T> = ids.filter(|id| sound && id.to_string().starts_with(&beginning)).collect();
     match (found.pop(), found.len()) {
         (Some(id), 0) => Ok(id),
-        (None, _) => Err(Failure::refused(format!("there is no {what} `{text}`")).hint(format!("list them: `{list}`"))),
+        (None, _) => {
+            Err(Failure::refused(format!("there is no {what} `{text}`")).hint(format!("list them: `{list}`")))
+        }
         (Some(_), more) => Err(Failure::refused(format!("`{text}` is the beginning of {} ids", more + 1))
             .hint("give more characters of the id")),
     }

@@ -53,7 +53,10 @@ impl FromStr for Duration {
                 return Err(refuse());
             }
             finest = *milliseconds;
-            sum = number.checked_mul(*milliseconds).and_then(|part| sum.checked_add(part)).ok_or_else(refuse)?;
+            sum = number
+                .checked_mul(*milliseconds)
+                .and_then(|part| sum.checked_add(part))
+                .ok_or_else(refuse)?;
             rest = tail.trim_start();
         }
         match sum {
@@ -86,7 +89,9 @@ impl FromStr for Moment {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let refuse = || {
-            format!("`{text}` is no moment; write `now`, `in 2h`, or a time with its zone such as `2027-01-31T12:00Z`")
+            format!(
+                "`{text}` is no moment; write `now`, `in 2h`, or a time with its zone such as `2027-01-31T12:00Z`"
+            )
         };
         let plain = text.trim();
         if plain == "now" {

@@ -24,7 +24,8 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let refuse = || format!("`{text}` is no size; write it as `4GiB`, `512MiB`, `10MB` or a number of bytes");
+        let refuse =
+            || format!("`{text}` is no size; write it as `4GiB`, `512MiB`, `10MB` or a number of bytes");
         let plain = text.trim();
         let (unit, factor) = UNITS.iter().find(|(unit, _)| plain.ends_with(unit)).ok_or_else(refuse)?;
         let number = plain.strip_suffix(unit).ok_or_else(refuse)?.trim_end();

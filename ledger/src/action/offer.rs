@@ -94,6 +94,10 @@ impl Perform for PostOffer {
             return Err(Rejection::OfferExists);
         }
         let calendar = context.fit_calendar(&key, &site, &self.calendar)?;
+        if calendar.peak() == 0 {
+            // What has passed already offers nothing.
+            return Err(Rejection::CalendarInvalid);
+        }
         context.view.get::<Contracts>(&self.contract).ok_or(Rejection::ContractUnknown)?;
         self.try_contract(context, &site)?;
         let offer = offer_id(context.transaction, context.position);
@@ -227,6 +231,11 @@ impl BlockInHand<'_> {
             }
         }
         leased
+    }
+
+    /// The most that a site has leased in any slot.
+    pub(super) fn leased_peak(&self, key: &SiteKey) -> u32 {
+        self.leased(key).peak()
     }
 
     /// The most that a site has leased and offered in any slot.

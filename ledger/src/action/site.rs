@@ -56,6 +56,9 @@ impl Perform for AccreditSite {
             Some(site) => site.accelerators,
             None => 0,
         };
+        if context.leased_peak(&key) > self.accelerators {
+            return Err(Rejection::OfferBelowLeases);
+        }
         if context.gross_peak(&key) > self.accelerators {
             return Err(Rejection::OfferOverInventory);
         }

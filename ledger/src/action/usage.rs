@@ -89,6 +89,8 @@ impl Perform for CountersignUsage {
                 return Err(Rejection::UsageBackwards);
             }
             lease.countersigned = usage.cumulative;
+            // What is countersigned is admitted, also where less was admitted before.
+            lease.contested = lease.contested.map(|admitted| admitted.max(usage.cumulative));
             let complete = lease.reported_final && lease.countersigned == lease.reported;
             if complete {
                 lease.contested = None;

@@ -160,7 +160,8 @@ mod tests {
                 .map(|key| (key.public_key(), key.sign(&precommit_bytes(&header, round))))
                 .collect(),
         };
-        let check = |certificate: &Certificate| verify(&header, &borsh::to_vec(certificate).unwrap(), &validators);
+        let check =
+            |certificate: &Certificate| verify(&header, &borsh::to_vec(certificate).unwrap(), &validators);
         let keys: Vec<&SecretKey> = members.iter().map(|(key, _)| key).collect();
         let stranger = SecretKey::from_bytes([9; 32]);
 

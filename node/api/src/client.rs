@@ -9,8 +9,8 @@ pub use stream::EventStream;
 use crate::chain::{BlockInfo, TransactionInfo};
 use crate::error::{ApiError, ErrorBody, Fault};
 use crate::filter::{
-    CapacityFilter, ContractFilter, Filter, GrantFilter, LeaseFilter, OfferFilter, OrganisationFilter, Page, PageFilter,
-    RequestFilter, SiteFilter,
+    CapacityFilter, ContractFilter, Filter, GrantFilter, LeaseFilter, OfferFilter, OrganisationFilter, Page,
+    PageFilter, RequestFilter, SiteFilter,
 };
 use crate::lease::{ContractInfo, JobInfo, LeaseInfo, SettlementInfo};
 use crate::market::{
@@ -145,7 +145,10 @@ impl Client {
     ///
     /// # Errors
     /// As [`ApiError`].
-    pub async fn organisations(&self, filter: &OrganisationFilter) -> Result<Vec<OrganisationInfo>, ApiError> {
+    pub async fn organisations(
+        &self,
+        filter: &OrganisationFilter,
+    ) -> Result<Vec<OrganisationInfo>, ApiError> {
         self.list("/v1/organisations", filter).await
     }
 
@@ -350,7 +353,11 @@ impl Client {
     ///
     /// # Errors
     /// As [`ApiError`].
-    pub async fn page<T: DeserializeOwned>(&self, path: &str, filter: &impl Filter) -> Result<Page<T>, ApiError> {
+    pub async fn page<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        filter: &impl Filter,
+    ) -> Result<Page<T>, ApiError> {
         let builder = self.request(Method::GET, path).query(filter);
         self.json(self.send(builder).await?).await
     }
@@ -359,7 +366,11 @@ impl Client {
     ///
     /// # Errors
     /// As [`ApiError`]; [`ApiError::TooLong`] over [`LIST_ITEMS_MAX`] entries.
-    pub async fn list<T: DeserializeOwned, F: Filter>(&self, path: &str, filter: &F) -> Result<Vec<T>, ApiError> {
+    pub async fn list<T: DeserializeOwned, F: Filter>(
+        &self,
+        path: &str,
+        filter: &F,
+    ) -> Result<Vec<T>, ApiError> {
         let mut page: Page<T> = self.page(path, filter).await?;
         let mut items = page.items;
         while page.next.is_some() {

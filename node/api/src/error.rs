@@ -304,7 +304,10 @@ mod tests {
         }
         let detail = ErrorDetail::from(Rejection::NonceGap);
         let error = ApiError::Refused { status: 409, detail, retry_after: None };
-        assert_eq!((error.code(), error.rejection(), error.fault()), (Some(11), Some(Rejection::NonceGap), None));
+        assert_eq!(
+            (error.code(), error.rejection(), error.fault()),
+            (Some(11), Some(Rejection::NonceGap), None)
+        );
         assert!(error.is_transient());
         assert_eq!(error.to_string(), Rejection::NonceGap.to_string());
         assert_eq!(error.hint(), Rejection::NonceGap.hint());

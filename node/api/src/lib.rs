@@ -5,6 +5,7 @@
 //! signs and sends; [`peer`] is the other way in, for blobs between machines.
 
 pub mod account;
+pub mod bundle;
 pub mod certificate;
 pub mod chain;
 pub mod client;

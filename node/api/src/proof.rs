@@ -58,7 +58,11 @@ impl ProofInfo {
     ///
     /// # Errors
     /// What the proof fails to show.
-    pub fn verify<T: Table>(&self, key: &T::Key, validators: &[Validator]) -> Result<Option<T::Row>, ProofError> {
+    pub fn verify<T: Table>(
+        &self,
+        key: &T::Key,
+        validators: &[Validator],
+    ) -> Result<Option<T::Row>, ProofError> {
         let key = borsh::to_vec(key).map_err(|_| ProofError::OtherRow)?;
         if self.table_id != T::ID || self.key != key {
             return Err(ProofError::OtherRow);

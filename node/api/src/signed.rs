@@ -91,7 +91,11 @@ mod tests {
             RequestTerms { body: BlobHash([0; 32]), ..terms.clone() },
             RequestTerms { expires: TimeMs(1_001), ..terms.clone() },
         ] {
-            assert_eq!(changed.verify(&key.public_key(), &signature), Err(SignatureError::Mismatch), "{changed:?}");
+            assert_eq!(
+                changed.verify(&key.public_key(), &signature),
+                Err(SignatureError::Mismatch),
+                "{changed:?}"
+            );
         }
     }
 }

@@ -7,6 +7,7 @@ use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::CodeHash;
 use hansa_ledger::money::Price;
 use hansa_ledger::name::Name;
+use hansa_node_api::job::LOG_BYTES_MAX;
 use serde::Deserialize;
 
 use crate::backend::LocalConfig;
@@ -142,7 +143,7 @@ mod defaults {
     }
 
     pub fn log_bytes_max() -> u64 {
-        16 << 20
+        super::LOG_BYTES_MAX
     }
 
     pub fn retention_s() -> u64 {
@@ -206,6 +207,9 @@ impl Config {
                 return refuse(format!("`{name}` is zero"));
             }
         }
+        if self.log_bytes_max > LOG_BYTES_MAX {
+            return refuse(format!("`log_bytes_max` is over {LOG_BYTES_MAX}, the most a job's log may have"));
+        }
         let mut places = BTreeSet::new();
         for entry in &self.inventory {
             let place = format!("{} / {}", entry.site, entry.class);
@@ -213,7 +217,9 @@ impl Config {
                 return refuse(format!("the inventory names {place} twice; put it into one entry"));
             }
             if entry.accelerators == 0 || entry.node_size == 0 || entry.node_size > entry.accelerators {
-                return refuse(format!("{place}: give accelerators and a node size above zero, not above them"));
+                return refuse(format!(
+                    "{place}: give accelerators and a node size above zero, not above them"
+                ));
             }
             if !entry.ask.is_on_tick() {
                 return refuse(format!("{place}: the ask is no multiple of 0.001 EUR"));
@@ -275,7 +281,10 @@ impl InventoryEntry {
             None => Ok(vec![0; 16]),
             Some(text) => hex::decode(text).map_err(|error| AgentError::Config {
                 place: String::new(),
-                reason: format!("{} / {}: `contract_params` is not hexadecimal: {error}", self.site, self.class),
+                reason: format!(
+                    "{} / {}: `contract_params` is not hexadecimal: {error}",
+                    self.site, self.class
+                ),
             }),
         }
     }

@@ -128,10 +128,12 @@ impl Journal {
         self.lock().steps.get(&(*lease, job)).cloned()
     }
 
-    /// Whether any step of any job of the lease is on record.
+    /// Every lease that is on record: those that are not closed.
     #[must_use]
-    pub fn knows(&self, lease: &LeaseId) -> bool {
-        self.lock().steps.range((*lease, 0)..=(*lease, u32::MAX)).next().is_some()
+    pub fn leases(&self) -> Vec<LeaseId> {
+        let mut leases: Vec<LeaseId> = self.lock().steps.keys().map(|(lease, _)| *lease).collect();
+        leases.dedup();
+        leases
     }
 
     /// Writes a step of a job; it is on disk when this returns.
@@ -247,7 +249,7 @@ mod tests {
             let journal = Journal::open(&path).unwrap();
             assert_eq!(journal.step(&LEASE, 0), Some(Step::Ended { exit_code: Some(3), reason: None }));
             assert_eq!(journal.step(&LEASE, 1), Some(Step::Started));
-            assert!(journal.knows(&LEASE) && !journal.knows(&OTHER));
+            assert_eq!(journal.leases(), [LEASE]);
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
     }

@@ -18,7 +18,6 @@ use hansa_ledger_signature::{PublicKey, SecretKey};
 use hansa_node_api::client::EventStream;
 use hansa_node_api::event::{BlockMark, EventCursor};
 use hansa_node_api::filter::{EventFilter, LeaseFilter, OfferFilter, SiteFilter};
-use hansa_node_api::peer::advert::Advert;
 use hansa_node_api::peer::blob::BlobRefusal;
 use hansa_node_api::peer::client::PeerClient;
 use hansa_node_api::peer::transfer::PeerError;
@@ -160,7 +159,8 @@ impl Federation for NodeLink {
             provider: Some(key.provider),
             ..SiteFilter::default()
         };
-        let sites = self.ask(|client| async { client.clone().sites(&filter).await }).await?;
+        let filter = &filter;
+        let sites = self.ask(|client| async move { client.sites(filter).await }).await?;
         Ok(sites.into_iter().find(|site| site.key == *key).map(|site| site.row))
     }
 
@@ -170,7 +170,8 @@ impl Federation for NodeLink {
             state: Some(OfferState::Open),
             ..OfferFilter::default()
         };
-        let offers = self.ask(|client| async { client.clone().offers(&filter).await }).await?;
+        let filter = &filter;
+        let offers = self.ask(|client| async move { client.offers(filter).await }).await?;
         Ok(offers.into_iter().map(|offer| (offer.id, offer.row)).collect())
     }
 
@@ -180,7 +181,8 @@ impl Federation for NodeLink {
         for state in [LeaseState::Awarded, LeaseState::Active, LeaseState::Ended] {
             let filter =
                 LeaseFilter { provider: Some(*provider), state: Some(state), ..LeaseFilter::default() };
-            let part = self.ask(|client| async { client.clone().leases(&filter).await }).await?;
+            let filter = &filter;
+            let part = self.ask(|client| async move { client.leases(filter).await }).await?;
             leases.extend(part.into_iter().map(|lease| (lease.id, lease.row)));
         }
         Ok(leases.into_iter().collect())
@@ -237,16 +239,9 @@ impl Federation for NodeLink {
     }
 
     fn events(&self, organisation: OrganisationId, since: EventCursor) -> EventStream {
-        let filter = EventFilter {
-            organisation: Some(organisation),
-            blocks: Some(true),
-            ..EventFilter::default()
-        };
+        let filter =
+            EventFilter { organisation: Some(organisation), blocks: Some(true), ..EventFilter::default() };
         self.client().events(filter, Some(since))
-    }
-
-    async fn advertise(&self, advert: &Advert) -> Result<(), ApiError> {
-        self.ask(|client| async move { client.post_advert(advert).await }).await
     }
 }
 

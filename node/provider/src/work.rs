@@ -7,25 +7,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hansa_ledger::id::BlobHash;
-use hansa_node_api::job::{MANIFEST_BYTES_MAX, Manifest, OutputFile, OutputManifest};
+use hansa_node_api::job::{
+    LOG_BYTES_MAX, LOG_PATH, MANIFEST_BYTES_MAX, Manifest, OUTPUTS_MAX, OutputFile, OutputManifest,
+};
 use tokio::sync::mpsc;
 
-use crate::backend::{
-    CollectedOutput, JobEnd, JobReport, JobSpec, Limits, LogLine, LogStream, Output, OutputError,
-    collect_outputs,
-};
-
-/// Name of the job's standard output among its outputs.
-pub const STDOUT_LOG: &str = "stdout.log";
-
-/// Name of the job's standard error among its outputs; the agent adds why a job failed.
-pub const STDERR_LOG: &str = "stderr.log";
-
-/// Name of the whole log in the order in which it came, returned where the other two have gaps.
-pub const JOB_LOG: &str = "job.log";
+use crate::backend::{CollectedOutput, JobEnd, JobReport, JobSpec, Limits, LogLine, Output, collect_outputs};
 
 /// The most bytes that the agent itself adds to a log.
 const NOTE_BYTES_MAX: usize = 4_096;
+
+/// The most bytes of a log that are the job's: the rest is kept for what agent and backend add.
+const LOG_OWN_BYTES_MAX: u64 = LOG_BYTES_MAX - 4 * NOTE_BYTES_MAX as u64;
 
 /// Where the files of one job lie.
 #[derive(Clone, Debug)]
@@ -89,19 +82,19 @@ impl JobFolder {
         self.root.join("outputs")
     }
 
-    /// One of the log files.
+    /// The job's log, stdout and stderr as they came.
     #[must_use]
-    pub fn log(&self, name: &str) -> PathBuf {
-        self.root.join(name)
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
     }
 
-    /// Adds a sentence of the agent to the job's standard error.
+    /// Adds a sentence of the agent to the job's log.
     ///
     /// # Errors
     /// What the file system says.
     pub fn note(&self, text: &str) -> std::io::Result<()> {
         fs::create_dir_all(&self.root)?;
-        let mut file = fs::File::options().create(true).append(true).open(self.log(STDERR_LOG))?;
+        let mut file = fs::File::options().create(true).append(true).open(self.log())?;
         let end = text.floor_char_boundary(NOTE_BYTES_MAX);
         writeln!(file, "hansa: {}", &text[..end])
     }
@@ -133,7 +126,7 @@ pub(crate) fn finish_place(place: &Path, executable: bool) -> std::io::Result<()
 }
 
 /// What the lease gives to its jobs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
     /// The lease's id in hexadecimal.
     pub lease: String,
@@ -176,12 +169,12 @@ pub fn spec(manifest: &Manifest, folder: &JobFolder, number: u32, surroundings: 
             cpu_s_max: wall.as_secs().saturating_add(1).saturating_mul(1_024),
             processes_max: limits.processes,
             open_files_max: 4_096,
-            log_bytes_max: surroundings.log_bytes_max,
+            log_bytes_max: surroundings.log_bytes_max.min(LOG_OWN_BYTES_MAX),
             wall,
             notice: surroundings.notice.min(wall / 2),
         },
         outputs: asked(manifest),
-        log: folder.log(JOB_LOG),
+        log: folder.log(),
     }
 }
 
@@ -200,120 +193,60 @@ pub fn verdict(report: &JobReport) -> (Option<i32>, Option<String>) {
         JobEnd::Exited(code) => (Some(code), None),
         JobEnd::Signalled(signal) => (None, Some(format!("the job died of signal {signal}"))),
         JobEnd::TimedOut => (None, Some("the job was still running at the end of its time".to_owned())),
-        JobEnd::LimitExceeded(kind) => (None, Some(format!("the job went over its limit: {kind:?}").to_lowercase())),
+        JobEnd::LimitExceeded(kind) => {
+            (None, Some(format!("the job went over its limit: {kind:?}").to_lowercase()))
+        }
         JobEnd::Killed => (None, Some("the job was killed".to_owned())),
     }
 }
 
-/// Splits the log into its two streams as it comes, and says whether a line is missing.
-pub(crate) async fn split_log(
-    folder: JobFolder,
-    mut lines: mpsc::Receiver<LogLine>,
-    bytes_max: u64,
-    lease: String,
-    job: u32,
-) -> bool {
-    let open = |name| tokio::fs::File::options().create(true).append(true).open(folder.log(name));
-    let (Ok(mut out), Ok(mut err)) = (open(STDOUT_LOG).await, open(STDERR_LOG).await) else { return true };
-    let (mut bytes, mut next, mut whole) = (0u64, 1u64, true);
+/// Shows the log of a job to whoever follows the agent's own, at its finest level.
+pub(crate) async fn show_log(mut lines: mpsc::Receiver<LogLine>, lease: String, job: u32) {
     while let Some(line) = lines.recv().await {
-        tracing::debug!(lease, job, stream = ?line.stream, "{}", line.text);
-        whole &= line.number == next;
-        next = line.number + 1;
-        bytes = bytes.saturating_add(line.text.len() as u64 + 1);
-        if bytes > bytes_max {
-            continue;
-        }
-        let file = match line.stream {
-            LogStream::Stdout => &mut out,
-            LogStream::Stderr => &mut err,
-        };
-        let text = format!("{}\n", line.text);
-        whole &= tokio::io::AsyncWriteExt::write_all(file, text.as_bytes()).await.is_ok();
+        tracing::trace!(lease, job, stream = ?line.stream, "{}", line.text);
     }
-    for file in [&mut out, &mut err] {
-        whole &= tokio::io::AsyncWriteExt::flush(file).await.is_ok();
-    }
-    !whole
 }
 
 /// What goes back to the requester.
 #[derive(Debug)]
 pub struct Returned {
-    /// The manifest that names it all.
-    pub manifest: OutputManifest,
-    /// Each file with its hash.
+    /// The hash of the manifest that names it all.
+    pub hash: BlobHash,
+    /// Each file with its hash, the manifest last.
     pub files: Vec<(BlobHash, PathBuf)>,
-    /// The first output that should be there and is not as it should be.
-    pub missing: Option<OutputError>,
 }
 
-/// Gathers what a job left behind: the outputs it was asked for, as far as they are sound, and its logs. Reads every file
+/// Gathers what a job left behind: the outputs it was asked for, as far as they are sound, and its log. Reads every file
 /// once; to be called where blocking is allowed.
 ///
 /// # Errors
 /// What the file system says.
 pub fn gather(manifest: Option<&Manifest>, folder: &JobFolder) -> std::io::Result<Returned> {
     let mut outputs = Vec::new();
-    let mut missing = None;
-    for output in manifest.map(asked).unwrap_or_default() {
-        match collect_one(folder, output) {
-            Ok(collected) => outputs.push(hashed(collected)?),
-            Err(error) => missing = missing.or(Some(error)),
-        }
-    }
-    let gaps = folder.log("gaps").exists();
-    let names = [STDOUT_LOG, STDERR_LOG, JOB_LOG];
-    let mut logs = Vec::new();
-    for name in names.into_iter().filter(|name| *name != JOB_LOG || gaps) {
-        let source = folder.log(name);
-        let taken = outputs.iter().any(|(file, _): &(OutputFile, PathBuf)| file.path == name);
-        match fs::File::open(&source) {
-            Ok(file) if !taken && file.metadata()?.len() > 0 => {
-                let bytes = file.metadata()?.len();
-                logs.push(hashed(CollectedOutput { path: name.to_owned(), source, file, bytes })?);
+    if let Some(manifest) = manifest {
+        let all = spec(manifest, folder, 0, &Surroundings::default());
+        for output in &all.outputs {
+            let one = JobSpec { outputs: vec![output.clone()], ..all.clone() };
+            // What is missing or unsound is left out: the job's end says so.
+            for collected in collect_outputs(&one).unwrap_or_default() {
+                outputs.push(hashed(collected)?);
             }
-            _ => {}
         }
     }
-    // A job that asks for the most outputs there may be, or for a folder of a log's name, gets no logs.
-    let with_logs = || outputs.iter().chain(&logs).cloned();
-    let (listed, manifest) = match OutputManifest::new(with_logs().map(|(file, _)| file).collect()) {
-        Ok(manifest) => (with_logs().collect(), manifest),
-        Err(_) => {
-            let manifest = OutputManifest::new(outputs.iter().map(|(file, _)| file.clone()).collect());
-            (outputs, manifest.map_err(std::io::Error::other)?)
-        }
-    };
+    let source = folder.log();
+    // A job that was asked for as many outputs as there may be gets no log with them.
+    if outputs.len() < OUTPUTS_MAX && source.is_file() {
+        let file = fs::File::open(&source)?;
+        let bytes = file.metadata()?.len();
+        outputs.push(hashed(CollectedOutput { path: LOG_PATH.to_owned(), source, file, bytes })?);
+    }
+    let listed = outputs.iter().map(|(file, _)| file.clone()).collect();
+    let manifest = OutputManifest::new(listed).map_err(std::io::Error::other)?;
     fs::write(folder.outputs(), manifest.encode())?;
     let mut files: Vec<(BlobHash, PathBuf)> =
-        listed.into_iter().map(|(file, source)| (file.hash, source)).collect();
+        outputs.into_iter().map(|(file, source)| (file.hash, source)).collect();
     files.push((manifest.hash(), folder.outputs()));
-    Ok(Returned { manifest, files, missing })
-}
-
-fn collect_one(folder: &JobFolder, output: Output) -> Result<CollectedOutput, OutputError> {
-    let path = output.path.clone();
-    let spec = JobSpec {
-        argv: Vec::new(),
-        directory: folder.work(),
-        files: Vec::new(),
-        environment: std::collections::BTreeMap::new(),
-        limits: Limits {
-            memory_bytes_max: 0,
-            disk_bytes_max: 0,
-            file_bytes_max: 0,
-            cpu_s_max: 0,
-            processes_max: 0,
-            open_files_max: 0,
-            log_bytes_max: 0,
-            wall: Duration::ZERO,
-            notice: Duration::ZERO,
-        },
-        outputs: vec![output],
-        log: PathBuf::new(),
-    };
-    collect_outputs(&spec)?.pop().ok_or(OutputError::Missing(path))
+    Ok(Returned { hash: manifest.hash(), files })
 }
 
 fn hashed(collected: CollectedOutput) -> std::io::Result<(OutputFile, PathBuf)> {

@@ -2,12 +2,12 @@
 
 use super::Shared;
 use super::backend::read;
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use futures::StreamExt as _;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::state::{State, Table, View};
@@ -129,7 +129,8 @@ pub(super) fn parse<T: FromStr>(what: &str, text: &str) -> Result<T, Problem>
 where
     T::Err: std::fmt::Display,
 {
-    text.parse().map_err(|error| Problem::new(Fault::RequestMalformed, format!("`{text}` is no {what}: {error}")))
+    text.parse()
+        .map_err(|error| Problem::new(Fault::RequestMalformed, format!("`{text}` is no {what}: {error}")))
 }
 
 /// Reads a whole body of at most `bytes_max` bytes that comes within `time_max`.
@@ -177,7 +178,8 @@ pub(super) fn page_of<T: Table, I>(
         None => range.0,
         Some(after) => {
             let key = hex::decode(after).ok().and_then(|bytes| borsh::from_slice::<T::Key>(&bytes).ok());
-            let refuse = || Problem::new(Fault::RequestMalformed, format!("`{after}` is no `next` of this list"));
+            let refuse =
+                || Problem::new(Fault::RequestMalformed, format!("`{after}` is no `next` of this list"));
             let key = key.ok_or_else(refuse)?;
             // A range that ends before it begins is no range; what lies before it is simply not there.
             match &range.0 {

@@ -8,6 +8,7 @@ use hansa_ledger::id::{BlobHash, ChainId, CodeHash, OrganisationId, TransactionI
 use hansa_ledger::money::Money;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::state::State;
+use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::PublicKey;
 pub use hansa_node_api::chain::{FinalTransaction, TransactionStatus};
 use hansa_node_api::error::Fault;
@@ -22,6 +23,15 @@ pub use crate::history::BlockRecord;
 
 /// The content of a blob as it comes in.
 pub type BlobBody = Pin<Box<dyn AsyncRead + Send>>;
+
+/// Why an advert was not passed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdvertFailure {
+    /// Which refusal it is.
+    pub fault: Fault,
+    /// What happened, for a person.
+    pub message: String,
+}
 
 /// Why a blob was not kept or given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +81,12 @@ pub trait Backend: Send + Sync + 'static {
     /// Checks a transaction's canonical bytes, puts it in the mempool and sends it on.
     fn submit(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<TransactionId, Rejection>>;
 
+    /// As [`Self::submit`] for many, each with its own verdict, in order.
+    fn submit_bundle(&self, transactions: Vec<SignedTransaction>) -> BoxFuture<'_, Vec<Result<TransactionId, Rejection>>>;
+
+    /// Remembers an advert's canonical bytes and passes them on.
+    fn advert(&self, bytes: Vec<u8>) -> Result<(), AdvertFailure>;
+
     /// The nonce of the key's next transaction if some of it wait here; none if none wait.
     fn next_nonce(&self, key: &PublicKey) -> Option<u64>;
 
@@ -107,7 +123,8 @@ pub trait Backend: Send + Sync + 'static {
     fn may_read_blob(&self, reader: OrganisationId, hash: BlobHash) -> BoxFuture<'_, bool>;
 
     /// A blob's file and size in bytes; none if it is not here.
-    fn open_blob(&self, hash: BlobHash) -> BoxFuture<'_, Result<Option<(tokio::fs::File, u64)>, BlobFailure>>;
+    fn open_blob(&self, hash: BlobHash)
+    -> BoxFuture<'_, Result<Option<(tokio::fs::File, u64)>, BlobFailure>>;
 
     /// The metrics, as Prometheus reads them.
     fn metrics(&self) -> String;

@@ -37,7 +37,10 @@ pub(super) async fn params(State(shared): State<Shared>) -> Answer<hansa_ledger:
 #[utoipa::path(get, path = "/v1/blocks/{height}", tag = "chain",
     params(("height" = String, Path, description = "a height, or `latest`")),
     responses((status = 200, body = BlockInfo), (status = 404, body = ErrorBody), (status = 410, body = ErrorBody)))]
-pub(super) async fn block(State(shared): State<Shared>, Segments(height): Segments<String>) -> Answer<BlockInfo> {
+pub(super) async fn block(
+    State(shared): State<Shared>,
+    Segments(height): Segments<String>,
+) -> Answer<BlockInfo> {
     let tip = shared.backend.status().height;
     let height = match height.as_str() {
         "latest" => tip,
@@ -56,7 +59,10 @@ pub(super) async fn block(State(shared): State<Shared>, Segments(height): Segmen
             Fault::NotFound,
             "height 0 is the genesis, which has no block; ask for `/v1/genesis`",
         )),
-        None => Err(Problem::new(Fault::HistoryGone, format!("the node does not keep the block at height {height}"))),
+        None => Err(Problem::new(
+            Fault::HistoryGone,
+            format!("the node does not keep the block at height {height}"),
+        )),
     }
 }
 
@@ -132,7 +138,10 @@ pub(super) async fn submit(
             transaction.encode()
         }
         other => {
-            return Err(Problem::new(Fault::MediaType, format!("this path does not take bodies of type `{other}`")));
+            return Err(Problem::new(
+                Fault::MediaType,
+                format!("this path does not take bodies of type `{other}`"),
+            ));
         }
     };
     if bytes.is_empty() {

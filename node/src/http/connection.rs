@@ -72,10 +72,17 @@ pub async fn serve(
     Ok(())
 }
 
-async fn connection(stream: TcpStream, router: Router, header_time_max: Duration, shutdown: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    header_time_max: Duration,
+    shutdown: CancellationToken,
+) {
     // Small answers must not wait for more to come; where the system refuses, they are only later.
     let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router.map_request(|request: hyper::Request<Incoming>| request.map(Body::new)));
+    let service = TowerToHyperService::new(
+        router.map_request(|request: hyper::Request<Incoming>| request.map(Body::new)),
+    );
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_time_max)

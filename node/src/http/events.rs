@@ -66,7 +66,12 @@ struct Follower {
 }
 
 impl Follower {
-    fn new(shared: Shared, filter: EventFilter, since: Option<EventCursor>, permit: OwnedSemaphorePermit) -> Self {
+    fn new(
+        shared: Shared,
+        filter: EventFilter,
+        since: Option<EventCursor>,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
         // Subscribed first, so that no block falls between what is kept and what comes.
         let blocks = shared.backend.follow();
         let tip = shared.backend.status().height;
@@ -108,7 +113,9 @@ impl Follower {
             }
             match self.blocks.recv().await {
                 Ok(block) if block.header.height <= self.height => {}
-                Ok(block) if block.header.height == self.height.saturating_add(1) => self.pending.push_back(block),
+                Ok(block) if block.header.height == self.height.saturating_add(1) => {
+                    self.pending.push_back(block)
+                }
                 Ok(_) | Err(RecvError::Lagged(_)) => self.catch_up(),
                 Err(RecvError::Closed) => return None,
             }
@@ -154,13 +161,17 @@ impl Follower {
         }
         if let Some(organisation) = self.filter.organisation {
             let organisation = organisation.to_string();
-            read(&*self.shared.backend, |state| wanted.retain(|(_, value)| concerns(state, value, &organisation)));
+            read(&*self.shared.backend, |state| {
+                wanted.retain(|(_, value)| concerns(state, value, &organisation))
+            });
         }
         for (info, value) in wanted {
             let message = Message::default().event(kind_of(&value)).id(info.cursor().to_string());
             self.ready.extend(message.json_data(&value).ok());
         }
-        if self.filter.blocks == Some(true) && self.cursor.is_none_or(|last| last < EventCursor::after_block(height)) {
+        if self.filter.blocks == Some(true)
+            && self.cursor.is_none_or(|last| last < EventCursor::after_block(height))
+        {
             self.mark("block", height, time);
         }
     }
@@ -178,7 +189,8 @@ impl Follower {
 fn events_of(block: &BlockRecord) -> impl Iterator<Item = (Option<TransactionId>, &Event)> {
     let deadlines = block.receipts.deadlines.iter().map(|event| (None, event));
     let done = block.receipts.transactions.iter();
-    deadlines.chain(done.flat_map(|receipt| receipt.events.iter().map(|event| (Some(receipt.transaction), event))))
+    deadlines
+        .chain(done.flat_map(|receipt| receipt.events.iter().map(|event| (Some(receipt.transaction), event))))
 }
 
 fn text<'v>(event: &'v Value, field: &str) -> Option<&'v str> {

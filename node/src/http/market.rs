@@ -88,10 +88,8 @@ pub(super) async fn offer(
     Segments(id): Segments<String>,
 ) -> Answer<OfferInfo> {
     let id: OfferId = parse("offer id", &id)?;
-    read(&*shared.backend, |state| {
-        state.get::<Offers>(&id).map(|row| Json(offer_info(state, &id, row)))
-    })
-    .ok_or_else(|| Problem::unknown("offer", &id))
+    read(&*shared.backend, |state| state.get::<Offers>(&id).map(|row| Json(offer_info(state, &id, row))))
+        .ok_or_else(|| Problem::unknown("offer", &id))
 }
 
 fn offer_info(state: &State, id: &OfferId, row: &Offer) -> OfferInfo {

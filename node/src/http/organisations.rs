@@ -87,7 +87,8 @@ pub(super) async fn organisation(
 
 /// What the escrows of an organisation's requests hold, those that became leases included.
 fn escrowed(state: &State, id: OrganisationId) -> Money {
-    let open = |row: &hansa_ledger::row::Request| matches!(row.state, RequestState::Open | RequestState::Awarded);
+    let open =
+        |row: &hansa_ledger::row::Request| matches!(row.state, RequestState::Open | RequestState::Awarded);
     let mut sum = 0u64;
     for (request, row) in state.rows::<Requests>().filter(|(_, row)| row.organisation == id && open(row)) {
         for (index, _) in (0u8..).zip(&row.demand.sources) {

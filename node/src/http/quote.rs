@@ -31,7 +31,10 @@ use hansa_node_api::peer::now_ms;
 /// What would become of a demand if it were placed now and its batch ran next.
 #[utoipa::path(post, path = "/v1/quote", tag = "market", request_body = QuoteRequest,
     responses((status = 200, body = QuoteAnswer), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody)))]
-pub(super) async fn quote(extract::State(shared): extract::State<Shared>, content: Body) -> Answer<QuoteAnswer> {
+pub(super) async fn quote(
+    extract::State(shared): extract::State<Shared>,
+    content: Body,
+) -> Answer<QuoteAnswer> {
     let bytes = body(content, shared.limits.body_bytes_max, shared.limits.request_time_max).await?;
     let asked: QuoteRequest = serde_json::from_slice(&bytes)
         .map_err(|error| Problem::new(Fault::RequestMalformed, format!("the body is no demand: {error}")))?;
@@ -40,7 +43,9 @@ pub(super) async fn quote(extract::State(shared): extract::State<Shared>, conten
     let Some(request) = draft.request else { return Ok(Json(draft.refused())) };
     let quote = clear_aside(draft.book.clone(), request).await?;
     let offer = match &quote {
-        Some(Quote::Award(trade)) => read(&*shared.backend, |state| state.get::<Offers>(&trade.offer).cloned()),
+        Some(Quote::Award(trade)) => {
+            read(&*shared.backend, |state| state.get::<Offers>(&trade.offer).cloned())
+        }
         _ => None,
     };
     Ok(Json(draft.answer(&*shared.backend, request, quote, offer)))
@@ -48,14 +53,17 @@ pub(super) async fn quote(extract::State(shared): extract::State<Shared>, conten
 
 /// Clears a book on a thread where it may take its time.
 pub(super) async fn clear_aside(book: Book, request: RequestId) -> Result<Option<Quote>, Problem> {
-    tokio::task::spawn_blocking(move || market::quote(&book, &request)).await.map_err(|_| Fault::Internal.into())
+    tokio::task::spawn_blocking(move || market::quote(&book, &request))
+        .await
+        .map_err(|_| Fault::Internal.into())
 }
 
 /// When the next batch of a class runs, or would run if something changed now.
 pub(super) fn next_batch(view: &View<'_>, params: &Params, class: &Name) -> TimeMs {
     let now = now(view);
     let due = view.get::<Classes>(class).and_then(|class| class.batch_due);
-    let next = (now.0.checked_div(params.batch_ms).unwrap_or(0)).saturating_add(1).saturating_mul(params.batch_ms);
+    let next =
+        (now.0.checked_div(params.batch_ms).unwrap_or(0)).saturating_add(1).saturating_mul(params.batch_ms);
     due.unwrap_or(TimeMs(next)).max(now)
 }
 
@@ -101,7 +109,8 @@ impl Draft {
             })
             .collect();
         let covered = sources.iter().all(|source| source.locked <= source.balance);
-        let admitted = admitted.and_then(|one| if covered { Ok(one) } else { Err(Rejection::FundsInsufficient) });
+        let admitted =
+            admitted.and_then(|one| if covered { Ok(one) } else { Err(Rejection::FundsInsufficient) });
         let (request, refusal) = match admitted {
             Ok((organisation, locked)) => (Some(place(&mut view, asked, &organisation, locked)), None),
             Err(rejection) => (None, Some(rejection)),
@@ -177,7 +186,7 @@ impl Draft {
             start: start.seconds(),
             end: end.seconds(),
             price: AbiPrice { num: u128::from(trade.price.0), den: 3_600 },
-            fee_bps: self.fee_bps.into(),
+            fee_bps: self.fee_bps,
             slash_max: 0,
             sla: Vec::new(),
         };
@@ -238,7 +247,8 @@ fn admit(view: &View<'_>, params: &Params, asked: &QuoteRequest) -> Result<(Orga
     let demand = &asked.demand;
     Action::from(PlaceRequest { demand: demand.clone() }).check(params)?;
     let now = now(view);
-    let organisation = view.get::<Organisations>(&asked.organisation).ok_or(Rejection::OrganisationUnknown)?.clone();
+    let organisation =
+        view.get::<Organisations>(&asked.organisation).ok_or(Rejection::OrganisationUnknown)?.clone();
     match organisation.standing {
         Standing::Revoked => return Err(Rejection::OrganisationRevoked),
         Standing::Accredited if organisation.accredited_until > now => {}

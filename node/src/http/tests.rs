@@ -1,5 +1,6 @@
 //! The server on a loopback socket, over a node that makes a block of every transaction at once.
 
+mod bundles;
 mod double;
 mod limits;
 mod market;

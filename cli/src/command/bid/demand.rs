@@ -52,7 +52,10 @@ impl Wish {
         let most = clock.params.lease_slots_max;
         u32::try_from(slots).ok().filter(|slots| *slots <= most).ok_or_else(|| {
             let longest = length(u64::from(most) * u64::from(clock.params.slot_s) * 1_000);
-            Failure { hint: Some(format!("the longest lease here is {longest}")), ..Rejection::DurationInvalid.into() }
+            Failure {
+                hint: Some(format!("the longest lease here is {longest}")),
+                ..Rejection::DurationInvalid.into()
+            }
         })
     }
 
@@ -85,7 +88,12 @@ impl Wish {
         latest.is_some_and(|moment| moment.from(clock.now).plus(30_000) < clock.now)
     }
 
-    async fn sources(&self, session: &Session, client: &Client, organisation: OrganisationId) -> Outcome<Vec<Source>> {
+    async fn sources(
+        &self,
+        session: &Session,
+        client: &Client,
+        organisation: OrganisationId,
+    ) -> Outcome<Vec<Source>> {
         let whole = |purse| vec![Source { purse, share_bps: 10_000 }];
         if self.cash {
             return Ok(whole(Purse::Cash));
@@ -103,7 +111,12 @@ impl Wish {
     }
 
     /// What was said, else what the first grant is for. Cash without a word is for industrial use, which claims no favour.
-    async fn purpose(&self, client: &Client, organisation: OrganisationId, sources: &[Source]) -> Outcome<Purpose> {
+    async fn purpose(
+        &self,
+        client: &Client,
+        organisation: OrganisationId,
+        sources: &[Source],
+    ) -> Outcome<Purpose> {
         if let Some(purpose) = self.purpose {
             return Ok(purpose);
         }
@@ -133,7 +146,9 @@ mod tests {
         let wish = |change: fn(&mut Wish)| {
             let mut wish = Wish::default();
             change(&mut wish);
-            wish.window(&clock).map(|(from, to)| (from.0 - 2_001_552, to.0 - 2_001_552)).map_err(|error| error.refusal)
+            wish.window(&clock)
+                .map(|(from, to)| (from.0 - 2_001_552, to.0 - 2_001_552))
+                .map_err(|error| error.refusal)
         };
         let past = Err(Some((403, "WindowInvalid".to_owned())));
         assert_eq!(wish(|_| ()), Ok((1, 96)));

@@ -153,8 +153,10 @@ impl JobWish {
                 format!("./{place}")
             }
             false if run.contains('/') && !files.iter().any(|file| laid_at(file, run)) => {
-                return Err(Failure::refused(format!("there is no program `{run}` here, and no input is laid there"))
-                    .hint("give the path of a file of yours, or the bare name of a program of the site"));
+                return Err(Failure::refused(format!(
+                    "there is no program `{run}` here, and no input is laid there"
+                ))
+                .hint("give the path of a file of yours, or the bare name of a program of the site"));
             }
             false => {
                 // A program that is laid down as an input is meant to be run.
@@ -276,7 +278,8 @@ mod tests {
         let draft = wish.draft(Some(77)).await.unwrap().unwrap();
         let manifest = &draft.manifest;
         assert_eq!(manifest.argv, ["./train.sh", "--fast"]);
-        let files: Vec<_> = manifest.files.iter().map(|one| (one.path.as_str(), one.size, one.executable)).collect();
+        let files: Vec<_> =
+            manifest.files.iter().map(|one| (one.path.as_str(), one.size, one.executable)).collect();
         assert_eq!(files, [("in/data.csv", 4, false), ("train.sh", 10, true)]);
         assert_eq!((manifest.limits.wall_s, manifest.limits.memory_bytes), (77, 64 << 20));
         assert_eq!(draft.files.len(), 2);

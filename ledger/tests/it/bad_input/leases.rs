@@ -55,7 +55,7 @@ fn report() -> Vec<Row> {
         ("of one lease twice", "bsc", |s| reported(&[(s.active, 4), (s.active, 5)]), ListInvalid),
         ("of too many", "bsc", |_| reported(&many()), ListInvalid),
         ("no such lease", "bsc", |_| reported(&[(NONE, 1)]), LeaseUnknown),
-        ("a sound one and an unknown one", "bsc", |s| reported(&[(s.active, 5), (NONE, 1)]), LeaseUnknown),
+        ("a sound one and an unknown one", "bsc", |s| reported(&[(s.active, 4), (NONE, 1)]), LeaseUnknown),
         ("by the requester", "tallinn", |s| reported(&[(s.active, 5)]), LeaseUnknown),
         ("by another provider", "cea", |s| reported(&[(s.active, 5)]), LeaseUnknown),
         ("by an offerer", "bsc offerer", |s| reported(&[(s.active, 5)]), RoleMissing),

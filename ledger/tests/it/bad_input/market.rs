@@ -302,7 +302,12 @@ fn place_money() -> Vec<Row> {
         (
             "the highest limit there is",
             "tallinn",
-            |s| request(s, |one| one.limit = Price(18_446_744_073_709_551_000)),
+            |s| {
+                request(s, |one| {
+                    one.limit = Price(18_446_744_073_709_551_000);
+                    one.slots = 3_600;
+                })
+            },
             Overflow,
         ),
         (

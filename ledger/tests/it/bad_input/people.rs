@@ -137,8 +137,8 @@ fn revoke() -> Vec<Row> {
     vec![
         (
             "another member's registrar",
-            "FR registrar",
-            |s| RevokeOrganisation { organisation: s.tallinn }.into(),
+            "EE registrar",
+            |s| RevokeOrganisation { organisation: s.cea }.into(),
             NotRegistrar,
         ),
         (

@@ -97,7 +97,12 @@ impl Client {
     ///
     /// # Errors
     /// As [`ApiError`].
-    pub async fn put_blob_bytes(&self, chain: ChainId, key: &SecretKey, bytes: Vec<u8>) -> Result<BlobInfo, ApiError> {
+    pub async fn put_blob_bytes(
+        &self,
+        chain: ChainId,
+        key: &SecretKey,
+        bytes: Vec<u8>,
+    ) -> Result<BlobInfo, ApiError> {
         let hash = BlobHash(*blake3::hash(&bytes).as_bytes());
         let builder = self.signed(Method::PUT, chain, key, hash, hash);
         let builder = builder.header("content-type", "application/octet-stream").body(bytes);
@@ -150,7 +155,9 @@ impl Client {
         while let Some(chunk) = stream.next().await {
             bytes.extend_from_slice(&chunk.map_err(|error| self.failed(&error))?);
             if bytes.len() > bytes_max {
-                return Err(self.unreadable(&blob_path(&hash), &format!("the blob is larger than {bytes_max} bytes")));
+                return Err(
+                    self.unreadable(&blob_path(&hash), &format!("the blob is larger than {bytes_max} bytes"))
+                );
             }
         }
         self.compare(&hash, blake3::hash(&bytes))?;
@@ -191,7 +198,14 @@ impl Client {
         Err(self.unreadable(&blob_path(hash), &format!("the content has hash {found}")))
     }
 
-    fn signed(&self, method: Method, chain: ChainId, key: &SecretKey, hash: BlobHash, body: BlobHash) -> RequestBuilder {
+    fn signed(
+        &self,
+        method: Method,
+        chain: ChainId,
+        key: &SecretKey,
+        hash: BlobHash,
+        body: BlobHash,
+    ) -> RequestBuilder {
         let path = blob_path(&hash);
         let terms = RequestTerms {
             chain,

@@ -230,7 +230,8 @@ mod tests {
             for chunk in text.as_bytes().chunks(size) {
                 assert!(parser.read(chunk));
             }
-            let ready: Vec<_> = parser.ready.iter().map(|one| (one.kind.as_str(), one.data.as_str())).collect();
+            let ready: Vec<_> =
+                parser.ready.iter().map(|one| (one.kind.as_str(), one.data.as_str())).collect();
             assert_eq!(ready, expected, "chunks of {size}");
         }
         assert!(!Parser::default().read(&vec![b'x'; MESSAGE_BYTES_MAX + 1]));

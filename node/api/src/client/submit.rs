@@ -1,8 +1,10 @@
 //! Sending transactions, and waiting until they are final.
 
 use super::{ANSWER_TIME_MAX, Client, Wait};
+use crate::bundle::{self, BundleVerdict};
 use crate::chain::{FinalTransaction, TransactionInfo, TransactionStatus};
 use crate::error::{ApiError, Fault};
+use crate::peer::advert::Advert;
 use hansa_ledger::id::TransactionId;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::transaction::SignedTransaction;
@@ -23,8 +25,34 @@ impl Client {
     /// [`ApiError::Refused`] with the ledger's number when the node refuses it.
     pub async fn submit(&self, transaction: &SignedTransaction) -> Result<TransactionId, ApiError> {
         let builder = self.request(Method::POST, "/v1/transactions").body(transaction.encode());
-        let info: TransactionInfo = self.json(self.send(builder.header("content-type", "application/octet-stream")).await?).await?;
+        let info: TransactionInfo =
+            self.json(self.send(builder.header("content-type", "application/octet-stream")).await?).await?;
         Ok(info.id)
+    }
+
+    /// Sends many transactions at once, in order; those that are not refused wait on the node when this returns. At most
+    /// [`bundle::BUNDLE_TRANSACTIONS_MAX`] transactions and [`bundle::BUNDLE_BYTES_MAX`] bytes.
+    ///
+    /// # Errors
+    /// As [`ApiError`], when nothing of the bundle was taken; refusals of single transactions stand in the verdicts.
+    pub async fn submit_bundle(&self, transactions: &[SignedTransaction]) -> Result<Vec<BundleVerdict>, ApiError> {
+        let builder = self.request(Method::POST, "/v1/bundles").body(bundle::encode(transactions));
+        let verdicts: Vec<BundleVerdict> =
+            self.json(self.send(builder.header("content-type", "application/octet-stream")).await?).await?;
+        if verdicts.len() != transactions.len() {
+            return Err(self.unreadable("/v1/bundles", "it does not have one verdict for each transaction"));
+        }
+        Ok(verdicts)
+    }
+
+    /// Publishes an advert through the node; it tells all members.
+    ///
+    /// # Errors
+    /// [`ApiError::Refused`] when the node does not hold it to be one it may pass on.
+    pub async fn advert(&self, advert: &Advert) -> Result<(), ApiError> {
+        let builder = self.request(Method::POST, "/v1/adverts").body(advert.encode());
+        self.send(builder.header("content-type", "application/octet-stream")).await?;
+        Ok(())
     }
 
     /// Sends a transaction and waits until it stands in a block; what became of it stands in the receipt. A node that cannot be
@@ -46,8 +74,12 @@ impl Client {
             let left = ends.saturating_duration_since(Instant::now());
             let outcome = self.submit_once(&bytes, left.min(ONE_WAIT_MAX)).await;
             let outcome = match outcome {
-                // Sent again after an answer was lost, it may be final already: then its nonce is used, by itself.
-                Err(error) if is_known(&error) => self.wait_once(&id, left.min(ONE_WAIT_MAX), error).await,
+                Err(error) if error.rejection() == Some(Rejection::AlreadyKnown) => {
+                    self.wait_once(&id, left.min(ONE_WAIT_MAX), error).await
+                }
+                // Sent again after an answer was lost, it may be final already: then its nonce is used, by itself. If the
+                // node does not know it, another transaction used the nonce, and nothing is to be waited for.
+                Err(error) if is_final_or_never(&error) => self.wait_once(&id, Duration::ZERO, error).await,
                 outcome => outcome,
             };
             match outcome {
@@ -98,9 +130,9 @@ fn waiting(wait: Duration) -> Wait {
     Wait { wait: "final", timeout_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }
 }
 
-/// Whether the refusal can mean that the node has had this very transaction before.
-fn is_known(error: &ApiError) -> bool {
-    matches!(error.rejection(), Some(Rejection::AlreadyKnown | Rejection::NonceUsed | Rejection::Expired))
+/// Whether the refusal means that the transaction stands in a block already, or will stand in none.
+fn is_final_or_never(error: &ApiError) -> bool {
+    matches!(error.rejection(), Some(Rejection::NonceUsed | Rejection::Expired))
 }
 
 /// Whether the same call is worth making again.

@@ -6,7 +6,8 @@ use crate::http::backend::*;
 use futures::future::BoxFuture;
 use hansa_contracts_abi::{Runtime as _, Terms};
 use hansa_ledger::action::{
-    AccreditOrganisation, AccreditSite, Action, AttestDeposit, IssueGrant, PostOffer, grant_id, organisation_id,
+    AccreditOrganisation, AccreditSite, Action, AttestDeposit, IssueGrant, PostOffer, grant_id,
+    organisation_id,
 };
 use hansa_ledger::apply::build_block;
 use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember};
@@ -23,7 +24,7 @@ use hansa_ledger::tables::{Chains, Keys, ParamsTable};
 use hansa_ledger::time::{Slot, TimeMs};
 use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::{Cache, PublicKey, SecretKey};
-use hansa_node_api::peer::advert::AdvertContent;
+use hansa_node_api::peer::advert::{Advert, AdvertContent};
 use hansa_node_api::peer::now_ms;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -100,7 +101,8 @@ pub fn market() -> Vec<(&'static str, Action)> {
         ask: Price(2_000_000),
         calendar: Calendar::constant(Slot(slot()), Slot(slot() + 100_000), 64),
         contract: spot(),
-        contract_params: Vec::new(),
+        // No minimum fee.
+        contract_params: vec![0; 16],
     };
     vec![
         ("EE registrar", accredit("10001", "kodu", OrganisationClass::StartUp)),
@@ -168,7 +170,11 @@ impl Double {
         });
         Self {
             chain,
-            inner: RwLock::new(Inner { state: genesis.state().unwrap(), blocks: Vec::new(), waiting: Vec::new() }),
+            inner: RwLock::new(Inner {
+                state: genesis.state().unwrap(),
+                blocks: Vec::new(),
+                waiting: Vec::new(),
+            }),
             genesis,
             host,
             cache: Mutex::new(Cache::new(1_000)),
@@ -240,7 +246,8 @@ impl Double {
             return Err(Rejection::AlreadyKnown);
         }
         let row = inner.state.get::<Keys>(&transaction.transaction.signer).ok_or(Rejection::UnknownKey)?;
-        let waiting = inner.waiting.iter().filter(|one| one.transaction.signer == transaction.transaction.signer);
+        let waiting =
+            inner.waiting.iter().filter(|one| one.transaction.signer == transaction.transaction.signer);
         match transaction.transaction.nonce.cmp(&(row.nonce + waiting.count() as u64)) {
             std::cmp::Ordering::Less => return Err(Rejection::NonceUsed),
             std::cmp::Ordering::Greater => return Err(Rejection::NonceGap),
@@ -323,6 +330,26 @@ impl Backend for Double {
         })
     }
 
+    fn submit_bundle(&self, transactions: Vec<SignedTransaction>) -> BoxFuture<'_, Vec<Result<TransactionId, Rejection>>> {
+        Box::pin(async move {
+            let verdicts: Vec<_> = transactions.iter().map(|transaction| self.take(&transaction.encode())).collect();
+            if verdicts.iter().any(Result::is_ok) {
+                self.produce(self.later());
+            }
+            verdicts
+        })
+    }
+
+    fn advert(&self, bytes: Vec<u8>) -> Result<(), AdvertFailure> {
+        let refuse = |error: hansa_node_api::peer::advert::AdvertShape| AdvertFailure {
+            fault: hansa_node_api::Fault::RequestMalformed,
+            message: error.to_string(),
+        };
+        let advert = Advert::decode(&bytes, &self.chain.0, now_ms()).map_err(refuse)?;
+        self.adverts.lock().unwrap().push(advert.content);
+        Ok(())
+    }
+
     fn next_nonce(&self, key: &PublicKey) -> Option<u64> {
         let inner = self.inner.read().unwrap();
         let waiting = inner.waiting.iter().filter(|one| one.transaction.signer == *key).count() as u64;
@@ -332,7 +359,9 @@ impl Backend for Double {
     fn transaction(&self, id: &TransactionId) -> TransactionStatus {
         let inner = self.inner.read().unwrap();
         for block in &inner.blocks {
-            if let Some(index) = block.receipts.transactions.iter().position(|receipt| receipt.transaction == *id) {
+            if let Some(index) =
+                block.receipts.transactions.iter().position(|receipt| receipt.transaction == *id)
+            {
                 return TransactionStatus::Final(FinalTransaction {
                     height: block.header.height,
                     index: index as u32,
@@ -387,7 +416,10 @@ impl Backend for Double {
         Box::pin(async move { reader == startup() })
     }
 
-    fn open_blob(&self, hash: BlobHash) -> BoxFuture<'_, Result<Option<(tokio::fs::File, u64)>, BlobFailure>> {
+    fn open_blob(
+        &self,
+        hash: BlobHash,
+    ) -> BoxFuture<'_, Result<Option<(tokio::fs::File, u64)>, BlobFailure>> {
         Box::pin(async move {
             match self.blobs.open(&hash.0).await {
                 Ok(opened) => Ok(Some(opened)),

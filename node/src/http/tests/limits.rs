@@ -46,7 +46,8 @@ async fn bodies_over_the_limit_are_refused_announced_or_not() {
     for path in ["/v1/transactions", "/v1/quote"] {
         let head = format!("POST {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", server.address);
         let announced = format!("{head}content-length: 1001\r\n\r\n{}", "x".repeat(1_001));
-        let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n3e9\r\n{}\r\n0\r\n\r\n", "x".repeat(1_001));
+        let chunked =
+            format!("{head}transfer-encoding: chunked\r\n\r\n3e9\r\n{}\r\n0\r\n\r\n", "x".repeat(1_001));
         for request in [announced, chunked] {
             let (status, body) = server.raw(request.as_bytes()).await;
             assert_eq!((status, name_of(&body).as_deref()), (413, Some("BodyTooLarge")), "{path}");
@@ -57,10 +58,17 @@ async fn bodies_over_the_limit_are_refused_announced_or_not() {
 #[tokio::test]
 async fn a_sender_that_falls_silent_is_given_up() {
     let short = Duration::from_millis(150);
-    let limits =
-        HttpLimits { header_time_max: short, request_time_max: short, idle_time_max: short, ..HttpLimits::default() };
+    let limits = HttpLimits {
+        header_time_max: short,
+        request_time_max: short,
+        idle_time_max: short,
+        ..HttpLimits::default()
+    };
     let server = Server::start(limits).await;
-    let slow = format!("POST /v1/quote HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: 9\r\n\r\nx", server.address);
+    let slow = format!(
+        "POST /v1/quote HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: 9\r\n\r\nx",
+        server.address
+    );
     let (status, body) = server.raw(slow.as_bytes()).await;
     assert_eq!((status, name_of(&body).as_deref()), (408, Some("RequestTimeout")));
 

@@ -22,7 +22,9 @@ fn quote_of(demand: &Demand) -> QuoteRequest {
 /// Runs the batch that is due.
 fn run_batch(server: &Server) {
     let mut due = None;
-    server.double.read(&mut |state| due = state.get::<Classes>(&name("h100")).and_then(|class| class.batch_due));
+    server
+        .double
+        .read(&mut |state| due = state.get::<Classes>(&name("h100")).and_then(|class| class.batch_due));
     server.double.produce(due.expect("a batch is due").max(server.double.later()));
 }
 
@@ -48,9 +50,13 @@ async fn a_quote_is_what_the_next_batch_then_awards() {
     assert_eq!(client.organisation(&startup()).await.unwrap().escrowed, Money(2_000_000));
     run_batch(&server);
 
-    let leases = client.leases(&LeaseFilter { requester: Some(startup()), ..Default::default() }).await.unwrap();
+    let leases =
+        client.leases(&LeaseFilter { requester: Some(startup()), ..Default::default() }).await.unwrap();
     let lease = &leases[0];
-    assert_eq!((lease.row.offer, lease.row.provider, lease.row.quantity), (award.offer, award.provider, award.quantity));
+    assert_eq!(
+        (lease.row.offer, lease.row.provider, lease.row.quantity),
+        (award.offer, award.provider, award.quantity)
+    );
     assert_eq!((lease.row.agreement.price, lease.row.locked), (award.price, award.cost_max));
     assert_eq!(lease.row.sources[0].locked, quote.sources[0].cost_max.unwrap());
     let ahead = |start: Slot, from: TimeMs| start.0 - from.slot(1).0;
@@ -73,7 +79,8 @@ async fn a_quote_is_what_the_next_batch_then_awards() {
     server.send("mare", cancel).await;
     let settlement = client.settlement(&lease.id).await.unwrap();
     assert_eq!((settlement.lease, settlement.row.contract), (lease.id, spot()));
-    let settled = LeaseFilter { state: Some(LeaseState::Settled), organisation: Some(centre()), ..Default::default() };
+    let settled =
+        LeaseFilter { state: Some(LeaseState::Settled), organisation: Some(centre()), ..Default::default() };
     assert_eq!(client.leases(&settled).await.unwrap().len(), 1);
 }
 
@@ -134,16 +141,24 @@ async fn what_stands_in_the_way_is_told_before_and_after() {
     let cheap = Demand { limit: Price(1_000_000), ..demand() };
     let quote = client.quote(&quote_of(&cheap)).await.unwrap();
     let unmatched = quote.unmatched.expect("the limit is below the ask");
-    assert_eq!((unmatched.reason, unmatched.detail.cheapest_ask), (Reason::LimitBelowPrice, Some(Price(2_000_000))));
+    assert_eq!(
+        (unmatched.reason, unmatched.detail.cheapest_ask),
+        (Reason::LimitBelowPrice, Some(Price(2_000_000)))
+    );
     assert!(quote.sentence.contains("2.00 EUR/h"), "{}", quote.sentence);
 
-    let (signed, _) = server.account("kodu").send_signed(vec![PlaceRequest { demand: cheap }.into()]).await.unwrap();
+    let (signed, _) =
+        server.account("kodu").send_signed(vec![PlaceRequest { demand: cheap }.into()]).await.unwrap();
     let request = request_id(signed.id(), 0);
     run_batch(&server);
     let why = client.request_why(&request).await.unwrap();
     assert_eq!(why.last.map(|last| last.reason), Some(Reason::LimitBelowPrice));
     assert_eq!(why.now.map(|now| now.reason), Some(Reason::LimitBelowPrice));
-    let open = RequestFilter { state: Some(RequestState::Open), organisation: Some(startup()), ..Default::default() };
+    let open = RequestFilter {
+        state: Some(RequestState::Open),
+        organisation: Some(startup()),
+        ..Default::default()
+    };
     assert_eq!(client.requests(&open).await.unwrap().len(), 1);
     server.send("kodu", CancelRequest { request }).await;
     let why = client.request_why(&request).await.unwrap();
@@ -195,7 +210,8 @@ async fn capacity_is_the_offer_beside_what_the_provider_says() {
     assert_eq!((sites.len(), sites[0].row.accelerators), (1, 64));
     let classes = client.classes().await.unwrap();
     assert_eq!((classes[0].offers_open, classes[0].requests_open, classes[0].row.capacity), (1, 0, 64));
-    let offers = client.offers(&OfferFilter { class: Some(name("h100")), ..Default::default() }).await.unwrap();
+    let offers =
+        client.offers(&OfferFilter { class: Some(name("h100")), ..Default::default() }).await.unwrap();
     assert_eq!((offers.len(), offers[0].free_now), (1, 64));
     assert_eq!(client.offer(&offers[0].id).await.unwrap(), offers[0]);
     assert!(offers[0].row.calendar.free_at(Slot(slot() + 10)) == 64 && grant().0 != [0; 32]);

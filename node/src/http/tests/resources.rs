@@ -312,7 +312,8 @@ async fn blobs_come_and_go_by_signed_requests_only() {
     };
     let info = client.put_blob(chain, &key("kodu"), &input, progress).await.unwrap();
     assert_eq!((info.bytes, heard.load(Ordering::SeqCst)), (900, 900));
-    let got = client.get_blob(chain, &key("kodu"), info.hash, &output, |_, total| assert_eq!(total, 900)).await;
+    let got =
+        client.get_blob(chain, &key("kodu"), info.hash, &output, |_, total| assert_eq!(total, 900)).await;
     assert_eq!(got.unwrap(), info);
     assert_eq!(std::fs::read(&output).unwrap(), vec![5u8; 900]);
     assert_eq!(client.get_blob_bytes(chain, &key("kodu"), info.hash, 900).await.unwrap().len(), 900);
@@ -322,12 +323,19 @@ async fn blobs_come_and_go_by_signed_requests_only() {
     ));
 
     // Who may not, does not, and nothing is left behind.
-    let refused = |outcome: Result<_, ApiError>| outcome.map(|_: hansa_node_api::client::blob::BlobInfo| ()).unwrap_err().fault();
+    let refused = |outcome: Result<_, ApiError>| {
+        outcome.map(|_: hansa_node_api::client::blob::BlobInfo| ()).unwrap_err().fault()
+    };
     let missing = folder.path().join("missing");
-    let fetch = |who: &str| client.get_blob(chain, &key(who), info.hash, &missing, |_, _| {});
     let (mare, nobody, office) = (key("mare"), key("nobody"), key("EE registrar"));
-    assert_eq!(refused(client.get_blob(chain, &mare, info.hash, &missing, |_, _| {}).await), Some(Fault::BlobForbidden));
-    assert_eq!(refused(client.get_blob(chain, &nobody, info.hash, &missing, |_, _| {}).await), Some(Fault::KeyRefused));
+    assert_eq!(
+        refused(client.get_blob(chain, &mare, info.hash, &missing, |_, _| {}).await),
+        Some(Fault::BlobForbidden)
+    );
+    assert_eq!(
+        refused(client.get_blob(chain, &nobody, info.hash, &missing, |_, _| {}).await),
+        Some(Fault::KeyRefused)
+    );
     assert_eq!(refused(client.put_blob_bytes(chain, &office, vec![1]).await), Some(Fault::KeyRefused));
     let mut elsewhere = chain;
     elsewhere.0[0] ^= 1;
@@ -339,7 +347,6 @@ async fn blobs_come_and_go_by_signed_requests_only() {
     }
     assert_eq!(refused(client.put_blob_bytes(chain, &kodu, vec![2; 1_000]).await), Some(Fault::BlobQuota));
     assert!(!missing.exists());
-    drop(fetch);
     let path = format!("/v1/blobs/{}", info.hash);
     assert_eq!(server.ask("GET", &path).await, (401, "SignatureMissing".to_owned()));
     assert_eq!(server.ask("PUT", &path).await, (401, "SignatureMissing".to_owned()));

@@ -35,7 +35,9 @@ async fn every_event_is_told_once_in_order_from_wherever_one_begins() {
     let mut expected = Vec::new();
     for height in 1..=6 {
         let block = server.client.block(Some(height)).await.unwrap();
-        expected.extend((0u32..).zip(block.receipts.events().cloned()).map(|(index, event)| (height, index, event)));
+        expected.extend(
+            (0u32..).zip(block.receipts.events().cloned()).map(|(index, event)| (height, index, event)),
+        );
     }
     assert!(expected.len() >= 8);
     for begin in 0..expected.len() {
@@ -110,7 +112,10 @@ async fn a_listener_that_lags_loses_nothing_that_is_kept() {
     // All at once, without giving the server a turn: far more than a listener may lag behind.
     server.double.idle(super::double::FOLLOW_BLOCKS as u64 * 3);
     for height in 8..=(7 + super::double::FOLLOW_BLOCKS as u64 * 3) {
-        assert!(matches!(next(&mut stream).await, EventMessage::Block(mark) if mark.height == height), "{height}");
+        assert!(
+            matches!(next(&mut stream).await, EventMessage::Block(mark) if mark.height == height),
+            "{height}"
+        );
     }
 }
 
@@ -158,7 +163,8 @@ async fn a_silent_stream_says_that_it_lives() {
     let mut read = String::new();
     while !read.contains(": alive") {
         let mut piece = [0u8; 512];
-        let count = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut piece)).await.unwrap().unwrap();
+        let count =
+            tokio::time::timeout(Duration::from_secs(10), stream.read(&mut piece)).await.unwrap().unwrap();
         assert_ne!(count, 0);
         read.push_str(&String::from_utf8_lossy(&piece[..count]));
     }

@@ -1,0 +1,334 @@
+//! `hansa lease`: follow, end, pay and verify leases.
+
+pub mod fetch;
+#[cfg(test)]
+pub(crate) mod tests;
+pub mod usage;
+mod verify;
+
+use crate::config::Countersign;
+use crate::error::{Failure, Outcome};
+use crate::printer::pairs;
+use crate::session::{Session, short};
+use crate::units::{length, word, word_text};
+use clap::{Args, Subcommand};
+use hansa_ledger::action::{CancelLease, ContestUsage, EndLease};
+use hansa_ledger::id::LeaseId;
+use hansa_ledger::name::Name;
+use hansa_ledger::row::{AccountId, Lease, LeaseState, Payment};
+use hansa_node_api::filter::LeaseFilter;
+use hansa_node_api::lease::{JobInfo, LeaseInfo, SettlementInfo};
+use hansa_node_api::{Client, Fault};
+use serde_json::json;
+use std::path::PathBuf;
+use usage::{Verdict, usage_text};
+
+/// Follow, end, pay and verify leases.
+#[derive(Debug, Args)]
+pub struct LeaseArguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List leases of your organisation, on either side
+    List {
+        /// awarded, active, ended or settled
+        #[arg(long, value_parser = word::<LeaseState>)]
+        state: Option<LeaseState>,
+        /// Only this class
+        #[arg(long)]
+        class: Option<Name>,
+        /// Those of everybody
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one lease, and how it was settled
+    Show {
+        /// Lease: id or beginning of it
+        lease: String,
+    },
+    /// Show the log of a job that has ended
+    Logs {
+        /// Lease: id or beginning of it
+        lease: String,
+        /// Which job; the last one if not said
+        #[arg(long)]
+        job: Option<u32>,
+    },
+    /// Bring back what the jobs of a lease left behind, verified
+    Fetch {
+        /// Lease: id or beginning of it
+        lease: String,
+        /// Which job; every one that has ended if not said
+        #[arg(long)]
+        job: Option<u32>,
+        /// Where to; `lease-ID` if not said
+        #[arg(long, value_name = "DIR")]
+        into: Option<PathBuf>,
+    },
+    /// End a lease early; only what was used is paid
+    End {
+        /// Lease: id or beginning of it
+        lease: String,
+        /// Final accelerator-seconds; given by the provider, and by nobody else
+        #[arg(long, value_name = "SECONDS")]
+        usage: Option<u64>,
+    },
+    /// Give a lease up before it has begun
+    Cancel {
+        /// Lease: id or beginning of it
+        lease: String,
+    },
+    /// Countersign or contest reported usage, by the policy that is set
+    Countersign {
+        /// Lease: id or beginning of it
+        lease: String,
+        /// always, `within 5%`, ask or never; else the setting `countersign`, else ask
+        #[arg(long)]
+        policy: Option<Countersign>,
+    },
+    /// Contest the final usage
+    Contest {
+        /// Lease: id or beginning of it
+        lease: String,
+        /// Accelerator-seconds that are admitted
+        #[arg(long, value_name = "SECONDS")]
+        admit: u64,
+    },
+    /// Check a settlement against the members' signatures, and run its contract again
+    Verify {
+        /// Lease: id or beginning of it
+        lease: String,
+        /// The genesis you trust; else the setting `genesis`
+        #[arg(long, value_name = "FILE")]
+        genesis: Option<PathBuf>,
+    },
+}
+
+impl LeaseArguments {
+    pub(super) async fn run(self, session: &Session) -> Outcome {
+        match self.verb {
+            Verb::List { state, class, all } => list(session, state, class, all).await,
+            Verb::Show { lease } => show(session, &lease).await,
+            Verb::Logs { lease, job } => logs(session, &lease, job).await,
+            Verb::Fetch { lease, job, into } => fetch_jobs(session, &lease, job, into).await,
+            Verb::End { lease, usage } => {
+                let lease = session.find_lease(&session.client()?, &lease).await?;
+                let sent = session.act(EndLease { lease, cumulative: usage }).await?;
+                session.tell_sent(&sent, json!({ "lease": lease }), &format!("ended lease {lease}"));
+                Ok(())
+            }
+            Verb::Cancel { lease } => {
+                let lease = session.find_lease(&session.client()?, &lease).await?;
+                let sent = session.act(CancelLease { lease }).await?;
+                session.tell_sent(&sent, json!({ "lease": lease }), &format!("cancelled lease {lease}"));
+                Ok(())
+            }
+            Verb::Countersign { lease, policy } => countersign(session, &lease, policy).await,
+            Verb::Contest { lease, admit } => {
+                let lease = session.find_lease(&session.client()?, &lease).await?;
+                let sent = session.act(ContestUsage { lease, admitted: admit }).await?;
+                let made = json!({ "lease": lease, "admitted": admit });
+                session.tell_sent(
+                    &sent,
+                    made,
+                    &format!("contested lease {lease}, admitting {}", usage_text(admit)),
+                );
+                Ok(())
+            }
+            Verb::Verify { lease, genesis } => verify::run(session, &lease, genesis.as_deref()).await,
+        }
+    }
+}
+
+async fn list(session: &Session, state: Option<LeaseState>, class: Option<Name>, all: bool) -> Outcome {
+    let client = session.client()?;
+    let organisation = if all { None } else { Some(session.organisation(&client).await?) };
+    let leases = client.leases(&LeaseFilter { organisation, class, state, ..LeaseFilter::default() }).await?;
+    session.printer.data(&leases, || {
+        let rows = leases.iter().map(|one| {
+            let row = &one.row;
+            [
+                short(&one.id),
+                row.class.to_string(),
+                row.quantity.to_string(),
+                row.site.to_string(),
+                format!("{} EUR/h", row.agreement.price),
+                row.agreement.start.to_string(),
+                row.agreement.end.to_string(),
+                state_text(row),
+            ]
+        });
+        session.printer.table(["LEASE", "CLASS", "COUNT", "SITE", "PRICE", "START", "END", "STATE"], rows)
+    });
+    Ok(())
+}
+
+async fn show(session: &Session, lease: &str) -> Outcome {
+    let client = session.client()?;
+    let id = session.find_lease(&client, lease).await?;
+    let info = client.lease(&id).await?;
+    let jobs = client.jobs(&id).await?;
+    let settlement = settlement(&client, &id).await?;
+    let data = json!({ "lease": info, "jobs": jobs, "settlement": settlement });
+    session.printer.data(&data, || {
+        let mut parts = vec![lease_text(&info, &jobs)];
+        if let Some(settlement) = &settlement {
+            parts.push(money_table(session, &settlement.row.payments, &settlement.row.refunds));
+        }
+        parts.join("\n\n")
+    });
+    Ok(())
+}
+
+/// How a lease was settled; `None` as long as it was not.
+pub async fn settlement(client: &Client, lease: &LeaseId) -> Outcome<Option<SettlementInfo>> {
+    match client.settlement(lease).await {
+        Ok(info) => Ok(Some(info)),
+        Err(error) if error.fault() == Some(Fault::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn lease_text(info: &LeaseInfo, jobs: &[JobInfo]) -> String {
+    let row = &info.row;
+    let agreement = &row.agreement;
+    let moment =
+        |time: Option<hansa_ledger::time::TimeMs>| time.map(|time| time.to_string()).unwrap_or_default();
+    let done = jobs.iter().filter(|job| job.row.ended_at.is_some()).count();
+    pairs(&[
+        ("lease", info.id.to_string()),
+        ("state", state_text(row)),
+        ("request", row.request.to_string()),
+        ("requester", row.requester.to_string()),
+        ("provider", row.provider.to_string()),
+        ("site", row.site.to_string()),
+        ("accelerators", format!("{} of {}", row.quantity, row.class)),
+        ("from", agreement.start.to_string()),
+        ("to", format!("{} ({})", agreement.end, length(agreement.end.0.saturating_sub(agreement.start.0)))),
+        ("price", format!("{} EUR/h, {} EUR locked", agreement.price, row.locked)),
+        ("begun", moment(row.started_at)),
+        ("ended", moment(row.ended_at)),
+        (
+            "reported",
+            format!("{}{}", usage_text(row.reported), if row.reported_final { ", final" } else { "" }),
+        ),
+        ("countersigned", usage_text(row.countersigned)),
+        (
+            "contested",
+            row.contested.map(|admitted| format!("{} admitted", usage_text(admitted))).unwrap_or_default(),
+        ),
+        ("contest until", moment(row.challenge_due)),
+        ("jobs", format!("{}, {done} ended", jobs.len())),
+    ])
+}
+
+fn state_text(lease: &Lease) -> String {
+    match lease.closing {
+        Some(closing) => format!("{} ({})", word_text(&lease.state), word_text(&closing)),
+        None => word_text(&lease.state),
+    }
+}
+
+/// Who was paid what, and what went back.
+fn money_table(session: &Session, payments: &[Payment], refunds: &[Payment]) -> String {
+    let row = |kind: &str, payment: &Payment| {
+        [kind.to_owned(), account_text(&payment.to), format!("{} EUR", payment.amount)]
+    };
+    let rows = payments.iter().map(|one| row("paid", one)).chain(refunds.iter().map(|one| row("back", one)));
+    session.printer.table(["MONEY", "TO", "AMOUNT"], rows)
+}
+
+/// An account as people read it.
+#[must_use]
+pub fn account_text(account: &AccountId) -> String {
+    match account {
+        AccountId::Cash(organisation) => format!("cash of {}", short(organisation)),
+        AccountId::Grant(grant) => format!("grant {}", short(grant)),
+        AccountId::Line(member, line) => format!("budget line {line} of {member}"),
+        AccountId::Escrow(request, source) => format!("escrow {source} of request {}", short(request)),
+        AccountId::Fees => "fees of the federation".to_owned(),
+    }
+}
+
+/// The jobs of a lease: the one that was asked for, else all.
+async fn chosen_jobs(client: &Client, lease: &LeaseId, number: Option<u32>) -> Outcome<Vec<JobInfo>> {
+    let mut jobs = client.jobs(lease).await?;
+    jobs.retain(|job| number.is_none_or(|number| job.job == number));
+    match jobs.is_empty() {
+        false => Ok(jobs),
+        true => Err(Failure::from(hansa_ledger::rejection::Rejection::JobUnknown)),
+    }
+}
+
+async fn logs(session: &Session, lease: &str, number: Option<u32>) -> Outcome {
+    let account = session.account().await?;
+    let lease = session.find_lease(&account.client, lease).await?;
+    let jobs = chosen_jobs(&account.client, &lease, number).await?;
+    let Some(job) = jobs.last() else { return Ok(()) };
+    let log = fetch::log(&account, job).await?.ok_or_else(|| {
+        Failure::refused(format!("job {} left no log", job.job)).hint("its provider may not return logs")
+    })?;
+    match session.printer.is_json() {
+        true => {
+            let data = json!({ "lease": lease, "job": job.job, "log": String::from_utf8_lossy(&log) });
+            session.printer.data(&data, String::new);
+        }
+        false => session.printer.raw(&log),
+    }
+    Ok(())
+}
+
+async fn fetch_jobs(session: &Session, lease: &str, number: Option<u32>, into: Option<PathBuf>) -> Outcome {
+    let account = session.account().await?;
+    let lease = session.find_lease(&account.client, lease).await?;
+    let mut jobs = chosen_jobs(&account.client, &lease, number).await?;
+    if number.is_none() {
+        jobs.retain(|job| job.row.outputs.is_some());
+    }
+    let folder = into.unwrap_or_else(|| fetch::folder_of(&lease));
+    let mut fetched = Vec::new();
+    for job in &jobs {
+        fetched.push(fetch::fetch(session, &account, job, &folder).await?);
+    }
+    session.printer.data(&fetched, || {
+        let rows = fetched.iter().flat_map(|job| {
+            job.files.iter().map(|file| {
+                let path = job.folder.join(&file.path).display().to_string();
+                [path, crate::units::bytes(file.bytes), short(&file.hash)]
+            })
+        });
+        session.printer.table(["FILE", "SIZE", "BLAKE3"], rows)
+    });
+    if fetched.is_empty() {
+        session.printer.note("no job of this lease has left anything behind yet");
+    }
+    Ok(())
+}
+
+async fn countersign(session: &Session, lease: &str, policy: Option<Countersign>) -> Outcome {
+    let account = session.account().await?;
+    let id = session.find_lease(&account.client, lease).await?;
+    let row = account.client.lease(&id).await?.row;
+    let policy = match policy {
+        Some(policy) => policy,
+        None => session.config()?.countersign.unwrap_or(Countersign::Ask),
+    };
+    let mut verdict = usage::verdict(policy, &row, None, || usage::asked(session.printer, &row));
+    if matches!(verdict, Verdict::Contest(_)) && !row.reported_final {
+        session.printer.note("only the final report can be contested; nothing is signed");
+        verdict = Verdict::Silent;
+    }
+    let text = match verdict {
+        Verdict::Countersign => format!("countersigned {}", usage_text(row.reported)),
+        Verdict::Contest(admitted) => format!("contested, admitting {}", usage_text(admitted)),
+        Verdict::Silent => "nothing was signed".to_owned(),
+    };
+    match usage::carry_out(session, &account, id, row.reported, verdict).await? {
+        Some(sent) => session.tell_sent(&sent, json!({ "lease": id, "outcome": text }), &text),
+        None => session.printer.data(&json!({ "lease": id, "outcome": text }), || text.clone()),
+    }
+    Ok(())
+}

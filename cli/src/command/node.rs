@@ -1,0 +1,103 @@
+//! `hansa node`: run one member's node.
+
+use crate::error::{Failure, Outcome};
+use crate::exit::Exit;
+use crate::keystore::{Keystore, passphrase_from};
+use crate::session::Session;
+use clap::{Args, Subcommand};
+use hansa_ledger_signature::SecretKey;
+use hansa_node::{NodeConfig, NodeError, NodeKeys};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Run a member's node.
+#[derive(Debug, Args)]
+pub struct NodeArguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the node until it is told to stop; the log goes to standard error, by RUST_LOG
+    Run {
+        /// The node's configuration (TOML)
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+impl NodeArguments {
+    pub(super) async fn run(self, session: &Session) -> Outcome {
+        let Verb::Run { config } = self.verb;
+        start_log();
+        let config = NodeConfig::load(&config).map_err(|error| Failure::refused(error.to_string()))?;
+        let keys = NodeKeys {
+            consensus: unlock(session, &config.keys.consensus, config.keys.passphrase_file.as_deref())?,
+            network: unlock(session, &config.keys.network, config.keys.passphrase_file.as_deref())?,
+        };
+        // Listened for before anything starts, so that no signal in between ends the process halfway.
+        let stop = stop_signal()?;
+        let member = config.member;
+        let node = hansa_node::start(config, keys).await.map_err(start_failure)?;
+        let api = format!("http://{}", node.api());
+        session.printer.data(&json!({ "member": member, "api": api }), || format!("{member} serves its interface at {api}"));
+        tracing::info!(%member, api = %node.api(), "the node runs");
+        node.run(stop).await.map_err(|reason| Failure {
+            // A code of its own, so that a service manager does not start again what a person has to look at first.
+            exit: if reason.restart_helps() { Exit::Failed } else { Exit::Halted },
+            ..Failure::failed(reason.to_string())
+        })
+    }
+}
+
+/// Logs to standard error what RUST_LOG asks for, by default warnings and what this program says of itself.
+pub(super) fn start_log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,hansa=info,hansa_node=info,hansa_node_provider=info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    // A log that is there already, in a test of this process, stays.
+    let _ = log.try_init();
+}
+
+/// Resolves when the process is asked to stop: SIGTERM, or Ctrl-C.
+pub(super) fn stop_signal() -> Outcome<impl Future<Output = ()>> {
+    let failed = |error| Failure::failed(format!("cannot listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// The secret key in a file; an encrypted one is opened with the passphrase file, or the terminal.
+pub(super) fn unlock(session: &Session, path: &Path, passphrase_file: Option<&Path>) -> Outcome<SecretKey> {
+    // A path without a folder is a name to the keystore, and key files of nodes are always paths.
+    let path = if path.components().count() == 1 { Path::new("./").join(path) } else { path.to_owned() };
+    let stored = Keystore::new(Path::new(".")).find(&path.display().to_string())?;
+    stored.unlock(|| match passphrase_file {
+        Some(file) => passphrase_from(file),
+        None => session.passphrase(&path.display().to_string()),
+    })
+}
+
+/// A configuration, an address or a folder in use is the operator's to change; the rest is the node's trouble.
+fn start_failure(error: NodeError) -> Failure {
+    let message = error.to_string();
+    match error {
+        NodeError::Config(_) | NodeError::Identity(_) | NodeError::Listen { .. } | NodeError::Network(_) => {
+            Failure::refused(message)
+        }
+        NodeError::Consensus(_) => Failure::refused(message),
+        NodeError::Store(error) if error.forbids_voting() => {
+            Failure { exit: Exit::Halted, ..Failure::failed(message) }
+        }
+        NodeError::Open(_) => Failure { exit: Exit::Halted, ..Failure::failed(message) },
+        NodeError::Store(_) | NodeError::Blobs(_) | NodeError::Setup(_) => Failure::failed(message),
+    }
+}

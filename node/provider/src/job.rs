@@ -1,0 +1,344 @@
+//! The life of one job: fetched, run once, brought back, reported; after a restart from where it was.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hansa_ledger::action::ReportJob;
+use hansa_ledger::id::{BlobHash, LeaseId};
+use hansa_ledger::member::MemberCode;
+use hansa_ledger::rejection::Rejection;
+use hansa_ledger::time::TimeMs;
+use hansa_node_api::ApiError;
+use hansa_node_api::job::Manifest;
+use tokio::sync::watch;
+
+use crate::agent::Core;
+use crate::award::DistrustReason;
+use crate::backend::{JobSpec, RunningJob, collect_outputs};
+use crate::federation::BlobError;
+use crate::journal::{JournalError, Step};
+use crate::work::{self, JobFolder, Surroundings};
+
+/// Rest before something is tried again, in milliseconds; it doubles up to [`REST_MS_MAX`].
+const REST_MS: u64 = 250;
+const REST_MS_MAX: u64 = 30_000;
+
+/// How long a node that refuses a blob may need to catch up with the ledger, in milliseconds.
+const REFUSAL_MS_MAX: u64 = 10_000;
+
+/// How long the backend may need to do by itself what the agent tells it at the lease's end.
+const BACKSTOP: Duration = Duration::from_secs(1);
+
+/// What a job is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Go on.
+    Run,
+    /// The end is near.
+    Notice,
+    /// The end is here, and why.
+    Kill(&'static str),
+    /// The lease is settled: nothing can be returned any more.
+    Abandon,
+}
+
+/// One job of a lease, and all it takes to run it.
+pub(crate) struct JobLife {
+    pub core: Arc<Core>,
+    pub lease: LeaseId,
+    pub home: MemberCode,
+    pub end: TimeMs,
+    pub number: u32,
+    pub accelerators: Option<String>,
+    pub stop: watch::Receiver<Stop>,
+}
+
+/// Why a job cannot go on now; it is tried again.
+#[derive(Debug, thiserror::Error)]
+enum Setback {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Node(#[from] ApiError),
+    #[error("the job is not run: {0}")]
+    Distrust(#[from] DistrustReason),
+    #[error("the job's folder cannot be used: {0}")]
+    Folder(#[from] std::io::Error),
+}
+
+/// Why a blob will never go through.
+struct Hopeless(String);
+
+impl JobLife {
+    /// Goes on until the job's end stands on the ledger.
+    pub async fn run(mut self) {
+        let mut rest = REST_MS;
+        while let Err(error) = self.advance().await {
+            tracing::warn!(lease = %self.lease, job = self.number, %error, "the job cannot go on; trying again");
+            self.pause(rest).await;
+            rest = rest.saturating_mul(2).min(REST_MS_MAX);
+        }
+    }
+
+    /// Each step is on disk before the next begins, so that a crash between any two is met by going on from the last.
+    async fn advance(&mut self) -> Result<(), Setback> {
+        loop {
+            match self.core.journal.step(&self.lease, self.number) {
+                None => self.first_run().await?,
+                Some(Step::Started) => {
+                    self.end(None, Some("the provider's agent was restarted while the job ran")).await?;
+                }
+                Some(Step::Ended { exit_code, .. }) => self.bring_back(exit_code).await?,
+                Some(Step::Pushed { exit_code, outputs }) => self.report(exit_code, outputs).await?,
+                Some(Step::Reported) => return Ok(()),
+            }
+        }
+    }
+
+    async fn first_run(&mut self) -> Result<(), Setback> {
+        let folder = self.folder();
+        folder.create()?;
+        if let Some(reason) = self.killed() {
+            return self.end(None, Some(reason)).await;
+        }
+        let proof = self.core.federation.prove_job(&self.lease, self.number).await?;
+        let job = self.core.trust.check_job(&proof, &self.lease, self.number, self.core.clock.now())?;
+        let mut stop = self.stop.clone();
+        let fetched = tokio::select! {
+            fetched = self.fetch(&folder, job.manifest) => fetched?,
+            reason = killed(&mut stop) => Err(Hopeless(reason.to_owned())),
+        };
+        let manifest = match fetched {
+            Ok(manifest) => manifest,
+            Err(Hopeless(reason)) => return self.end(None, Some(&reason)).await,
+        };
+        let spec = work::spec(&manifest, &folder, self.number, &self.surroundings());
+        self.record(Step::Started).await?;
+        tracing::info!(lease = %self.lease, job = self.number, program = spec.argv[0], "the job starts");
+        let running = match self.core.backend.start(spec.clone()).await {
+            Ok(running) => running,
+            Err(error) => return self.end(None, Some(&error.to_string())).await,
+        };
+        let (exit_code, reason) = self.follow(running, &spec).await;
+        self.end(exit_code, reason.as_deref()).await
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        let settings = &self.core.settings;
+        let left = Duration::from_millis(self.end.0.saturating_sub(self.core.clock.now().0));
+        Surroundings {
+            lease: self.lease.to_string(),
+            accelerators: self.accelerators.clone().filter(|_| settings.accelerators_visible),
+            left: left + BACKSTOP,
+            notice: Duration::from_millis(settings.notice_ms),
+            log_bytes_max: settings.log_bytes_max,
+        }
+    }
+
+    /// Lays down the manifest and the files it names, each verified by its hash.
+    async fn fetch(&self, folder: &JobFolder, hash: BlobHash) -> Result<Result<Manifest, Hopeless>, Setback> {
+        if let Err(hopeless) = self.fetch_one(hash, &folder.manifest()).await {
+            return Ok(Err(hopeless));
+        }
+        let Some(manifest) = folder.read_manifest() else {
+            return Ok(Err(Hopeless(format!("blob {hash} is no manifest of a job"))));
+        };
+        let bytes = manifest.files.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
+        if bytes > manifest.limits.disk_bytes {
+            let most = manifest.limits.disk_bytes;
+            return Ok(Err(Hopeless(format!("the inputs have {bytes} bytes, and the job may use {most}"))));
+        }
+        for file in &manifest.files {
+            let place = work::place(folder, &file.path)?;
+            match self.fetch_one(file.hash, &place).await {
+                Ok(size) if size != file.size => {
+                    let (path, named) = (&file.path, file.size);
+                    let reason =
+                        format!("the input `{path}` has {size} bytes, and the manifest says {named}");
+                    return Ok(Err(Hopeless(reason)));
+                }
+                Ok(_) => work::finish_place(&place, file.executable)?,
+                Err(Hopeless(reason)) => {
+                    return Ok(Err(Hopeless(format!("the input `{}`: {reason}", file.path))));
+                }
+            }
+        }
+        Ok(Ok(manifest))
+    }
+
+    async fn fetch_one(&self, hash: BlobHash, into: &Path) -> Result<u64, Hopeless> {
+        let mut refused_since = None;
+        loop {
+            let outcome = self.core.blobs.fetch(self.home, self.lease, hash, into).await;
+            match outcome {
+                Ok(size) => return Ok(size),
+                Err(error) => self.judge(error, &mut refused_since).await?,
+            }
+        }
+    }
+
+    async fn push_one(&self, hash: BlobHash, path: &Path) -> Result<(), Hopeless> {
+        let mut refused_since = None;
+        loop {
+            if *self.stop.borrow() == Stop::Abandon {
+                return Err(Hopeless("the lease is settled".to_owned()));
+            }
+            match self.core.blobs.push(self.home, self.lease, hash, path).await {
+                Ok(()) => return Ok(()),
+                Err(error) => self.judge(error, &mut refused_since).await?,
+            }
+        }
+    }
+
+    /// Rests before the next try, or says that there is no sense in one.
+    async fn judge(&self, error: BlobError, refused_since: &mut Option<TimeMs>) -> Result<(), Hopeless> {
+        let now = self.core.clock.now();
+        match error {
+            BlobError::Failed(reason) => return Err(Hopeless(reason)),
+            BlobError::Refused(reason) => {
+                let since = *refused_since.get_or_insert(now);
+                if now >= since.plus(REFUSAL_MS_MAX) {
+                    return Err(Hopeless(reason));
+                }
+            }
+            BlobError::Away(reason) => {
+                tracing::warn!(lease = %self.lease, job = self.number, home = %self.home, reason, "the requester's node is away");
+            }
+        }
+        self.pause(REST_MS).await;
+        Ok(())
+    }
+
+    /// Waits for the job's end, and hands on what it is told meanwhile.
+    async fn follow(
+        &mut self,
+        running: Box<dyn RunningJob>,
+        spec: &JobSpec,
+    ) -> (Option<i32>, Option<String>) {
+        if let Some(lines) = running.log_lines() {
+            // It ends by itself with the job.
+            tokio::spawn(work::show_log(lines, self.lease.to_string(), self.number));
+        }
+        let mut killed_for = None;
+        let mut told = false;
+        let mut followed = true;
+        let ended = loop {
+            let stop = *self.stop.borrow_and_update();
+            if stop == Stop::Notice && !told {
+                told = true;
+                tracing::info!(lease = %self.lease, job = self.number, "the job is told that its end is near");
+                running.signal_before_end().await;
+            }
+            if let (Some(reason), None) = (reason_of(stop, followed), killed_for) {
+                killed_for = Some(reason);
+                tracing::info!(lease = %self.lease, job = self.number, reason, "the job is killed");
+                running.kill_tree().await;
+            }
+            tokio::select! {
+                ended = running.wait() => break ended,
+                changed = self.stop.changed(), if followed => followed = changed.is_ok(),
+            }
+        };
+        let (exit_code, reason) = match ended {
+            Ok(report) => work::verdict(&report),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        match (killed_for, exit_code) {
+            (Some(killed_for), None) => (None, Some(killed_for.to_owned())),
+            (_, Some(0)) => match collect_outputs(spec) {
+                Ok(_) => (exit_code, reason),
+                // To the ledger a job has succeeded when it exits with 0 and its outputs return.
+                Err(missing) => (None, Some(missing.to_string())),
+            },
+            _ => (exit_code, reason),
+        }
+    }
+
+    async fn end(&self, exit_code: Option<i32>, reason: Option<&str>) -> Result<(), Setback> {
+        let shown = reason.unwrap_or("it exited");
+        tracing::info!(lease = %self.lease, job = self.number, exit_code, reason = shown, "the job has ended");
+        if let Some(reason) = reason {
+            self.folder().note(reason)?;
+        }
+        self.record(Step::Ended { exit_code, reason: reason.map(str::to_owned) }).await
+    }
+
+    /// Sends outputs and logs to the requester's home node, the manifest that names them last.
+    async fn bring_back(&self, exit_code: Option<i32>) -> Result<(), Setback> {
+        let folder = self.folder();
+        let gathered = tokio::task::spawn_blocking(move || {
+            let manifest = folder.read_manifest();
+            work::gather(manifest.as_ref(), &folder)
+        });
+        let returned = gathered.await.map_err(std::io::Error::other)??;
+        let mut outputs = Some(returned.hash);
+        for (hash, path) in &returned.files {
+            if let Err(Hopeless(reason)) = self.push_one(*hash, path).await {
+                tracing::warn!(lease = %self.lease, job = self.number, reason, "the job's outputs cannot be returned");
+                outputs = None;
+                break;
+            }
+        }
+        self.record(Step::Pushed { exit_code, outputs }).await
+    }
+
+    async fn report(&self, exit_code: Option<i32>, outputs: Option<BlobHash>) -> Result<(), Setback> {
+        let report = ReportJob { lease: self.lease, job: self.number, exit_code, outputs };
+        match self.core.federation.perform(vec![report.into()]).await {
+            Ok(()) => {}
+            // It was reported before, and the agent stopped before it could write that down.
+            Err(error) if error.rejection() == Some(Rejection::JobStateWrong) => {}
+            Err(error) => return Err(error.into()),
+        }
+        tracing::info!(lease = %self.lease, job = self.number, exit_code, outputs = outputs.map(|hash| hash.to_string()), "the job is reported");
+        self.record(Step::Reported).await?;
+        Ok(self.folder().remove_work()?)
+    }
+
+    async fn record(&self, step: Step) -> Result<(), Setback> {
+        let now = self.core.clock.now().0;
+        Ok(self.core.journal.record(self.lease, self.number, now, step).await?)
+    }
+
+    async fn pause(&self, milliseconds: u64) {
+        let until = self.core.clock.now().plus(milliseconds);
+        let mut stop = self.stop.clone();
+        stop.mark_unchanged();
+        tokio::select! {
+            () = self.core.clock.sleep_until(until) => {}
+            // What a job is told may change what there is to do.
+            Ok(()) = stop.changed() => {}
+        }
+    }
+
+    fn folder(&self) -> JobFolder {
+        JobFolder::new(&self.core.lease_folder(&self.lease), self.number)
+    }
+
+    fn killed(&self) -> Option<&'static str> {
+        reason_of(*self.stop.borrow(), true)
+    }
+}
+
+/// Why a job must not run, if so. A job that nobody follows any more must not either.
+fn reason_of(stop: Stop, followed: bool) -> Option<&'static str> {
+    match stop {
+        Stop::Kill(reason) => Some(reason),
+        Stop::Abandon => Some("the lease is settled"),
+        Stop::Run | Stop::Notice if !followed => Some("the provider's agent stopped following the job"),
+        Stop::Run | Stop::Notice => None,
+    }
+}
+
+async fn killed(stop: &mut watch::Receiver<Stop>) -> &'static str {
+    loop {
+        let told = *stop.borrow_and_update();
+        if let Some(reason) = reason_of(told, true) {
+            return reason;
+        }
+        if stop.changed().await.is_err() {
+            return "the provider's agent stopped following the job";
+        }
+    }
+}
