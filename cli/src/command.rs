@@ -6,15 +6,18 @@ mod capacity;
 mod chain;
 mod config;
 mod credit;
+mod demo;
 mod job;
 mod key;
 mod lease;
 mod node;
 mod offer;
 mod org;
+mod provider;
 mod request;
 mod site;
 mod submit;
+mod testnet;
 
 use crate::error::Outcome;
 use crate::session::Session;
@@ -75,4 +78,10 @@ verbs! {
     Chain(chain::ChainArguments),
     /// Run a member's node
     Node(node::NodeArguments),
+    /// Turn leases into work on this machine
+    Provider(provider::ProviderArguments),
+    /// Run a federation on this machine
+    Testnet(testnet::TestnetArguments),
+    /// Watch a federation on this machine settle one real job, end to end
+    Demo(demo::DemoArguments),
 }

@@ -1,4 +1,4 @@
-//! How the program ends: four numbers that scripts can rely on.
+//! How the program ends: five numbers that scripts can rely on.
 
 /// The exit code of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub enum Exit {
     Failed = 2,
     /// A node that must not be started again before a person has looked: it may have signed what it cannot remember.
     Halted = 3,
+    /// Ctrl-C, as shells write it.
+    Interrupted = 130,
 }
 
 impl From<Exit> for std::process::ExitCode {

@@ -36,6 +36,12 @@ impl Printer {
         self.json
     }
 
+    /// Whether notes and progress are not wanted.
+    #[must_use]
+    pub fn is_quiet(self) -> bool {
+        self.quiet
+    }
+
     /// Gives the result: one JSON value on one line for programs, the text for people.
     pub fn data(self, value: &impl Serialize, text: impl FnOnce() -> String) {
         let text = match self.json {
@@ -137,6 +143,9 @@ impl Printer {
         table.set_header(header.iter().map(title));
         for row in rows {
             table.add_row(row);
+        }
+        if let Some(first) = table.column_mut(0) {
+            first.set_padding((0, 1));
         }
         table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
     }

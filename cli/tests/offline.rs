@@ -254,6 +254,12 @@ fn a_corrupt_file_is_told_with_line_and_column() {
     home.run(&["submit", "action.json"]).refuses(&["`action.json` line 2, column 13"]);
     home.write("genesis.toml", "name = \"x\"\nmembers = 4\n", 0o600);
     home.run(&["lease", "verify", "abc", "--genesis", "genesis.toml"]).refuses(&["`genesis.toml` line "]);
+    home.write("node.toml", "member = \"EE\"\nmembers = 4\n", 0o600);
+    home.run(&["node", "run", "--config", "node.toml"])
+        .refuses(&["node.toml", "line 2, column 1: unknown field `members`"]);
+    home.write("agent.toml", "nodes = 4\n", 0o600);
+    home.run(&["provider", "run", "--config", "agent.toml"]).refuses(&["agent.toml:1:9"]);
+    home.run(&["testnet", "status", "--dir", "nothing"]).refuses(&["nothing"]);
     home.run(&["lease", "verify", "abc"]).refuses(&["no genesis is set", "hint: give `--genesis FILE`"]);
 }
 
@@ -327,7 +333,7 @@ fn refusals_for_programs_are_json_and_help_is_a_result() {
     assert_eq!((help.code, help.stderr.as_str()), (0, ""));
     for verb in [
         "key", "config", "account", "org", "site", "credit", "capacity", "offer", "bid", "request", "job",
-        "lease", "submit", "chain",
+        "lease", "submit", "chain", "node", "provider", "testnet", "demo",
     ] {
         assert!(help.stdout.contains(&format!("\n  {verb} ")), "{verb} is not in the help: {}", help.stdout);
         assert_eq!(home.run(&[verb, "--help"]).code, 0, "{verb}");

@@ -33,7 +33,8 @@ pub(crate) fn text(layout: &Layout, state: &State, detached: bool) -> String {
     text.push_str("\nfunded keys (NOT ENCRYPTED, for this testnet only)\n");
     let width = state.users.iter().map(|user| user.name.as_str().len()).max().unwrap_or(0);
     for user in &state.users {
-        let _ = writeln!(text, "  {:width$}  {}  {}  {}", user.name.as_str(), user.home, user.key, money(user));
+        let _ =
+            writeln!(text, "  {:width$}  {}  {}  {}", user.name.as_str(), user.home, user.key, money(user));
     }
     let _ = write!(
         text,

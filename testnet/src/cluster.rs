@@ -17,13 +17,16 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// How long nodes may take until they are ready, and agents until they have offered.
 const READY_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// How often something that is awaited is looked at.
 const LOOK_PAUSE: Duration = Duration::from_millis(25);
+
+/// How long the end of a process may be behind what it made fail.
+const CAUSE_TIME_MAX: Duration = Duration::from_millis(200);
 
 /// How often a start is tried when another program takes a port between choosing and using it.
 const STARTS_MAX: usize = 4;
@@ -201,7 +204,10 @@ impl Cluster {
         tokio::pin!(work);
         loop {
             tokio::select! {
-                done = &mut work => return done,
+                done = &mut work => return match done {
+                    Ok(done) => Ok(done),
+                    Err(error) => Err(self.cause(error).await),
+                },
                 happening = self.watch.next() => match happening {
                     Happening::Exit(exit) if self.is_unexpected(&exit) => return Err(self.ended(&exit)),
                     Happening::Exit(_) => {}
@@ -209,6 +215,19 @@ impl Cluster {
                 },
             }
         }
+    }
+
+    /// Why something failed: where a process ended at the same time, that is why.
+    async fn cause(&mut self, error: TestnetError) -> TestnetError {
+        let until = Instant::now() + CAUSE_TIME_MAX;
+        while let Ok(happening) = timeout_at(until, self.watch.next()).await {
+            match happening {
+                Happening::Exit(exit) if self.is_unexpected(&exit) => return self.ended(&exit),
+                Happening::Exit(_) => {}
+                Happening::Interrupt => return TestnetError::Interrupted,
+            }
+        }
+        error
     }
 
     /// Watches until the user interrupts or nothing runs any more, and tells of each process that ends.
@@ -411,5 +430,53 @@ fn not_ready(layout: &Layout, name: &str, reason: String) -> TestnetError {
         reason,
         tail: tail(&log, TAIL_LINES),
         log,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genesis::parse_members;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    /// Brings a testnet up whose nodes are this shell script, and gives why it failed and how often it was started.
+    async fn check(script: &str) -> (TestnetError, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("program");
+        let count = folder.path().join("count");
+        std::fs::write(&program, format!("#!/bin/sh\necho x >> {}\n{script}\n", count.display())).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let options = ClusterOptions {
+            folder: folder.path().join("net"),
+            plan: Plan::new(parse_members("4").unwrap(), 2).unwrap(),
+            executable: program,
+            users: true,
+            allow_unsandboxed: false,
+            outlives: false,
+        };
+        let error = Cluster::up(options.clone(), &Progress::new(true)).await.unwrap_err();
+        let layout = Layout::new(&options.folder).unwrap();
+        assert!(layout.read_state().unwrap().processes.is_empty(), "nothing is left on the record");
+        assert!(layout.lock().is_ok(), "the folder is free again");
+        (error, std::fs::read_to_string(count).unwrap().lines().count())
+    }
+
+    #[tokio::test]
+    async fn a_node_that_ends_is_told_with_its_last_lines_and_the_rest_is_stopped() {
+        let script = "case $4 in */DE/*) sleep 0.2; echo cannot go on >&2; exit 3;; *) exec sleep 600;; esac";
+        let (error, starts) = check(script).await;
+        assert_eq!(starts, 4);
+        let text = error.to_string();
+        assert!(text.starts_with("the node of DE ended by itself (exit status: 3)"), "{text}");
+        assert!(text.contains("/DE/node.log") && text.contains("cannot go on"), "{text}");
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_was_taken_meanwhile_leads_to_other_ports_and_an_end() {
+        let script = "case $4 in */DE/*) sleep 0.2; echo 'Address already in use (os error 98)'; exit 2;; *) exec sleep 600;; esac";
+        let (error, starts) = check(script).await;
+        assert_eq!(starts, 4 * STARTS_MAX);
+        assert!(matches!(error, TestnetError::Ended { .. }), "{error}");
     }
 }

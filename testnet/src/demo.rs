@@ -8,11 +8,11 @@ mod teller;
 mod verify;
 mod work;
 
-use crate::cluster::{Cluster, ClusterOptions};
+use crate::cluster::{Cluster, ClusterOptions, TAIL_LINES};
 use crate::error::TestnetError;
 use crate::genesis::{Plan, parse_members};
 use crate::layout::Layout;
-use crate::process::Stopped;
+use crate::process::{Stopped, tail};
 use crate::progress::Progress;
 use serde_json::json;
 use std::io::Write;
@@ -91,11 +91,8 @@ async fn stages(
     teller.begin(1, "genesis", "four members make a federation, and two centres offer capacity");
     let began = Instant::now();
     let mut cluster = Cluster::up(options, progress).await.map_err(stage(1, "genesis"))?;
-    let told = tell_genesis(&cluster, milliseconds(began.elapsed()), teller).await;
-    let outcome = match told.map_err(stage(1, "genesis")) {
-        Ok(()) => settle_one_job(&mut cluster, teller).await,
-        Err(error) => Err(error),
-    };
+    tell_genesis(&cluster, milliseconds(began.elapsed()), teller);
+    let outcome = settle_one_job(&mut cluster, teller).await;
     teller.now("stopping everything");
     let stopped = cluster.down().await;
     outcome?;
@@ -108,19 +105,20 @@ async fn settle_one_job(cluster: &mut Cluster, teller: &mut Teller<'_>) -> Resul
     let story = story(cluster).map_err(stage(2, "grant"))?;
     let home = country(&story);
     teller.begin(2, "grant", &format!("{home} accredits a start-up and issues it a grant"));
-    let grant = cluster.guard(grant::run(&story, teller)).await.map_err(stage(2, "grant"))?;
+    let grant = cluster.guard(grant::run(&story, teller)).await.map_err(blame(&story, 2, "grant"))?;
     teller.end();
     teller.begin(3, "bid", "the start-up bids for capacity to run its job in");
-    let bid = cluster.guard(bid::run(&story, grant, teller)).await.map_err(stage(3, "bid"))?;
+    let bid = cluster.guard(bid::run(&story, grant, teller)).await.map_err(blame(&story, 3, "bid"))?;
     teller.end();
     teller.begin(4, "run", "a centre abroad is awarded the lease and runs the job");
-    let mut work = cluster.guard(work::run(&story, &bid, teller)).await.map_err(stage(4, "run"))?;
+    let mut work = cluster.guard(work::run(&story, &bid, teller)).await.map_err(blame(&story, 4, "run"))?;
     teller.end();
     teller.begin(5, "settle", "the use is countersigned, and the contract divides the money");
-    let settled = cluster.guard(settle::run(&story, &mut work, teller)).await.map_err(stage(5, "settle"))?;
+    let settled =
+        cluster.guard(settle::run(&story, &mut work, teller)).await.map_err(blame(&story, 5, "settle"))?;
     teller.end();
     teller.begin(6, "verify", "everything is checked, and everything stops");
-    cluster.guard(verify::run(&story, &work, &settled, teller)).await.map_err(stage(6, "verify"))
+    cluster.guard(verify::run(&story, &work, &settled, teller)).await.map_err(blame(&story, 6, "verify"))
 }
 
 fn story(cluster: &Cluster) -> Result<Story, TestnetError> {
@@ -138,7 +136,7 @@ fn country(story: &Story) -> String {
     }
 }
 
-async fn tell_genesis(cluster: &Cluster, took: u64, teller: &mut Teller<'_>) -> Result<(), TestnetError> {
+fn tell_genesis(cluster: &Cluster, took: u64, teller: &mut Teller<'_>) {
     let federation = cluster.federation();
     let state = federation.state();
     teller.line(format!("federation {} with {} members", bid::short(&state.chain), state.members.len()));
@@ -174,7 +172,6 @@ async fn tell_genesis(cluster: &Cluster, took: u64, teller: &mut Teller<'_>) -> 
     teller.fact("providers", providers);
     teller.fact("folder", cluster.layout().folder());
     teller.end();
-    Ok(())
 }
 
 fn tell_end(stopped: &std::collections::BTreeMap<String, Stopped>, teller: &mut Teller<'_>) {
@@ -194,7 +191,26 @@ fn tell_end(stopped: &std::collections::BTreeMap<String, Stopped>, teller: &mut 
 fn stage(number: u8, stage: &'static str) -> impl FnOnce(TestnetError) -> TestnetError {
     move |error| match error {
         TestnetError::Interrupted => TestnetError::Interrupted,
-        error => TestnetError::Stage { number, stage, error: Box::new(error) },
+        error => TestnetError::Stage { number, stage, error: Box::new(error), culprit: None },
+    }
+}
+
+/// The same, with the last lines of the process that should have done it: of the agent abroad, or of the start-up's node.
+fn blame(story: &Story, number: u8, name: &'static str) -> impl FnOnce(TestnetError) -> TestnetError {
+    let providers = &story.federation.state().providers;
+    let agent = providers.iter().find(|provider| provider.capacity.country != story.user.home);
+    let process = match (name, agent) {
+        ("run" | "settle", Some(agent)) => agent.name.to_string(),
+        _ => story.user.home.to_string(),
+    };
+    let log = story.layout.log(&process);
+    move |error| match stage(number, name)(error) {
+        TestnetError::Stage { number, stage, error, .. } => {
+            let told = matches!(*error, TestnetError::Ended { .. } | TestnetError::NotReady { .. });
+            let lines = || format!("the last lines of `{}`:\n{}", log.display(), tail(&log, TAIL_LINES));
+            TestnetError::Stage { number, stage, error, culprit: (!told).then(lines) }
+        }
+        other => other,
     }
 }
 

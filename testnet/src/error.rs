@@ -59,7 +59,7 @@ pub enum TestnetError {
         /// What was tried.
         what: String,
         /// Why not.
-        error: ApiError,
+        error: Box<ApiError>,
     },
     /// Something did not come about in time.
     #[error("{0}")]
@@ -68,7 +68,7 @@ pub enum TestnetError {
     #[error("the check failed: {0}")]
     Broken(String),
     /// A stage of the demo.
-    #[error("stage {number} ({stage}) failed: {error}")]
+    #[error("stage {number} ({stage}) failed: {error}{}", culprit.as_ref().map(|text| format!("\n{text}")).unwrap_or_default())]
     Stage {
         /// Its number, from 1.
         number: u8,
@@ -76,6 +76,8 @@ pub enum TestnetError {
         stage: &'static str,
         /// Why.
         error: Box<TestnetError>,
+        /// The end of the log of the process that should have done it, where the reason does not hold one.
+        culprit: Option<String>,
     },
     /// Ctrl-C, or a request to end.
     #[error("interrupted; everything was stopped")]
@@ -129,5 +131,5 @@ pub(crate) fn file_error(action: &'static str, path: &Path) -> impl FnOnce(std::
 /// Puts what was tried beside what the node said.
 pub(crate) fn api_error(what: impl Into<String>) -> impl FnOnce(ApiError) -> TestnetError {
     let what = what.into();
-    move |error| TestnetError::Api { what, error }
+    move |error| TestnetError::Api { what, error: Box::new(error) }
 }

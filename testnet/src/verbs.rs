@@ -14,6 +14,7 @@ use crate::progress::Progress;
 use crate::watch::{Happening, Interrupt, Watch};
 use hansa_ledger::member::MemberCode;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::io::{Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -231,7 +232,8 @@ fn plan(layout: &Layout, options: &UpOptions) -> Result<Plan, TestnetError> {
         true => {
             let there: Vec<MemberCode> =
                 layout.read_state()?.members.iter().map(|member| member.code).collect();
-            if asked.as_ref().is_some_and(|asked| *asked != there) {
+            let set = |codes: &[MemberCode]| codes.iter().copied().collect::<BTreeSet<_>>();
+            if asked.is_some_and(|asked| set(&asked) != set(&there)) {
                 let codes: Vec<&str> = there.iter().map(MemberCode::as_str).collect();
                 return Err(TestnetError::Refused(format!(
                     "`{}` holds a testnet of {}; leave `--members` out to resume it, or choose another folder with `--dir`",
@@ -263,4 +265,104 @@ pub(crate) fn print(out: &mut dyn Write, text: &str) {
     // A reader that went away has had enough.
     let _ = writeln!(out, "{}", text.trim_end());
     let _ = out.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genesis::found;
+    use crate::process::Launch;
+
+    fn testnet(folder: &Path) -> (Layout, VerbOptions) {
+        let layout = Layout::new(&folder.join("net")).unwrap();
+        found(&layout, &Plan::new(parse_members("4").unwrap(), 2).unwrap()).unwrap();
+        (layout.clone(), VerbOptions { folder: layout.folder().to_owned(), json: false })
+    }
+
+    /// Puts a process that does nothing in the place of a node or agent.
+    fn stand_in(layout: &Layout, name: &str) -> ProcessRecord {
+        let launch = Launch {
+            name: name.to_owned(),
+            program: PathBuf::from("/bin/sh"),
+            arguments: vec!["-c".into(), format!("echo {name} is up; exec sleep 600").into()],
+            log: layout.log(name),
+            outlives: false,
+        };
+        let record = Watch::new(Interrupt::new().unwrap()).add(name, start(&launch).unwrap());
+        let insert = |state: &mut State| {
+            state.processes.insert(name.to_owned(), record);
+        };
+        layout.change_state(insert).unwrap();
+        record
+    }
+
+    fn text(out: &[u8]) -> String {
+        String::from_utf8_lossy(out).into_owned()
+    }
+
+    #[tokio::test]
+    async fn one_process_is_killed_by_name_and_down_stops_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let (layout, options) = testnet(folder.path());
+        let records = ["FR", "DE", "bsc"].map(|name| stand_in(&layout, name));
+        let mut out = Vec::new();
+        kill(&options, "fr", &mut out).await.unwrap();
+        assert!(!records[0].is_alive() && records[1].is_alive());
+        assert!(kill(&options, "fr", &mut out).await.is_err(), "it does not run any more");
+        assert!(kill(&options, "nobody", &mut out).await.unwrap_err().is_refusal());
+        out.clear();
+        down(&options, &mut out).await.unwrap();
+        assert_eq!(text(&out), "stopped DE bsc\n");
+        assert!(records.iter().all(|record| !record.is_alive()));
+        out.clear();
+        down(&VerbOptions { json: true, ..options.clone() }, &mut out).await.unwrap();
+        assert_eq!(text(&out), "{\"stopped\":[]}\n");
+        out.clear();
+        status(&options, &mut out).await.unwrap();
+        assert!(
+            text(&out).contains("FR  http://127.0.0.1:0  down; start it with `hansa testnet restart FR`")
+        );
+        let elsewhere = VerbOptions { folder: folder.path().join("none"), json: false };
+        assert!(down(&elsewhere, &mut out).await.unwrap_err().to_string().contains("there is no testnet"));
+    }
+
+    #[tokio::test]
+    async fn a_log_is_given_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let (layout, options) = testnet(folder.path());
+        let record = stand_in(&layout, "bsc");
+        let mut out = Vec::new();
+        while out.is_empty() {
+            logs(&options, "BSC", false, &mut out).await.unwrap();
+            tokio::time::sleep(FOLLOW_PAUSE).await;
+        }
+        assert_eq!(text(&out), "bsc is up\n");
+        record.kill();
+    }
+
+    #[test]
+    fn a_testnet_that_is_there_keeps_its_members() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, verb) = testnet(folder.path());
+        let options = |folder: &Path, members: Option<&str>| UpOptions {
+            folder: folder.to_owned(),
+            members: members.map(str::to_owned),
+            providers: 2,
+            detach: false,
+            json: false,
+            quiet: true,
+            allow_unsandboxed: false,
+            executable: None,
+        };
+        for (at, members, count) in [
+            (verb.folder.as_path(), None, Some(4)),
+            (verb.folder.as_path(), Some("EE,ES,DE,FR"), Some(4)),
+            (verb.folder.as_path(), Some("7"), None),
+            (Path::new("/none"), None, Some(4)),
+            (Path::new("/none"), Some("7"), Some(7)),
+        ] {
+            let made = plan(&Layout::new(at).unwrap(), &options(at, members));
+            assert_eq!(made.ok().map(|plan| plan.members.len()), count, "{members:?} at {}", at.display());
+        }
+    }
 }

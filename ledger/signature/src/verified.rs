@@ -80,23 +80,28 @@ impl Cache {
     /// the ZIP-215 rule finds exactly what single checks would find.
     pub fn verify_all<T: Signed>(&mut self, values: Vec<T>) -> Vec<Result<Verified<T>, SignatureError>> {
         let identities: Vec<[u8; 32]> = values.iter().map(identity).collect();
-        let fresh: Vec<usize> =
-            (0..values.len()).filter(|index| !self.known.contains(&identities[*index])).collect();
+        // The same bytes twice in one call are one signature.
+        let mut seen = BTreeSet::new();
+        let fresh: Vec<usize> = (0..values.len())
+            .filter(|index| !self.known.contains(&identities[*index]) && seen.insert(identities[*index]))
+            .collect();
         self.checks = self.checks.saturating_add(fresh.len() as u64);
         let mut refused = std::collections::BTreeMap::new();
         for chunk in fresh.chunks(BATCH_MAX) {
             bisect(&values, chunk, &mut refused);
         }
-        for index in fresh {
-            if !refused.contains_key(&index) {
-                self.remember(identities[index]);
+        for index in &fresh {
+            if !refused.contains_key(index) {
+                self.remember(identities[*index]);
             }
         }
+        let refused: std::collections::BTreeMap<[u8; 32], SignatureError> =
+            refused.into_iter().map(|(index, error)| (identities[index], error)).collect();
         values
             .into_iter()
-            .enumerate()
-            .map(|(index, value)| match refused.remove(&index) {
-                Some(error) => Err(error),
+            .zip(identities)
+            .map(|(value, identity)| match refused.get(&identity) {
+                Some(error) => Err(*error),
                 None => Ok(Verified(value)),
             })
             .collect()

@@ -110,7 +110,9 @@ fn a_state_loaded_from_its_rows_in_any_order_is_the_same() {
     // One row less, or one byte more, is seen.
     let less = State::load(rows[1..].to_vec(), BlockId([0; 32])).unwrap();
     assert_ne!(less.root(), state.root());
-    for spoil in [|row: &mut (u8, Vec<u8>, Vec<u8>)| row.0 = 99, |row| row.1.push(0), |row| row.2.push(0)] {
+    type Spoil = fn(&mut (u8, Vec<u8>, Vec<u8>));
+    let spoils: [Spoil; 3] = [|row| row.0 = 99, |row| row.1.push(0), |row| row.2.push(0)];
+    for spoil in spoils {
         let mut rows = rows.clone();
         spoil(&mut rows[0]);
         assert!(State::load(rows, BlockId([0; 32])).is_err());

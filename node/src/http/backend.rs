@@ -82,7 +82,10 @@ pub trait Backend: Send + Sync + 'static {
     fn submit(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<TransactionId, Rejection>>;
 
     /// As [`Self::submit`] for many, each with its own verdict, in order.
-    fn submit_bundle(&self, transactions: Vec<SignedTransaction>) -> BoxFuture<'_, Vec<Result<TransactionId, Rejection>>>;
+    fn submit_bundle(
+        &self,
+        transactions: Vec<SignedTransaction>,
+    ) -> BoxFuture<'_, Vec<Result<TransactionId, Rejection>>>;
 
     /// Remembers an advert's canonical bytes and passes them on.
     fn advert(&self, bytes: Vec<u8>) -> Result<(), AdvertFailure>;

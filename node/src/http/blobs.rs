@@ -91,7 +91,7 @@ fn bounded(
                 Ok(Some(chunk)) => chunk.map_err(std::io::Error::other)?,
             };
             let come = come.saturating_add(chunk.len() as u64);
-            if false && come > bytes_max {
+            if come > bytes_max {
                 return Err(give_up(too_large(bytes_max)));
             }
             Ok(Some((chunk, (stream, come))))

@@ -37,17 +37,29 @@ pub(super) async fn submit(
     responses((status = 200, description = "the advert is known here and on its way to all members"),
         (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
         (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(super) async fn advert(State(shared): State<Shared>, headers: HeaderMap, content: Body) -> Result<(), Problem> {
+pub(super) async fn advert(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    content: Body,
+) -> Result<(), Problem> {
     let bytes = binary(&shared, &headers, content, ADVERT_BYTES_MAX).await?;
     shared.backend.advert(bytes).map_err(|failure| Problem::new(failure.fault, failure.message))
 }
 
 /// Reads a body that is bytes, and nothing else.
-async fn binary(shared: &Shared, headers: &HeaderMap, content: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+async fn binary(
+    shared: &Shared,
+    headers: &HeaderMap,
+    content: Body,
+    bytes_max: usize,
+) -> Result<Vec<u8>, Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !matches!(kind, "application/octet-stream" | "") {
-        return Err(Problem::new(Fault::MediaType, format!("this path does not take bodies of type `{kind}`")));
+        return Err(Problem::new(
+            Fault::MediaType,
+            format!("this path does not take bodies of type `{kind}`"),
+        ));
     }
     body(content, bytes_max.min(shared.limits.body_bytes_max), shared.limits.request_time_max).await
 }

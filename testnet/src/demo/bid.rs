@@ -33,7 +33,7 @@ const LIMIT_PERCENT: u64 = 125;
 const OUTPUT_BYTES_MAX: u64 = 1 << 20;
 
 /// What the job brings back.
-pub(super) const OUTPUTS: [&str; 2] = ["report.json", "weights.json"];
+const OUTPUTS: [&str; 2] = ["report.json", "weights.json"];
 
 pub(super) async fn run(story: &Story, grant: GrantId, teller: &mut Teller<'_>) -> Result<Bid, TestnetError> {
     let account = &story.account;

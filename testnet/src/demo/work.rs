@@ -1,6 +1,6 @@
 //! Stage 4: the batch awards a lease abroad, and the agent there runs the job and returns what it made.
 
-use super::bid::{OUTPUTS, short};
+use super::bid::short;
 use super::story::{Bid, Events, Story, Work};
 use super::teller::{Teller, milliseconds};
 use crate::error::{TestnetError, api_error, file_error};
@@ -11,6 +11,7 @@ use hansa_ledger::money::Price;
 use hansa_ledger::row::JobState;
 use hansa_node_api::event::EventInfo;
 use hansa_node_api::job::{MANIFEST_BYTES_MAX, OutputManifest};
+use hansa_node_provider::work::JobFolder;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,14 +22,11 @@ const AWARD_TIME_MAX: Duration = Duration::from_secs(20);
 /// How long the job may take, from the beginning of the lease to the report of its end.
 const JOB_TIME_MAX: Duration = Duration::from_secs(40);
 
-/// The most bytes fetched of one file.
-const FILE_BYTES_MAX: usize = 4 << 20;
+/// The most bytes fetched of one file: what a log may have, which is more than any output of this job may.
+const FILE_BYTES_MAX: usize = 16 << 20;
 
 /// How often the log is looked at.
 const LOG_PAUSE: Duration = Duration::from_millis(50);
-
-/// The log of a job's standard output among what comes back.
-const LOG: &str = "stdout.log";
 
 struct Award {
     lease: LeaseId,
@@ -130,7 +128,7 @@ async fn follow_job(
     events: &mut Events,
     teller: &mut Teller<'_>,
 ) -> Result<(JobState, Option<BlobHash>), TestnetError> {
-    let mut log = LogFile::new(story.layout.provider(&provider.name).join("data"), lease);
+    let mut log = LogFile::new(&story.layout.provider(&provider.name).join("data"), lease);
     let pick = |info: &EventInfo| match &info.event {
         Event::JobEnded { lease: found, job: 0, state, outputs } if found == lease => {
             Some((*state, *outputs))
@@ -173,11 +171,7 @@ async fn fetch(
     let bytes = bytes.map_err(api_error("the list of outputs cannot be fetched"))?;
     let outputs = OutputManifest::decode(&bytes)
         .map_err(|error| TestnetError::Broken(format!("the list of outputs is none: {error}")))?;
-    // The logs come with the outputs without being asked for.
-    let asked = OutputManifest {
-        files: outputs.files.iter().filter(|file| OUTPUTS.contains(&file.path.as_str())).cloned().collect(),
-    };
-    asked
+    outputs
         .answers(&bid.manifest)
         .map_err(|error| TestnetError::Broken(format!("the outputs are wrong: {error}")))?;
     let folder = story.layout.folder().join("output");
@@ -213,22 +207,21 @@ fn accuracy(files: &[(String, Vec<u8>)]) -> Result<f64, TestnetError> {
 /// The log of the first job of a lease, where the agent writes it on this machine. It comes back with the outputs too, but only
 /// when the job is over.
 struct LogFile {
-    data: PathBuf,
-    lease: String,
-    path: Option<PathBuf>,
+    path: PathBuf,
     read: u64,
     rest: String,
 }
 
 impl LogFile {
-    fn new(data: PathBuf, lease: &LeaseId) -> Self {
-        Self { data, lease: lease.to_string(), path: None, read: 0, rest: String::new() }
+    fn new(data: &Path, lease: &LeaseId) -> Self {
+        let folder = data.join("leases").join(lease.to_string());
+        Self { path: JobFolder::new(&folder, 0).log(), read: 0, rest: String::new() }
     }
 
     /// Prints the lines that came since the last time.
     fn show(&mut self, teller: &mut Teller<'_>) {
         // A log that is not there yet, or cannot be read, is looked for again the next time; the job does not depend on it.
-        let Some(text) = self.news() else { return };
+        let Ok(text) = self.news() else { return };
         self.rest.push_str(&text);
         while let Some(end) = self.rest.find('\n') {
             let line: String = self.rest.drain(..=end).collect();
@@ -236,28 +229,14 @@ impl LogFile {
         }
     }
 
-    fn news(&mut self) -> Option<String> {
-        if self.path.is_none() {
-            self.path = find(&self.data, &self.lease, 3);
-        }
-        let mut file = std::fs::File::open(self.path.as_ref()?).ok()?;
-        file.seek(SeekFrom::Start(self.read)).ok()?;
+    fn news(&mut self) -> std::io::Result<String> {
+        let mut file = std::fs::File::open(&self.path)?;
+        file.seek(SeekFrom::Start(self.read))?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).ok()?;
+        file.read_to_end(&mut bytes)?;
         self.read += bytes.len() as u64;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
-}
-
-/// The log of job 0 in the folder of this lease, at most `depth` folders below.
-fn find(folder: &Path, lease: &str, depth: u32) -> Option<PathBuf> {
-    let own = folder.join(lease).join("0").join(LOG);
-    if own.exists() {
-        return Some(own);
-    }
-    let depth = depth.checked_sub(1)?;
-    let entries = std::fs::read_dir(folder).ok()?.flatten();
-    entries.filter(|entry| entry.path().is_dir()).find_map(|entry| find(&entry.path(), lease, depth))
 }
 
 #[cfg(test)]
@@ -270,14 +249,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let lease = LeaseId([7; 32]);
         let job = folder.path().join("leases").join(lease.to_string()).join("0");
-        let mut log = LogFile::new(folder.path().to_owned(), &lease);
+        let mut log = LogFile::new(folder.path(), &lease);
         let mut out = Vec::new();
         let mut teller = Teller::new(&mut out, false, Progress::new(true));
         log.show(&mut teller);
         std::fs::create_dir_all(&job).unwrap();
-        std::fs::write(job.join(LOG), "one\ntw").unwrap();
+        std::fs::write(job.join("log"), "one\ntw").unwrap();
         log.show(&mut teller);
-        std::fs::write(job.join(LOG), "one\ntwo\n").unwrap();
+        std::fs::write(job.join("log"), "one\ntwo\n").unwrap();
         log.show(&mut teller);
         assert_eq!(String::from_utf8(out).unwrap(), "     | one\n     | two\n");
     }

@@ -19,6 +19,9 @@ use tokio::time::Instant;
 /// How long a node is waited for before it counts as silent.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
 
+/// How long an agent is watched for an early end.
+const AGENT_TIME: Duration = Duration::from_millis(700);
+
 /// How often something that is awaited is looked at.
 const LOOK_PAUSE: Duration = Duration::from_millis(25);
 
@@ -141,8 +144,11 @@ pub(super) async fn wait_ready(
     let federation = Federation::open(layout, state)?;
     let client =
         federation.clients().iter().find(|(member, _)| member.as_str() == name).map(|(_, client)| client);
-    // An agent has no interface to ask: that it is there is all that can be said from here.
-    let Some(client) = client else { return Ok(()) };
+    let Some(client) = client else {
+        // An agent has no interface to ask. What it cannot start with it says, and ends, within this time.
+        tokio::time::sleep(AGENT_TIME).await;
+        return Ok(());
+    };
     let until = Instant::now() + time;
     loop {
         let reason = match client.ready().await {

@@ -47,10 +47,11 @@ impl Backend for Machine {
             environment: spec.environment.clone().into_iter().collect(),
             ..Run::default()
         };
-        let mut runs = self.runs.lock().unwrap();
-        let index = runs.len();
-        runs.push(run);
-        drop(runs);
+        let index = {
+            let mut runs = self.runs.lock().unwrap();
+            runs.push(run);
+            runs.len() - 1
+        };
         std::fs::write(&spec.log, format!("{program} says hello\n")).unwrap();
         let end = match program.as_str() {
             // Reads its input and doubles it.

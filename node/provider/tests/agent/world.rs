@@ -153,7 +153,10 @@ impl World {
     pub fn advance(&self, milliseconds: u64) {
         self.clock.send_modify(|now| *now = now.plus(milliseconds));
         let now = *self.clock.borrow();
-        while self.with(next_deadline).is_some_and(|due| due <= now) {
+        let heartbeat = self.genesis.params.heartbeat_ms;
+        while self.with(|state| {
+            next_deadline(state).is_some_and(|due| due <= now) || chain(state).time.plus(heartbeat) <= now
+        }) {
             self.block(None);
         }
     }

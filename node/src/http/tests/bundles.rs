@@ -26,7 +26,10 @@ async fn each_transaction_of_a_bundle_has_its_own_verdict() {
     for (transaction, verdict) in bundle.iter().zip(&verdicts) {
         assert_eq!(verdict.id, transaction.id());
         let status = server.client.transaction(&verdict.id).await.unwrap().status;
-        assert_eq!(matches!(status, TransactionStatus::Final(_)), verdict.code == 0 || verdict.id == bundle[4].id());
+        assert_eq!(
+            matches!(status, TransactionStatus::Final(_)),
+            verdict.code == 0 || verdict.id == bundle[4].id()
+        );
     }
 }
 

@@ -164,7 +164,8 @@ impl Double {
         let folder = tempfile::tempdir().unwrap();
         let blobs = BlobStore::new(BlobStoreConfig {
             folder: folder.path().to_owned(),
-            blob_bytes_max: genesis.params.blob_bytes_max,
+            // More than the federation allows: that limit is the server's to keep.
+            blob_bytes_max: genesis.params.blob_bytes_max * 4,
             owner_bytes_max: 4_096,
             grace_ms: 60_000,
         });
@@ -330,9 +331,13 @@ impl Backend for Double {
         })
     }
 
-    fn submit_bundle(&self, transactions: Vec<SignedTransaction>) -> BoxFuture<'_, Vec<Result<TransactionId, Rejection>>> {
+    fn submit_bundle(
+        &self,
+        transactions: Vec<SignedTransaction>,
+    ) -> BoxFuture<'_, Vec<Result<TransactionId, Rejection>>> {
         Box::pin(async move {
-            let verdicts: Vec<_> = transactions.iter().map(|transaction| self.take(&transaction.encode())).collect();
+            let verdicts: Vec<_> =
+                transactions.iter().map(|transaction| self.take(&transaction.encode())).collect();
             if verdicts.iter().any(Result::is_ok) {
                 self.produce(self.later());
             }

@@ -1,6 +1,6 @@
 //! Every resource: what it answers, and how it refuses.
 
-use super::double::{self, centre, grant, key, name, spot, startup};
+use super::double::{centre, grant, key, name, spot, startup};
 use super::{HttpLimits, Server};
 use crate::http::ROUTES;
 use hansa_ledger::action::TransferCash;
@@ -403,5 +403,4 @@ async fn a_node_that_is_not_there_is_told_apart_from_one_that_refuses() {
     for address in ["", "127.0.0.1:1", "https://127.0.0.1", "http://", "http://h/?q=1"] {
         assert!(matches!(Client::new(address), Err(ApiError::Address { .. })), "{address}");
     }
-    let _ = double::slot();
 }

@@ -169,3 +169,32 @@ async fn a_silent_stream_says_that_it_lives() {
         read.push_str(&String::from_utf8_lossy(&piece[..count]));
     }
 }
+
+#[tokio::test]
+async fn the_server_itself_goes_on_right_after_the_last_event_id() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let server = Server::start(HttpLimits::default()).await;
+    server.open_market().await;
+    for (last, first) in [("1:0", "1:1"), ("1:1", "2:0"), ("1:end", "2:0")] {
+        let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        // The header counts more than the query.
+        let head = format!("GET /v1/events?since=5:0 HTTP/1.1\r\nhost: {}\r\n", server.address);
+        stream.write_all(format!("{head}last-event-id: {last}\r\n\r\n").as_bytes()).await.unwrap();
+        let mut read = String::new();
+        let told = loop {
+            let mut piece = [0u8; 512];
+            let count = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut piece))
+                .await
+                .unwrap()
+                .unwrap();
+            assert_ne!(count, 0);
+            read.push_str(&String::from_utf8_lossy(&piece[..count]));
+            if let Some((_, rest)) = read.split_once("\nid: ")
+                && let Some((id, _)) = rest.split_once('\n')
+            {
+                break id.trim().to_owned();
+            }
+        };
+        assert_eq!(told, first, "after {last}");
+    }
+}

@@ -1,0 +1,177 @@
+//! One value of each kind of action and event, every field set.
+
+use crate::world::{key, member, name};
+use hansa_ledger::action::*;
+use hansa_ledger::event::Event;
+use hansa_ledger::id::*;
+use hansa_ledger::market::{Bucket, Calendar};
+use hansa_ledger::member::CountrySet;
+use hansa_ledger::money::{Money, Price};
+use hansa_ledger::row::*;
+use hansa_ledger::time::{Slot, TimeMs};
+
+const ORGANISATION: OrganisationId = OrganisationId([0x01; 32]);
+const OTHER: OrganisationId = OrganisationId([0x02; 32]);
+const GRANT: GrantId = GrantId([0x03; 32]);
+const OFFER: OfferId = OfferId([0x04; 32]);
+const REQUEST: RequestId = RequestId([0x05; 32]);
+const LEASE: LeaseId = LeaseId([0x06; 32]);
+const CODE: CodeHash = CodeHash([0x07; 32]);
+const BLOB: BlobHash = BlobHash([0x08; 32]);
+const TIME: TimeMs = TimeMs(1_800_000_000_123);
+
+fn calendar() -> Calendar {
+    Calendar::new(vec![(Slot(100), 64), (Slot(200), 8), (Slot(300), 0)]).unwrap()
+}
+
+fn demand() -> Demand {
+    Demand {
+        class: name("a100-64"),
+        quantity: 8,
+        quantity_min: 4,
+        slots: 96,
+        start_min: Slot(1_000),
+        start_max: Slot(2_000),
+        limit: Price(3_500_000),
+        countries: CountrySet::of([member("ES"), member("FR")]).unwrap(),
+        certificates: 0b101,
+        tier_min: 2,
+        purpose: Purpose::Innovation,
+        sources: vec![
+            Source { purse: Purse::Grant(GRANT), share_bps: 7_500 },
+            Source { purse: Purse::Cash, share_bps: 2_500 },
+        ],
+        job: Some(BLOB),
+    }
+}
+
+pub fn actions() -> Vec<Action> {
+    let usages = || {
+        vec![
+            LeaseUsage { lease: LEASE, cumulative: 28_800 },
+            LeaseUsage { lease: LeaseId([9; 32]), cumulative: 1 },
+        ]
+    };
+    let key = key("sample").public_key();
+    vec![
+        AccreditOrganisation {
+            register_number: "EE-12345678".to_owned(),
+            owner: Some(Registration { country: member("DE"), number: "HRB-1".to_owned() }),
+            name: name("tallinn-robotics"),
+            class: OrganisationClass::StartUp,
+            accredited_until: TIME,
+            key,
+        }
+        .into(),
+        RevokeOrganisation { organisation: ORGANISATION }.into(),
+        SetKey { key, roles: Roles(Roles::BID.0 | Roles::OPERATE.0), amount_max: Some(Money(1_500_000)) }
+            .into(),
+        RemoveKey { key }.into(),
+        AccreditSite {
+            provider: OTHER,
+            site: name("marenostrum"),
+            class: name("a100-64"),
+            accelerators: 4_480,
+            node_size: 4,
+            tier: 3,
+            certificates: 0b11,
+            pool: Pool::Private,
+        }
+        .into(),
+        IssueGrant {
+            holder: ORGANISATION,
+            reference: name("ee-2027-1"),
+            budget_line: name("innovation"),
+            purpose: Purpose::PublicService,
+            amount: Money(100_000_000),
+            expires: TIME,
+        }
+        .into(),
+        AttestDeposit { organisation: ORGANISATION, amount: Money(1), reference: name("bank-1") }.into(),
+        RedeemCash { amount: Money(u64::MAX) }.into(),
+        TransferCash { to: OTHER, amount: Money(2_500_000) }.into(),
+        PostOffer {
+            site: name("marenostrum"),
+            class: name("a100-64"),
+            ask: Price(1_800_000),
+            calendar: calendar(),
+            contract: CODE,
+            contract_params: vec![1, 2, 3],
+        }
+        .into(),
+        AmendOffer { offer: OFFER, ask: Some(Price(1_900_000)), calendar: Some(calendar()) }.into(),
+        WithdrawOffer { offer: OFFER }.into(),
+        PlaceRequest { demand: demand() }.into(),
+        CancelRequest { request: REQUEST }.into(),
+        StartLease { lease: LEASE }.into(),
+        ReportUsage { usages: usages() }.into(),
+        CountersignUsage { usages: usages() }.into(),
+        ContestUsage { lease: LEASE, admitted: 3 }.into(),
+        EndLease { lease: LEASE, cumulative: Some(28_800) }.into(),
+        CancelLease { lease: LEASE }.into(),
+        RunJob { lease: LEASE, manifest: BLOB }.into(),
+        ReportJob { lease: LEASE, job: 2, exit_code: Some(-1), outputs: Some(BLOB) }.into(),
+    ]
+}
+
+fn payment(from: AccountId, to: AccountId) -> Payment {
+    Payment { from, to, amount: Money(19_800) }
+}
+
+/// In the order of their tags.
+pub fn events() -> Vec<Event> {
+    let (organisation, provider, requester) = (ORGANISATION, OTHER, ORGANISATION);
+    let (class, site, amount) = (name("a100-64"), name("marenostrum"), Money(2_500_000));
+    let (lease, request, offer, key) = (LEASE, REQUEST, OFFER, key("sample").public_key());
+    vec![
+        Event::OrganisationAccredited { organisation, name: name("tallinn-robotics"), home: member("EE") },
+        Event::OrganisationClosed { organisation, standing: Standing::Revoked },
+        Event::KeySet { organisation, key },
+        Event::KeyRemoved { organisation, key },
+        Event::SiteAccredited { provider, site: site.clone(), class: class.clone(), accelerators: 4_480 },
+        Event::GrantIssued { grant: GRANT, holder: organisation, amount },
+        Event::GrantClosed { grant: GRANT, returned: amount },
+        Event::DepositAttested { organisation, amount },
+        Event::CashRedeemed { organisation, amount },
+        Event::CashTransferred { from: organisation, to: provider, amount },
+        Event::OfferPosted { offer, provider, class: class.clone(), site, ask: Price(1_800_000) },
+        Event::OfferAmended { offer },
+        Event::OfferWithdrawn { offer },
+        Event::RequestPlaced { request, organisation, class: class.clone(), locked: amount },
+        Event::RequestClosed { request, refunded: amount },
+        Event::BatchCleared { class: class.clone(), epoch: 3, trades: 2, unmatched: 1 },
+        Event::BatchPriced { class, bucket: Bucket::Near, price: Price(1_800_000), volume: 80 },
+        Event::LeaseAwarded {
+            lease,
+            request,
+            offer,
+            requester,
+            provider,
+            quantity: 8,
+            price: Price(1_800_000),
+            start: TIME,
+            end: TIME.plus(10_000),
+        },
+        Event::LeaseStarted { lease, provider },
+        Event::UsageReported { lease, cumulative: 24, last: false },
+        Event::UsageCountersigned { lease, cumulative: 40 },
+        Event::UsageContested { lease, admitted: 4, reported: 16 },
+        Event::LeaseEnded { lease, provider, requester },
+        Event::LeaseSettled {
+            lease,
+            closing: Closing::Ruling,
+            fallback: true,
+            payments: vec![
+                payment(AccountId::Escrow(request, 1), AccountId::Cash(provider)),
+                payment(AccountId::Escrow(request, 0), AccountId::Fees),
+            ],
+            refunds: vec![
+                payment(AccountId::Escrow(request, 0), AccountId::Grant(GRANT)),
+                payment(AccountId::Escrow(request, 1), AccountId::Line(member("EE"), name("innovation"))),
+            ],
+        },
+        Event::JobSubmitted { lease, job: 1, manifest: BLOB, provider },
+        Event::JobEnded { lease, job: 1, state: JobState::Succeeded, outputs: Some(BLOB) },
+        Event::PositionMoved { debtor: member("EE"), creditor: member("ES"), amount },
+    ]
+}
