@@ -21,7 +21,7 @@ pub use offer::{AmendOffer, PostOffer, WithdrawOffer};
 pub use organisation::{AccreditOrganisation, Registration, RevokeOrganisation, organisation_id};
 pub use purse::{RedeemCash, TransferCash};
 
-pub use request::{CancelRequest, PlaceRequest, request_id};
+pub use request::{CancelRequest, PlaceRequest, admit_demand, request_id};
 pub use site::AccreditSite;
 pub(crate) use usage::report_due;
 pub use usage::{ContestUsage, CountersignUsage, LeaseUsage, ReportUsage, delivered_max};

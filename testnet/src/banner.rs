@@ -140,7 +140,7 @@ mod tests {
             user.key = PublicKey([byte; 32]);
         }
         let layout = Layout::new(Path::new("/net")).unwrap();
-        let [one, two, three, four] = [1u8, 2, 3, 4].map(|byte| hex::encode([byte; 32]));
+        let [one, two, three, four] = [1u8, 2, 3, 4].map(|byte| PublicKey([byte; 32]));
         let expected = format!(
             "a federation of 4 members is up: {}\n\n\
              members\n  FR  http://127.0.0.1:8001\n  DE  http://127.0.0.1:8002\n  ES  http://127.0.0.1:8003\n  EE  http://127.0.0.1:8004\n\n\

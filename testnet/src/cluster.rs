@@ -1,7 +1,7 @@
 //! All processes of a testnet as one thing that comes up, is watched, and goes down.
 
 use crate::config;
-use crate::error::TestnetError;
+use crate::error::{TestnetError, api_error, file_error};
 use crate::federation::Federation;
 use crate::genesis::{Plan, found};
 use crate::layout::{Layout, State};
@@ -84,8 +84,7 @@ impl Cluster {
 
     fn prepare(options: &ClusterOptions, progress: &Progress) -> Result<Self, TestnetError> {
         let layout = Layout::new(&options.folder)?;
-        std::fs::create_dir_all(layout.folder())
-            .map_err(crate::error::file_error("make the folder", layout.folder()))?;
+        std::fs::create_dir_all(layout.folder()).map_err(file_error("make the folder", layout.folder()))?;
         let lock = layout.lock()?;
         let mut state = if layout.exists() {
             progress.now(format!("resuming the testnet in `{}`", layout.folder().display()));
@@ -234,7 +233,7 @@ impl Cluster {
     pub async fn supervise(&mut self, progress: &Progress) {
         while let Happening::Exit(exit) = self.watch.next().await {
             if self.is_unexpected(&exit) {
-                progress.note(&format!("{}\n", self.ended(&exit)));
+                progress.warn(&format!("{}\n", self.ended(&exit)));
             } else {
                 progress.note(&format!("{} was stopped", title(&exit.name)));
             }
@@ -402,13 +401,14 @@ async fn agents_offered(layout: Layout, federation: Federation) -> Result<(), Te
         let mut missing = None;
         for (code, client) in federation.clients() {
             let filter = OfferFilter { state: Some(OfferState::Open), ..OfferFilter::default() };
-            let offers = client
-                .offers(&filter)
-                .await
-                .map_err(crate::error::api_error(format!("the offers at {code}")))?;
+            let offers = match client.offers(&filter).await {
+                Ok(offers) => offers,
+                Err(error) if error.is_transient() => Vec::new(),
+                Err(error) => return Err(api_error(format!("the offers cannot be listed at {code}"))(error)),
+            };
+            let offered = |id| offers.iter().any(|offer| offer.row.provider == id);
             let mut providers = federation.state().providers.iter();
-            missing = missing.or(providers
-                .find(|provider| !offers.iter().any(|offer| offer.row.provider == provider.organisation)));
+            missing = missing.or(providers.find(|provider| !offered(provider.organisation)));
         }
         let Some(provider) = missing else { return Ok(()) };
         if Instant::now() >= until {

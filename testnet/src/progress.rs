@@ -9,6 +9,7 @@ use std::time::Duration;
 pub struct Progress {
     bar: ProgressBar,
     lines: bool,
+    quiet: bool,
 }
 
 impl Progress {
@@ -23,7 +24,7 @@ impl Progress {
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
             bar.enable_steady_tick(Duration::from_millis(100));
         }
-        Self { bar, lines: !quiet && !moving }
+        Self { bar, lines: !quiet && !moving, quiet }
     }
 
     /// Says what goes on now.
@@ -36,8 +37,15 @@ impl Progress {
         self.bar.set_message(text);
     }
 
-    /// Says something that stays, to people.
+    /// Says something that stays, to people who want to hear it.
     pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.warn(text);
+        }
+    }
+
+    /// Says something that nobody should miss.
+    pub fn warn(&self, text: &str) {
         self.apart(|| {
             let _ = writeln!(std::io::stderr(), "{text}");
         });

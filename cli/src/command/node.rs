@@ -42,7 +42,9 @@ impl NodeArguments {
         let member = config.member;
         let node = hansa_node::start(config, keys).await.map_err(start_failure)?;
         let api = format!("http://{}", node.api());
-        session.printer.data(&json!({ "member": member, "api": api }), || format!("{member} serves its interface at {api}"));
+        session.printer.data(&json!({ "member": member, "api": api }), || {
+            format!("{member} serves its interface at {api}")
+        });
         tracing::info!(%member, api = %node.api(), "the node runs");
         node.run(stop).await.map_err(|reason| Failure {
             // A code of its own, so that a service manager does not start again what a person has to look at first.

@@ -65,13 +65,8 @@ impl Context<'_, '_> {
 
     /// The organisation that signs, if its key has `role` and it may act.
     pub fn organisation(&self, role: Roles) -> Result<(OrganisationId, Organisation), Rejection> {
-        let (id, organisation) = self.organisation_any_standing(role)?;
-        match organisation.standing {
-            Standing::Revoked => Err(Rejection::OrganisationRevoked),
-            Standing::Expired => Err(Rejection::OrganisationExpired),
-            Standing::Accredited if organisation.accredited_until <= self.now => Err(Rejection::OrganisationExpired),
-            Standing::Accredited => Ok((id, organisation)),
-        }
+        let (id, _) = self.organisation_any_standing(role)?;
+        Ok((id, accredited(&self.block.view, self.block.now, &id)?))
     }
 
     /// The organisation that signs, if its key has `role`; also one that may no longer place orders, for what it still has
@@ -117,11 +112,16 @@ impl Block<'_> {
 
     /// An organisation that may act.
     pub fn accredited(&self, id: &OrganisationId) -> Result<Organisation, Rejection> {
-        let organisation = self.view.get::<Organisations>(id).ok_or(Rejection::OrganisationUnknown)?;
-        match organisation.standing {
-            Standing::Accredited if organisation.accredited_until > self.now => Ok(organisation.clone()),
-            Standing::Revoked => Err(Rejection::OrganisationRevoked),
-            _ => Err(Rejection::OrganisationExpired),
-        }
+        accredited(&self.view, self.now, id)
+    }
+}
+
+/// An organisation that may act at `now`.
+pub(super) fn accredited(view: &View<'_>, now: TimeMs, id: &OrganisationId) -> Result<Organisation, Rejection> {
+    let organisation = view.get::<Organisations>(id).ok_or(Rejection::OrganisationUnknown)?;
+    match organisation.standing {
+        Standing::Revoked => Err(Rejection::OrganisationRevoked),
+        Standing::Accredited if organisation.accredited_until > now => Ok(organisation.clone()),
+        Standing::Accredited | Standing::Expired => Err(Rejection::OrganisationExpired),
     }
 }

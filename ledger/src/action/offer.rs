@@ -211,6 +211,14 @@ impl BlockInHand<'_> {
         self.offers_of(&key.provider).find(|(_, row)| row.site == key.site && row.class == key.class)
     }
 
+    /// Brings the open offer of a site up to what is accredited now.
+    pub(super) fn refresh_offer(&mut self, key: &SiteKey, site: &Site) {
+        let Some((id, offer)) = self.open_offer(key).map(|(id, row)| (id, row.clone())) else { return };
+        let Site { country, certificates, tier, node_size, .. } = *site;
+        self.view.put::<Offers>(id, Offer { country, certificates, tier, node_size, ..offer });
+        self.schedule_batch(&key.class);
+    }
+
     fn offers_of<'s>(&'s self, provider: &'s OrganisationId) -> impl Iterator<Item = (OfferId, &'s Offer)> {
         self.view
             .range::<OffersOpen>(..)

@@ -1,5 +1,6 @@
 //! Requests: a signed demand enters the book with its money locked.
 
+use super::context::accredited;
 use super::{Context, Perform};
 use crate::params::Params;
 use crate::rejection::Rejection;
@@ -10,9 +11,11 @@ use crate::event::Event;
 use crate::id::{OrganisationId, RequestId};
 use crate::money::Money;
 use crate::row::{
-    AccountId, Deadline, DeadlineKind, Demand, Purse, Request, RequestState, Roles, Standing,
+    AccountId, Deadline, DeadlineKind, Demand, Organisation, Purse, Request, RequestState, Roles, Standing,
 };
 use crate::share;
+use crate::state::View;
+use crate::time::TimeMs;
 use crate::tables::{Classes, Deadlines, Grants, Organisations, Requests, RequestsOpen, Sites};
 
 data! {
@@ -41,13 +44,10 @@ impl Perform for PlaceRequest {
     }
 
     fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
-        let (id, mut organisation) = context.organisation(Roles::BID)?;
+        let (id, _) = context.organisation(Roles::BID)?;
         let demand = &self.demand;
-        let locked = admit_demand(context, id, demand)?;
+        let (mut organisation, locked) = admit_demand(&context.view, context.params, context.now, id, demand)?;
         context.within_key_limit(locked)?;
-        if organisation.requests_open >= context.params.organisation_requests_max {
-            return Err(Rejection::TooManyRequests);
-        }
         let request = request_id(context.transaction, context.position);
         lock_sources(context, id, request, demand, locked)?;
         let epoch = context.view.get::<Classes>(&demand.class).map_or(0, |class| class.epoch);
@@ -117,22 +117,29 @@ fn check_demand(demand: &Demand, params: &Params) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Checks a demand against the state, and says how much it locks: the limit price for the whole length.
-pub(crate) fn admit_demand(
-    block: &super::BlockInHand<'_>,
-    organisation: OrganisationId,
+/// Checks a demand against the state, and says who asks and how much it locks: the limit price for the whole length. A dry run
+/// asks the same.
+///
+/// # Errors
+/// Why a request for it would be refused.
+pub fn admit_demand(
+    view: &View<'_>,
+    params: &Params,
+    now: TimeMs,
+    id: OrganisationId,
     demand: &Demand,
-) -> Result<Money, Rejection> {
-    let params = block.params;
-    let now = block.now.slot(params.slot_s);
-    let horizon = now.checked_add(params.horizon_slots).ok_or(Rejection::Overflow)?;
-    if demand.start_max <= now || demand.start_max > horizon {
+) -> Result<(Organisation, Money), Rejection> {
+    check_demand(demand, params)?;
+    let organisation = accredited(view, now, &id)?;
+    let slot = now.slot(params.slot_s);
+    let horizon = slot.checked_add(params.horizon_slots).ok_or(Rejection::Overflow)?;
+    if demand.start_max <= slot || demand.start_max > horizon {
         return Err(Rejection::WindowInvalid);
     }
-    if block.view.get::<Classes>(&demand.class).is_none() {
+    if view.get::<Classes>(&demand.class).is_none() {
         return Err(Rejection::ClassUnknown);
     }
-    let possible = block.view.range::<Sites>(..).any(|(key, site)| {
+    let possible = view.range::<Sites>(..).any(|(key, site)| {
         key.class == demand.class
             && demand.countries.admits(site.country)
             && site.certificates & demand.certificates == demand.certificates
@@ -143,10 +150,10 @@ pub(crate) fn admit_demand(
         return Err(Rejection::RequestImpossible);
     }
     for source in &demand.sources {
-        if let Purse::Grant(id) = source.purse {
-            let grant = block.view.get::<Grants>(&id).filter(|grant| grant.holder == organisation);
+        if let Purse::Grant(grant_id) = source.purse {
+            let grant = view.get::<Grants>(&grant_id).filter(|grant| grant.holder == id);
             let grant = grant.ok_or(Rejection::GrantUnknown)?;
-            if grant.closed || grant.expires <= block.now {
+            if grant.closed || grant.expires <= now {
                 return Err(Rejection::GrantExpired);
             }
             if grant.purpose != demand.purpose {
@@ -158,7 +165,11 @@ pub(crate) fn admit_demand(
         .checked_mul(u64::from(params.slot_s))
         .and_then(|seconds| seconds.checked_mul(u64::from(demand.quantity)))
         .ok_or(Rejection::Overflow)?;
-    demand.limit.charge(seconds).ok_or(Rejection::Overflow)
+    let locked = demand.limit.charge(seconds).ok_or(Rejection::Overflow)?;
+    if organisation.requests_open >= params.organisation_requests_max {
+        return Err(Rejection::TooManyRequests);
+    }
+    Ok((organisation, locked))
 }
 
 /// What each source of a demand pays of `locked`, and whether its purse holds that.

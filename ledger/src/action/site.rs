@@ -78,6 +78,7 @@ impl Perform for AccreditSite {
             certificates: self.certificates,
             pool: self.pool,
         };
+        context.refresh_offer(&key, &site);
         context.view.put::<Sites>(key, site);
         context.emit(Event::SiteAccredited {
             provider: self.provider,

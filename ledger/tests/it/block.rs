@@ -7,6 +7,7 @@ use hansa_contracts_spot::Spot;
 use hansa_ledger::action::{Action, TransferCash};
 use hansa_ledger::apply::{BlockError, Outcome, admit, apply_block, build_block, chain};
 use hansa_ledger::block::{Block, Header};
+use hansa_ledger::event::Event;
 use hansa_ledger::id::{BlockId, ChainId};
 use hansa_ledger::money::Money;
 use hansa_ledger::params::Params;
@@ -349,4 +350,27 @@ fn the_same_block_gives_the_same_bytes_whoever_executes_it() {
     assert_eq!(one.encode(), other.encode());
     assert_eq!(first.changes.rows(), second.changes.rows());
     assert_eq!(borsh::to_vec(&first.receipts).unwrap(), borsh::to_vec(&second.receipts).unwrap());
+}
+
+#[test]
+fn a_block_runs_so_many_deadlines_and_the_next_block_the_rest() {
+    let mut world = two(Params { block_deadlines_max: 2, ..Params::testnet() });
+    let grants =
+        ["one", "two", "three", "four", "five"].map(|reference| world.grant("EE", "payer", reference, 1));
+    let due = hansa_ledger::deadline::next_deadline(&world.state).unwrap();
+    let mut closed = Vec::new();
+    let mut counts = Vec::new();
+    let mut wait = due.0 - world.now.0 + 1_000;
+    while closed.len() < 5 {
+        let events = world.block(wait, &[]).deadlines;
+        counts.push(events.len());
+        closed.extend(events.into_iter().map(|event| match event {
+            Event::GrantClosed { grant, .. } => grant,
+            other => panic!("{other:?}"),
+        }));
+        wait = 1;
+    }
+    assert_eq!(counts, [2, 2, 1]);
+    assert_eq!(closed, grants, "by the time they were due");
+    assert_eq!(error(&world, &world.draft_header(1), &[]), BlockError::Needless);
 }

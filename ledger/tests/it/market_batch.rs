@@ -3,7 +3,7 @@
 use crate::scene::{all_from, demand, place};
 use crate::world::{World, key, member, name};
 use hansa_ledger::action::{
-    AccreditOrganisation, AmendOffer, CancelRequest, EndLease, PlaceRequest, Registration,
+    AccreditOrganisation, AccreditSite, AmendOffer, CancelRequest, EndLease, PlaceRequest, Registration,
     RevokeOrganisation, StartLease, TransferCash, WithdrawOffer, request_id,
 };
 use hansa_ledger::event::Event;
@@ -12,8 +12,8 @@ use hansa_ledger::market::{Reason, Unmatched};
 use hansa_ledger::member::CountrySet;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::params::Params;
-use hansa_ledger::row::{Class, Demand, Lease, OrganisationClass, Purse, Request, RequestState};
-use hansa_ledger::tables::{Classes, Leases, OffersOpen, Requests};
+use hansa_ledger::row::{Class, Demand, Lease, OrganisationClass, Pool, Purse, Request, RequestState};
+use hansa_ledger::tables::{Classes, Leases, Offers, OffersOpen, Requests};
 use hansa_ledger::time::{Slot, TimeMs};
 
 /// A Spanish provider of so many accelerators at 1.80 EUR/h, and bidders with 100 EUR each in Estonia.
@@ -108,7 +108,8 @@ fn all_that_is_matched_pays_one_price_between_ask_and_limit() {
 #[test]
 fn what_stays_open_keeps_its_money_and_says_why_with_numbers() {
     let mut world = market(64, 2_500, &["one"]);
-    let rows: [(fn(&mut Demand), Reason, fn(&Unmatched) -> bool); 4] = [
+    type Row = (fn(&mut Demand), Reason, fn(&Unmatched) -> bool);
+    let rows: [Row; 4] = [
         (
             |one| one.limit = Price(1_000_000),
             Reason::LimitBelowPrice,
@@ -273,7 +274,7 @@ fn a_lease_that_ends_early_gives_its_capacity_to_who_waits() {
     let lease = lease(&world, &second).unwrap();
     assert!(lease.agreement.start > ended && lease.agreement.start.0 < held.agreement.end.0);
     // No slot has more leased than there is.
-    let offer = world.state.get::<hansa_ledger::tables::Offers>(&lease.offer).unwrap();
+    let offer = world.state.get::<Offers>(&lease.offer).unwrap();
     assert_eq!(offer.calendar.free_at(lease.start), 0);
     assert_eq!(offer.calendar.free_at(Slot(lease.start.0 + lease.slots)), 8);
 }
@@ -316,7 +317,7 @@ fn a_grant_never_pays_its_own_group_and_cash_may() {
     let mut world = World::with(Params { cap_bps: 10_000, ..Params::testnet() });
     let requester = owned(&mut world, "EE", "mine");
     let provider = owned(&mut world, "ES", "bsc");
-    let site = hansa_ledger::action::AccreditSite {
+    let site = AccreditSite {
         provider,
         site: name("site"),
         class: name("a100-64"),
@@ -324,7 +325,7 @@ fn a_grant_never_pays_its_own_group_and_cash_may() {
         node_size: 4,
         tier: 2,
         certificates: 0,
-        pool: hansa_ledger::row::Pool::Private,
+        pool: Pool::Private,
     };
     world.act("ES registrar", site).unwrap();
     world.offer("bsc", 64, 180).unwrap();
@@ -361,7 +362,8 @@ fn a_member_at_its_debit_cap_awards_nothing_abroad_and_says_what_is_left() {
 fn hard_constraints_go_before_price() {
     let mut world = market(64, 10_000, &["one"]);
     world.provider("FR", "cea", 16, 700);
-    let rows: [(fn(&mut Demand), &str, u32); 4] = [
+    type Row = (fn(&mut Demand), &'static str, u32);
+    let rows: [Row; 4] = [
         (|_| (), "bsc", 4),
         (|one| one.countries = CountrySet::of([member("FR")]).unwrap(), "cea", 4),
         (|one| (one.quantity, one.quantity_min) = (64, 64), "bsc", 64),
@@ -385,4 +387,25 @@ fn hard_constraints_go_before_price() {
         let home = if provider == "bsc" { "ES" } else { "FR" };
         assert_eq!((lease.provider, lease.quantity), (world.organisation(home, provider), quantity));
     }
+}
+
+#[test]
+fn a_certificate_taken_back_counts_in_the_next_batch() {
+    let mut world = market(64, 10_000, &["one"]);
+    let provider = world.organisation("ES", "bsc");
+    let certified = Demand { certificates: 0b1, ..wanted(&world, 4, 400) };
+    let id = place(&mut world, "one", certified);
+    let site = AccreditSite {
+        provider,
+        site: name("site"),
+        class: name("a100-64"),
+        accelerators: 64,
+        node_size: 4,
+        tier: 2,
+        certificates: 0,
+        pool: Pool::Public,
+    };
+    world.act("ES registrar", site).unwrap();
+    batch(&mut world);
+    assert_eq!(unmatched(&world, &id).reason, Reason::NoOfferMeetsConstraints);
 }

@@ -152,7 +152,7 @@ fn action(world: &World, one: &Try) -> Option<(String, Action)> {
         }
         16 => {
             let (_, offer) = world.state.rows::<OffersOpen>().nth(one.whom % 2)?.0;
-            let signer = if one.who % 2 == 0 { "bsc" } else { "cea" };
+            let signer = if one.who.is_multiple_of(2) { "bsc" } else { "cea" };
             let ask = Some(Price(one.amount / 1_000 * 1_000));
             Some((signer.to_owned(), AmendOffer { offer: *offer, ask, calendar: None }.into()))
         }

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract;
 use hansa_contracts_abi::{Price as AbiPrice, Role, Terms, Unit};
-use hansa_ledger::action::{Action, PlaceRequest};
+use hansa_ledger::action::admit_demand;
 use hansa_ledger::batch::book;
 use hansa_ledger::id::{ChainId, RequestId};
 use hansa_ledger::market::{self, Book, Bucket, Quote, Reason, Trade, Unmatched};
@@ -16,11 +16,11 @@ use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;
 use hansa_ledger::rejection::Rejection;
-use hansa_ledger::row::{Demand, Offer, Organisation, Purse, Request, RequestState, Standing};
+use hansa_ledger::row::{Demand, Offer, Organisation, Request, RequestState};
 use hansa_ledger::share;
 use hansa_ledger::state::{State, View};
 use hansa_ledger::tables::{
-    Chains, Classes, Grants, Offers, Organisations, ParamsTable, Requests, RequestsOpen, Sites,
+    Chains, Classes, Offers, ParamsTable, Requests, RequestsOpen,
 };
 use hansa_ledger::time::{Slot, TimeMs};
 use hansa_ledger_signature::PublicKey;
@@ -93,7 +93,7 @@ impl Draft {
         let demand = &asked.demand;
         let mut view = state.view();
         let next = next_batch(&view, params, &demand.class);
-        let admitted = admit(&view, params, asked);
+        let admitted = admit_demand(&view, params, now(&view), asked.organisation, demand);
         let locked = admitted.as_ref().ok().map(|(_, locked)| *locked);
         let parts = locked.and_then(|locked| share::split(locked, &shares(demand))).unwrap_or_default();
         let sources: Vec<SourceQuote> = demand
@@ -239,55 +239,4 @@ fn place(view: &mut View<'_>, asked: &QuoteRequest, organisation: &Organisation,
     view.put::<Requests>(request, row);
     view.put::<RequestsOpen>((demand.class.clone(), request), ());
     request
-}
-
-/// What the ledger checks before a request enters the book, in its order, but for the signing key; gives what would be locked.
-/// A test compares it with the ledger's own answers.
-fn admit(view: &View<'_>, params: &Params, asked: &QuoteRequest) -> Result<(Organisation, Money), Rejection> {
-    let demand = &asked.demand;
-    Action::from(PlaceRequest { demand: demand.clone() }).check(params)?;
-    let now = now(view);
-    let organisation =
-        view.get::<Organisations>(&asked.organisation).ok_or(Rejection::OrganisationUnknown)?.clone();
-    match organisation.standing {
-        Standing::Revoked => return Err(Rejection::OrganisationRevoked),
-        Standing::Accredited if organisation.accredited_until > now => {}
-        Standing::Accredited | Standing::Expired => return Err(Rejection::OrganisationExpired),
-    }
-    let slot = now.slot(params.slot_s);
-    let horizon = slot.checked_add(params.horizon_slots).ok_or(Rejection::Overflow)?;
-    if demand.start_max <= slot || demand.start_max > horizon {
-        return Err(Rejection::WindowInvalid);
-    }
-    view.get::<Classes>(&demand.class).ok_or(Rejection::ClassUnknown)?;
-    let possible = view.range::<Sites>(..).any(|(key, site)| {
-        key.class == demand.class
-            && demand.countries.admits(site.country)
-            && site.certificates & demand.certificates == demand.certificates
-            && site.tier >= demand.tier_min
-            && site.accelerators >= demand.quantity_min
-    });
-    if !possible {
-        return Err(Rejection::RequestImpossible);
-    }
-    for source in &demand.sources {
-        let Purse::Grant(id) = source.purse else { continue };
-        let grant = view.get::<Grants>(&id).filter(|grant| grant.holder == asked.organisation);
-        let grant = grant.ok_or(Rejection::GrantUnknown)?;
-        if grant.closed || grant.expires <= now {
-            return Err(Rejection::GrantExpired);
-        }
-        if grant.purpose != demand.purpose {
-            return Err(Rejection::GrantPurpose);
-        }
-    }
-    let seconds = u64::from(demand.slots)
-        .checked_mul(u64::from(params.slot_s))
-        .and_then(|seconds| seconds.checked_mul(u64::from(demand.quantity)))
-        .ok_or(Rejection::Overflow)?;
-    let locked = demand.limit.charge(seconds).ok_or(Rejection::Overflow)?;
-    if organisation.requests_open >= params.organisation_requests_max {
-        return Err(Rejection::TooManyRequests);
-    }
-    Ok((organisation, locked))
 }

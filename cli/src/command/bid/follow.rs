@@ -65,7 +65,7 @@ impl Follow<'_> {
         let outcome = self.follow(&progress, since).await;
         progress.finish();
         let (lease, settlement) = outcome?;
-        self.settled(&progress, &lease, &settlement);
+        self.settled(&lease, &settlement);
         self.verdict(&lease)
     }
 
@@ -269,9 +269,10 @@ impl Follow<'_> {
         Some((length.as_secs() + 2).saturating_mul(u64::from(row.quantity)))
     }
 
-    fn settled(&self, progress: &Progress, row: &Lease, settlement: &Settlement) {
+    /// The result: what people and programs read from stdout.
+    fn settled(&self, row: &Lease, settlement: &Settlement) {
         let data = json!({
-            "lease": self.seen.lease, "closing": row.closing, "height": settlement.height,
+            "stage": "settled", "lease": self.seen.lease, "closing": row.closing, "height": settlement.height,
             "payments": settlement.payments, "refunds": settlement.refunds,
         });
         let money = |kind: &str, payments: &[hansa_ledger::row::Payment]| {
@@ -286,7 +287,7 @@ impl Follow<'_> {
             money("paid", &settlement.payments),
             money("back", &settlement.refunds),
         );
-        self.tell(progress, "settled", data, &text);
+        self.session.printer.data(&data, || text);
     }
 
     /// What scripts learn from the exit code: whether the job did its work, or else whether the capacity was there.

@@ -259,3 +259,105 @@ fn differs(what: &str) -> Failure {
     Failure::refused(format!("the settlement does not hold: {what}"))
         .hint("keep this output and tell your member's governance office")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::lease::tests::lease;
+    use hansa_contracts_bundle::SPOT;
+    use hansa_ledger::id::{GrantId, RequestId};
+    use hansa_ledger::lease::facts;
+    use hansa_ledger::money::Money;
+    use hansa_ledger::row::Closing;
+    use hansa_ledger::time::TimeMs;
+
+    /// A lease that `spot` has settled: half of its time was used.
+    fn settled() -> (Lease, Settlement) {
+        let code = CodeHash(*blake3::hash(SPOT).as_bytes());
+        let mut lease = lease();
+        lease.agreement.contract = code;
+        lease.agreement.contract_params = vec![0; 16];
+        (lease.started_at, lease.ended_at) = (Some(TimeMs(0)), Some(TimeMs(500_000)));
+        lease.reported = 500;
+        let facts = facts(&lease, Closing::Final, 7, 600);
+        let host = Host::new();
+        let outcome = host.settle(&host.load(SPOT).unwrap(), &lease.agreement.contract_params, &facts);
+        let split = outcome.result.unwrap();
+        let checked = check_split(&split, &facts, &[], lease.locked.wide()).unwrap();
+        let from = AccountId::Escrow(RequestId([1; 32]), 0);
+        let pay = |party| {
+            let to = if party == Party::PROVIDER { AccountId::Cash(lease.provider) } else { AccountId::Fees };
+            let due: u128 =
+                checked.transfers.iter().filter(|(one, _)| *one == party).map(|(_, amount)| *amount).sum();
+            Payment { from: from.clone(), to, amount: Money::try_from(due).unwrap() }
+        };
+        let payments = vec![pay(Party::PROVIDER), pay(Party::OPERATOR)];
+        let back = lease.locked.0 - payments.iter().map(|one| one.amount.0).sum::<u64>();
+        let refund =
+            Payment { from: from.clone(), to: AccountId::Grant(GrantId([9; 32])), amount: Money(back) };
+        let settlement = Settlement {
+            contract: code,
+            contract_params: lease.agreement.contract_params.clone(),
+            facts: borsh::to_vec(&facts).unwrap(),
+            split: borsh::to_vec(&split).unwrap(),
+            fuel: outcome.fuel,
+            failure: None,
+            height: 7,
+            payments,
+            refunds: vec![refund],
+        };
+        (lease, settlement)
+    }
+
+    /// What the checks that need no node say; empty when all hold.
+    fn judge(lease: &Lease, settlement: &Settlement) -> String {
+        let genesis = "name = 'test'\ntime = '2027-01-31T12:00:00Z'\nmembers = []\ncontracts = []\n";
+        let genesis = toml::from_str(&format!("{genesis}vm_profile = '{}'\n", "0".repeat(64))).unwrap();
+        let mut checks = Checks { genesis, held: Vec::new() };
+        let outcome = checks.facts(lease, settlement).and_then(|facts| {
+            let checked = checks.replay(lease, settlement, &facts, SPOT)?;
+            checks.money(lease, settlement, &checked)
+        });
+        outcome.map_or_else(|failure| failure.message, |()| String::new())
+    }
+
+    #[test]
+    fn a_settlement_holds_as_it_was_made_and_in_no_other_form() {
+        let (lease, good) = settled();
+        assert_eq!(judge(&lease, &good), "");
+        assert!(good.payments.iter().all(|payment| payment.amount > Money::ZERO), "{:?}", good.payments);
+        let failed = borsh::to_vec(&ContractFailure::Trap).unwrap();
+        let moved = |settlement: &mut Settlement, amount: u64| {
+            settlement.payments[0].amount.0 += amount;
+            settlement.refunds[0].amount.0 -= amount;
+        };
+        type Change<'a> = &'a dyn Fn(&mut Lease, &mut Settlement);
+        let table: [(Change<'_>, &str); 9] = [
+            (&|lease, _| lease.reported += 1, "facts told to the contract are not those of the lease"),
+            (&|lease, _| lease.locked.0 += 1, "facts told to the contract"),
+            (&|lease, _| lease.agreement.price.0 += 1_000, "facts told to the contract"),
+            (&|_, settlement| settlement.height += 1, "facts told to the contract"),
+            (&|_, settlement| settlement.fuel += 1, "another outcome here than was recorded"),
+            (&|_, settlement| settlement.failure = Some(failed.clone()), "another outcome here"),
+            (
+                &|_, settlement| {
+                    settlement.split.pop();
+                },
+                "the split cannot be read",
+            ),
+            (&|_, settlement| moved(settlement, 1), "the payments are not those of the split"),
+            (&|_, settlement| settlement.refunds[0].amount.0 -= 1, "not together what was locked"),
+        ];
+        for (at, (change, said)) in table.into_iter().enumerate() {
+            let (mut lease, mut settlement) = (lease.clone(), good.clone());
+            change(&mut lease, &mut settlement);
+            let verdict = judge(&lease, &settlement);
+            assert!(verdict.contains(said), "row {at}: {verdict:?}");
+        }
+        let mut other = good.clone();
+        let mut split = Split::try_from_slice(&other.split).unwrap();
+        split.pay[0].1 += 1;
+        other.split = borsh::to_vec(&split).unwrap();
+        assert!(judge(&lease, &other).contains("another split here than was paid"));
+    }
+}

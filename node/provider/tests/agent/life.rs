@@ -43,7 +43,6 @@ async fn a_job_runs_and_is_paid() {
     let seconds = (row.agreement.end.0 - row.started_at.unwrap().0) / 1_000;
     assert_eq!((row.reported, row.closing), (4 * seconds, Some(Closing::Final)));
     assert!(seconds >= 9, "the lease began at once, {seconds} s before its end");
-    assert!(row.reports > 1, "usage was reported while the lease ran");
     let cash = AccountId::Cash(bench.provider);
     assert!(bench.world.with(|state| state.get::<Accounts>(&cash).unwrap().balance.0) > 0);
     for (actions, outcome) in bench.world.performed.lock().unwrap().iter() {
@@ -255,7 +254,7 @@ async fn real_programs_run_within_their_wall_time() {
         let input = JobFile { path: "in/text".to_owned(), hash: input, size: 9, executable: false };
         bench.job_with(&["sh", "-c", script], vec![input], vec![output("result")], limits)
     };
-    let lease = bench.lease(86_000, Some(shell("cat in/text in/text > result; echo done", 60))).await;
+    let lease = bench.lease(3_000, Some(shell("cat in/text in/text > result; echo done", 60))).await;
     bench.submit(lease, shell("echo begun; echo x > result; sleep 300", 1));
     bench.until_reported(lease, 1).await;
     assert_eq!(bench.world.job_row(&lease, 0).state, JobState::Succeeded, "{}", bench.log(lease, 0));
