@@ -5,7 +5,6 @@ mod block;
 mod lease;
 mod market_batch;
 mod money;
-mod probe;
 mod proof;
 mod scene;
 mod wire;

@@ -262,19 +262,20 @@ mod tests {
         drop(written(&path).await);
         let bytes = std::fs::read(&path).unwrap();
         for cut in 0..=bytes.len() {
-            let torn = folder.path().join("torn");
-            std::fs::write(&torn, &bytes[..cut]).unwrap();
             let whole = bytes[..cut].iter().filter(|byte| **byte == b'\n').count();
-            let journal = Journal::open(&torn).unwrap();
             let expected = match whole {
                 0 => None,
                 1 => Some(Step::Started),
                 _ => Some(Step::Ended { exit_code: Some(3), reason: None }),
             };
-            assert_eq!(journal.step(&LEASE, 0), expected, "cut at {cut}");
-            journal.record(LEASE, 9, 1, Step::Started).await.unwrap();
-            assert_eq!(Journal::open(&torn).unwrap().step(&LEASE, 9), Some(Step::Started));
+            assert_eq!(replay(&path, &bytes[..cut]).unwrap().remove(&(LEASE, 0)), expected, "cut at {cut}");
         }
+        let torn = folder.path().join("torn");
+        std::fs::write(&torn, &bytes[..bytes.len() - 1]).unwrap();
+        let journal = Journal::open(&torn).unwrap();
+        assert_eq!(journal.leases(), [LEASE]);
+        journal.record(OTHER, 9, 1, Step::Started).await.unwrap();
+        assert_eq!(Journal::open(&torn).unwrap().step(&OTHER, 9), Some(Step::Started));
     }
 
     #[tokio::test]

@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 /// How often the nodes are looked at.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
+/// How often progress is told.
+const TELL_PAUSE: Duration = Duration::from_secs(2);
+
 /// How long nothing may become final before the run is given up.
 const STALL_MAX: Duration = Duration::from_secs(30);
 
@@ -195,7 +198,7 @@ async fn watch(
     ground: &Ground,
 ) -> Result<Vec<Sample>, TestnetError> {
     let mut samples: Vec<Sample> = Vec::new();
-    let mut moved = Instant::now();
+    let (mut moved, mut told) = (Instant::now(), Instant::now());
     loop {
         let nodes = statuses(federation).await?;
         let done = nodes.iter().zip(before).map(|(node, before)| node.transactions - before.transactions).min();
@@ -212,7 +215,10 @@ async fn watch(
             moved = sample.at;
         }
         let (done, height) = (sample.done, sample.height);
-        ground.progress.say(format!("{done} transfers are final at height {height}"));
+        if told.elapsed() > TELL_PAUSE {
+            told = Instant::now();
+            ground.progress.now(format!("{done} transfers are final at height {height}"));
+        }
         samples.push(sample);
         if flow.is_sent() && done >= flow.taken() {
             return Ok(samples);

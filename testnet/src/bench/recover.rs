@@ -1,0 +1,232 @@
+//! `bench recover`: a node is killed as by a power cut while transfers go on, and started again. It must catch up to the same
+//! root, and whatever any node called final must be final everywhere.
+
+use super::field::{Firm, Ground, agreed, firms};
+use super::report::Report;
+use crate::cluster::launch;
+use crate::error::{TestnetError, api_error};
+use crate::federation::Federation;
+use crate::layout::Layout;
+use crate::process::{ProcessRecord, start};
+use hansa_ledger::action::TransferCash;
+use hansa_ledger::id::{OrganisationId, TransactionId};
+use hansa_ledger::member::MemberCode;
+use hansa_ledger::money::Money;
+use hansa_node_api::chain::TransactionStatus;
+use hansa_node_api::{Account, ApiError};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::process::Child;
+
+/// How long the load goes on before and between kills.
+const CALM: Duration = Duration::from_millis(700);
+
+/// How long a killed node stays away.
+const AWAY: Duration = Duration::from_millis(1_500);
+
+/// How long a node may take to catch up.
+const CATCH_UP_MAX: Duration = Duration::from_secs(60);
+
+/// How often it is looked at.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a payer waits for one transfer before it tries another node.
+const PAYMENT_TIME_MAX: Duration = Duration::from_secs(8);
+
+/// How long a payer rests between transfers.
+const PAYMENT_PAUSE: Duration = Duration::from_millis(20);
+
+/// What the payers have been told.
+#[derive(Default)]
+struct Ledger {
+    stop: AtomicBool,
+    /// Transfers a node called final.
+    acknowledged: Mutex<Vec<TransactionId>>,
+    retried: AtomicU64,
+}
+
+pub(super) async fn run(ground: &Ground, count: usize) -> Result<Report, TestnetError> {
+    let mut report = Report::new("recover");
+    let mut field = ground.field().await?;
+    let federation = field.cluster.federation().clone();
+    let layout = field.cluster.layout().clone();
+    // Nodes that are started again belong to this process, and end with it.
+    let mut children = Vec::new();
+    let work = measure(&federation, &layout, ground, count, &mut children);
+    let measured = field.cluster.guard(work).await;
+    let found = field.down(measured, &ground.progress).await?;
+    drop(children);
+    report.figure("started again to caught up with the same root", "ms", &found.times);
+    report.figure("of that, until the node answers", "ms", &found.answers);
+    report.note(format!("{} of {count} kills: caught up to the same root, no acknowledged transaction lost", found.held));
+    report.note(format!(
+        "{} transfers were acknowledged as final, {} were tried again at another node",
+        found.acknowledged, found.retried
+    ));
+    report.figure("transfers acknowledged", "", &[found.acknowledged as f64]);
+    if found.held < count {
+        report.fail(format!("only {} of {count} kills were recovered from: {}", found.held, found.failures.join("; ")));
+    }
+    Ok(report)
+}
+
+#[derive(Default)]
+struct Found {
+    held: usize,
+    times: Vec<f64>,
+    answers: Vec<f64>,
+    acknowledged: usize,
+    retried: u64,
+    failures: Vec<String>,
+}
+
+async fn measure(
+    federation: &Federation,
+    layout: &Layout,
+    ground: &Ground,
+    count: usize,
+    children: &mut Vec<Child>,
+) -> Result<Found, TestnetError> {
+    let members = federation.clients().len();
+    let firms: Arc<Vec<Firm>> = Arc::new(firms(federation, members * 2, 0).await?);
+    let ledger = Arc::new(Ledger::default());
+    let payers: Vec<_> = (0..firms.len())
+        .map(|index| tokio::spawn(pay(federation.clone(), firms.clone(), index, ledger.clone())))
+        .collect();
+    let mut found = Found::default();
+    let mut checked = 0;
+    for number in 1..=count {
+        tokio::time::sleep(CALM).await;
+        // Which one is chance, and the same chance in every run.
+        let chosen = usize::from(blake3::hash(&number.to_le_bytes()).as_bytes()[0]) % members;
+        let code = federation.clients()[chosen].0;
+        ground.progress.now(format!("kill {number} of {count}: the node of {code}"));
+        kill(layout, code).await?;
+        tokio::time::sleep(AWAY).await;
+        let began = Instant::now();
+        children.push(restart(layout, code, &ground.executable)?);
+        match caught_up(federation, chosen, began).await? {
+            Ok((answer, time)) => {
+                found.answers.push(answer);
+                found.times.push(time);
+                match lost(federation, chosen, &ledger, &mut checked).await? {
+                    0 => found.held += 1,
+                    lost => found.failures.push(format!("kill {number}: {lost} acknowledged transfers are not final at {code}")),
+                }
+            }
+            Err(reason) => found.failures.push(format!("kill {number}: {reason}")),
+        }
+    }
+    ledger.stop.store(true, Ordering::SeqCst);
+    futures::future::join_all(payers).await;
+    agreed(federation).await?;
+    for node in 0..members {
+        let lost = lost(federation, node, &ledger, &mut 0).await?;
+        if lost > 0 {
+            found.held = 0;
+            found.failures.push(format!("in the end {lost} acknowledged transfers are not final at {}", federation.clients()[node].0));
+        }
+    }
+    found.acknowledged = acknowledged(&ledger).len();
+    found.retried = ledger.retried.load(Ordering::SeqCst);
+    Ok(found)
+}
+
+/// Kills a node's process. It is taken off the record first, so that its end counts as wanted.
+async fn kill(layout: &Layout, code: MemberCode) -> Result<(), TestnetError> {
+    let mut record: Option<ProcessRecord> = None;
+    layout.change_state(|state| record = state.processes.remove(code.as_str()))?;
+    let record = record.ok_or_else(|| TestnetError::Broken(format!("the node of {code} does not run")))?;
+    record.kill();
+    match record.ended_within(CATCH_UP_MAX).await {
+        true => Ok(()),
+        false => Err(TestnetError::Missed(format!("the node of {code} could not be killed"))),
+    }
+}
+
+fn restart(layout: &Layout, code: MemberCode, executable: &Path) -> Result<Child, TestnetError> {
+    let state = layout.read_state()?;
+    let child = start(&launch(layout, &state, code.as_str(), executable, false))?;
+    let record = ProcessRecord::of(child.id().unwrap_or_default());
+    layout.change_state(|state| {
+        state.processes.insert(code.to_string(), record);
+    })?;
+    Ok(child)
+}
+
+/// Waits until the node is where the others were when it was started, and compares a block from then on: times in milliseconds
+/// until it answered and until it had caught up, or why it did not.
+async fn caught_up(federation: &Federation, node: usize, began: Instant) -> Result<Result<(f64, f64), String>, TestnetError> {
+    let (_, other) = &federation.clients()[(node + 1) % federation.clients().len()];
+    let (code, client) = &federation.clients()[node];
+    let goal = other.status().await.map_err(api_error("a node that was not killed does not answer"))?.height;
+    let mut answered = None;
+    while began.elapsed() < CATCH_UP_MAX {
+        if let Ok(status) = client.status().await {
+            let answered = *answered.get_or_insert(began.elapsed().as_secs_f64() * 1_000.0);
+            if status.height >= goal {
+                let time = began.elapsed().as_secs_f64() * 1_000.0;
+                // Both may have gone on since: compared is what the block of one height says on both.
+                let ours = client.block(Some(goal)).await.map_err(api_error("a block cannot be read"))?;
+                let theirs = other.block(Some(goal)).await.map_err(api_error("a block cannot be read"))?;
+                return Ok(match ours.header.state_root == theirs.header.state_root && ours.id == theirs.id {
+                    true => Ok((answered, time)),
+                    false => Err(format!("{code} has another block at height {goal}")),
+                });
+            }
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
+    }
+    Ok(Err(format!("{code} did not come to height {goal} within {} s", CATCH_UP_MAX.as_secs())))
+}
+
+fn acknowledged(ledger: &Ledger) -> Vec<TransactionId> {
+    ledger.acknowledged.lock().expect("no thread panics while it holds the list").clone()
+}
+
+/// How many of the acknowledged transfers from `checked` on are not final at a node.
+async fn lost(federation: &Federation, node: usize, ledger: &Ledger, checked: &mut usize) -> Result<usize, TestnetError> {
+    let all = acknowledged(ledger);
+    let client = &federation.clients()[node].1;
+    let mut lost = 0;
+    for id in &all[*checked..] {
+        let mut is_final = false;
+        // Those acknowledged by others in this very moment may still be on their way.
+        for _ in 0..200 {
+            let status = client.transaction(id).await.map_err(api_error("a transaction cannot be looked up"))?.status;
+            is_final = matches!(status, TransactionStatus::Final(_));
+            if is_final {
+                break;
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+        lost += usize::from(!is_final);
+    }
+    *checked = all.len();
+    Ok(lost)
+}
+
+/// Pays again and again; where a node does not answer, through the next one.
+async fn pay(federation: Federation, firms: Arc<Vec<Firm>>, index: usize, ledger: Arc<Ledger>) {
+    let nodes = federation.clients();
+    let to: OrganisationId = firms[(index + 1) % firms.len()].organisation;
+    let mut node = index % nodes.len();
+    while !ledger.stop.load(Ordering::SeqCst) {
+        let mut account = Account::new(firms[index].admin.clone(), federation.state().chain, nodes[node].1.clone());
+        account.wait = PAYMENT_TIME_MAX;
+        match account.send_signed(vec![TransferCash { to, amount: Money(1) }.into()]).await {
+            Ok((signed, _)) => {
+                ledger.acknowledged.lock().expect("no thread panics while it holds the list").push(signed.id());
+            }
+            Err(error) => {
+                ledger.retried.fetch_add(1, Ordering::SeqCst);
+                if !matches!(error, ApiError::Refused { .. }) {
+                    node = (node + 1) % nodes.len();
+                }
+            }
+        }
+        tokio::time::sleep(PAYMENT_PAUSE).await;
+    }
+}
