@@ -1,6 +1,7 @@
 //! The verbs: one file each.
 
 mod account;
+mod bench;
 pub mod bid;
 mod capacity;
 mod chain;
@@ -84,4 +85,6 @@ verbs! {
     Testnet(testnet::TestnetArguments),
     /// Watch a federation on this machine settle one real job, end to end
     Demo(demo::DemoArguments),
+    /// Measure this program on this machine
+    Bench(bench::BenchArguments),
 }

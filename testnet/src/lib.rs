@@ -1,5 +1,6 @@
 //! A federation on one machine, in one command.
 
+pub mod bench;
 pub mod job;
 
 mod banner;

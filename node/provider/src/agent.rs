@@ -22,7 +22,7 @@ use crate::backend::{Backend, LocalBackend};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::error::AgentError;
-use crate::federation::{Adverts, Blobs, Federation};
+use crate::federation::{Blobs, Federation};
 use crate::inventory::{Capacity, keep_adverts, keep_offers};
 use crate::journal::Journal;
 use crate::lease::LeaseLife;
@@ -80,8 +80,6 @@ pub struct Parts {
     pub blobs: Arc<dyn Blobs>,
     /// Where jobs run.
     pub backend: Arc<dyn Backend>,
-    /// The way to tell what is free; without one nothing is advertised.
-    pub adverts: Option<Arc<dyn Adverts>>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }
@@ -114,7 +112,6 @@ impl Core {
 /// One provider agent. Dropping it stops everything at once, as a crash would.
 pub struct Agent {
     core: Arc<Core>,
-    adverts: Option<Arc<dyn Adverts>>,
     genesis: Genesis,
     lives: JoinSet<LeaseId>,
     wakes: BTreeMap<LeaseId, watch::Sender<u64>>,
@@ -135,7 +132,7 @@ impl Agent {
         let inventory = capacities(config, &genesis)?;
         let lock = lock(&config.data_dir)?;
         let journal = Journal::open(&config.data_dir.join("journal"))?;
-        let Parts { federation, blobs, backend, adverts, clock } = parts;
+        let Parts { federation, blobs, backend, clock } = parts;
         let core = Core {
             federation,
             blobs,
@@ -153,7 +150,7 @@ impl Agent {
             data_dir: config.data_dir.clone(),
             _lock: lock,
         };
-        Ok(Self { core: Arc::new(core), adverts, genesis, lives: JoinSet::new(), wakes: BTreeMap::new() })
+        Ok(Self { core: Arc::new(core), genesis, lives: JoinSet::new(), wakes: BTreeMap::new() })
     }
 
     /// Takes another inventory, at once and without touching leases.
@@ -175,10 +172,8 @@ impl Agent {
         let mut services = JoinSet::new();
         let core = self.core.clone();
         services.spawn(async move { keep_offers(&core).await });
-        if let Some(adverts) = self.adverts.clone() {
-            let core = self.core.clone();
-            services.spawn(async move { keep_adverts(&core, &*adverts).await });
-        }
+        let core = self.core.clone();
+        services.spawn(async move { keep_adverts(&core).await });
         let core = self.core.clone();
         services.spawn(async move { keep_meter(&core).await });
         let core = self.core.clone();
@@ -384,7 +379,6 @@ pub async fn run(
         blobs: Arc::new(link.blobs(&genesis)),
         federation: link,
         backend: Arc::new(backend),
-        adverts: None,
         clock: Arc::new(SystemClock),
     };
     let agent = Agent::new(&config, genesis, provider, key, parts)?;

@@ -50,12 +50,8 @@ pub trait Federation: Send + Sync {
 
     /// What happens to the organisation from after `since` on, with the end of every block.
     fn events(&self, organisation: OrganisationId, since: EventCursor) -> EventStream;
-}
 
-/// A way to tell the federation what is free.
-#[async_trait]
-pub trait Adverts: Send + Sync {
-    /// Hands a signed advert to a node, which passes it on to the others.
+    /// Hands a signed advert of what is free to a node, which passes it on to the others.
     async fn advertise(&self, advert: &Advert) -> Result<(), ApiError>;
 }
 

@@ -17,7 +17,6 @@ use hansa_node_api::peer::advert::{Advert, AdvertContent};
 use crate::agent::Core;
 use crate::config::InventoryEntry;
 use crate::error::AgentError;
-use crate::federation::Adverts;
 
 /// How often offers are compared with the inventory when nothing happens, in milliseconds.
 const PERIOD_MS: u64 = 30_000;
@@ -294,17 +293,17 @@ async fn read(core: &Core, provider: &OrganisationId) -> Result<Standing, ApiErr
 }
 
 /// Advertises what is free for as long as the agent runs.
-pub(crate) async fn keep_adverts(core: &Core, adverts: &dyn Adverts) {
+pub(crate) async fn keep_adverts(core: &Core) {
     let interval = core.settings.advert_interval_ms;
     loop {
-        if let Err(error) = advertise(core, adverts, interval).await {
+        if let Err(error) = advertise(core, interval).await {
             tracing::warn!(%error, hint = error.hint(), "what is free could not be advertised");
         }
         core.clock.sleep_until(core.clock.now().plus(interval)).await;
     }
 }
 
-async fn advertise(core: &Core, adverts: &dyn Adverts, interval: u64) -> Result<(), ApiError> {
+async fn advertise(core: &Core, interval: u64) -> Result<(), ApiError> {
     let inventory = core.inventory.borrow().clone();
     let offers = core.federation.offers_open(&core.provider).await?;
     let now = core.clock.now();
@@ -328,7 +327,7 @@ async fn advertise(core: &Core, adverts: &dyn Adverts, interval: u64) -> Result<
             sequence: now.0,
             signer: core.key.public_key(),
         };
-        adverts.advertise(&Advert::sign(content, &core.key)).await?;
+        core.federation.advertise(&Advert::sign(content, &core.key)).await?;
     }
     Ok(())
 }

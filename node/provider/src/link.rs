@@ -18,6 +18,7 @@ use hansa_ledger_signature::{PublicKey, SecretKey};
 use hansa_node_api::client::EventStream;
 use hansa_node_api::event::{BlockMark, EventCursor};
 use hansa_node_api::filter::{EventFilter, LeaseFilter, OfferFilter, SiteFilter};
+use hansa_node_api::peer::advert::Advert;
 use hansa_node_api::peer::blob::BlobRefusal;
 use hansa_node_api::peer::client::PeerClient;
 use hansa_node_api::peer::transfer::PeerError;
@@ -242,6 +243,10 @@ impl Federation for NodeLink {
         let filter =
             EventFilter { organisation: Some(organisation), blocks: Some(true), ..EventFilter::default() };
         self.client().events(filter, Some(since))
+    }
+
+    async fn advertise(&self, advert: &Advert) -> Result<(), ApiError> {
+        self.ask(|client| async move { client.advert(advert).await }).await
     }
 }
 

@@ -60,7 +60,10 @@ async fn measure(federation: &Federation, count: usize, ground: &Ground) -> Resu
         tokio::time::sleep(Duration::from_millis(REST_MS_MAX * u64::from(noise) / 256)).await;
         let firm = &firms[1 + number % (firms.len() - 1)];
         let client = federation.client(firm.home)?;
-        let nonce = client.next_nonce(&firm.admin.public_key()).await.map_err(api_error("a firm's nonce cannot be read"))?;
+        let nonce = client
+            .next_nonce(&firm.admin.public_key())
+            .await
+            .map_err(api_error("a firm's nonce cannot be read"))?;
         let signed = Account::new(firm.admin.clone(), federation.state().chain, client.clone())
             .sign(nonce, vec![PlaceRequest { demand: demand(federation)? }.into()]);
         let began = Instant::now();

@@ -71,8 +71,9 @@ impl Calibration {
         if drift > DRIFT_MAX {
             return Some(format!("the machine drifted by {:.0} % during the run", drift * 100.0));
         }
-        (cores() > 1 && speed_up < SPEED_UP_MIN)
-            .then(|| format!("two threads did {speed_up:.2} times the work of one: other programs used the machine"))
+        (cores() > 1 && speed_up < SPEED_UP_MIN).then(|| {
+            format!("two threads did {speed_up:.2} times the work of one: other programs used the machine")
+        })
     }
 }
 
@@ -111,7 +112,12 @@ mod tests {
     fn a_run_on_a_shared_or_drifting_machine_does_not_count() {
         let calibration = |verify_us, speed_up| Calibration { verify_us, speed_up };
         let steady = calibration(13.0, 1.9);
-        for (after, counts) in [(steady, true), (calibration(14.9, 1.8), true), (calibration(15.0, 1.9), false), (calibration(11.0, 1.9), false)] {
+        for (after, counts) in [
+            (steady, true),
+            (calibration(14.9, 1.8), true),
+            (calibration(15.0, 1.9), false),
+            (calibration(11.0, 1.9), false),
+        ] {
             assert_eq!(Calibration::doubt(&steady, &after).is_none(), counts, "{after:?}");
         }
         assert_eq!(Calibration::doubt(&steady, &calibration(13.0, 1.6)).is_some(), cores() > 1);

@@ -26,7 +26,11 @@ pub(super) async fn run(ground: &Ground, count: usize) -> Result<Report, Testnet
         } else {
             let text = String::from_utf8_lossy(&ended.stderr);
             let last = text.trim().lines().last().unwrap_or("it said nothing").to_owned();
-            report.note(format!("demo {number} failed ({}): {last}; its logs are in `{}`", ended.status, folder.display()));
+            report.note(format!(
+                "demo {number} failed ({}): {last}; its logs are in `{}`",
+                ended.status,
+                folder.display()
+            ));
         }
     }
     report.target("the demo, from start to end", "s", &times, Bound::AtMost, 20.0);

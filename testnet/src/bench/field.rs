@@ -89,7 +89,11 @@ impl Ground {
 
 impl Field {
     /// Stops everything. The folder goes when `outcome` is good, and is kept for a look into its logs when not.
-    pub async fn down<T>(self, outcome: Result<T, TestnetError>, progress: &Progress) -> Result<T, TestnetError> {
+    pub async fn down<T>(
+        self,
+        outcome: Result<T, TestnetError>,
+        progress: &Progress,
+    ) -> Result<T, TestnetError> {
         let stopped = self.cluster.down().await;
         match &outcome {
             Ok(_) => std::fs::remove_dir_all(&self.folder).map_err(file_error("remove", &self.folder))?,
@@ -103,7 +107,8 @@ impl Field {
         let state = self.cluster.layout().read_state()?;
         let process = |code: MemberCode| {
             let record = state.processes.get(code.as_str());
-            let record = record.ok_or_else(|| TestnetError::Broken(format!("the node of {code} does not run")));
+            let record =
+                record.ok_or_else(|| TestnetError::Broken(format!("the node of {code} does not run")));
             record.map(|record| (code, record.pid))
         };
         state.members.iter().map(|member| process(member.code)).collect()
@@ -118,7 +123,12 @@ impl Firm {
 }
 
 /// Signs a payment of the least amount.
-pub(super) fn payment(federation: &Federation, key: &SecretKey, nonce: u64, to: OrganisationId) -> SignedTransaction {
+pub(super) fn payment(
+    federation: &Federation,
+    key: &SecretKey,
+    nonce: u64,
+    to: OrganisationId,
+) -> SignedTransaction {
     let transaction = Transaction {
         chain: federation.state().chain,
         signer: key.public_key(),
@@ -135,7 +145,11 @@ pub(super) fn validity_end() -> TimeMs {
 }
 
 /// Accredits `count` firms, spread over the members, gives them money, and each `signers` keys besides its administrator's.
-pub(super) async fn firms(federation: &Federation, count: usize, signers: usize) -> Result<Vec<Firm>, TestnetError> {
+pub(super) async fn firms(
+    federation: &Federation,
+    count: usize,
+    signers: usize,
+) -> Result<Vec<Firm>, TestnetError> {
     let members = federation.clients();
     let mut firms = Vec::new();
     for (index, (home, _)) in members.iter().cycle().take(count).enumerate() {
@@ -147,10 +161,12 @@ pub(super) async fn firms(federation: &Federation, count: usize, signers: usize)
         });
     }
     for (code, client) in members {
-        let own: Vec<(usize, &Firm)> = firms.iter().enumerate().filter(|(_, firm)| firm.home == *code).collect();
+        let own: Vec<(usize, &Firm)> =
+            firms.iter().enumerate().filter(|(_, firm)| firm.home == *code).collect();
         // As many as a transaction of this federation holds.
         for part in own.chunks(32) {
-            let accredit = part.iter().map(|(index, firm)| accreditation(*index, firm)).collect::<Result<_, _>>()?;
+            let accredit =
+                part.iter().map(|(index, firm)| accreditation(*index, firm)).collect::<Result<_, _>>()?;
             seed::sign(federation, *code, Office::Registrar, accredit).await?;
             let deposit = part.iter().map(|(index, firm)| deposit(*index, firm)).collect::<Result<_, _>>()?;
             seed::sign(federation, *code, Office::Treasury, deposit).await?;
@@ -219,7 +235,9 @@ pub(super) async fn agreed(federation: &Federation) -> Result<Vec<NodeStatus>, T
         if tokio::time::Instant::now() >= until {
             let told: Vec<String> = nodes
                 .iter()
-                .map(|node| format!("{} at {} with {} waiting", node.member, node.height, node.mempool_transactions))
+                .map(|node| {
+                    format!("{} at {} with {} waiting", node.member, node.height, node.mempool_transactions)
+                })
                 .collect();
             return Err(TestnetError::Missed(format!("the nodes do not come to rest: {}", told.join(", "))));
         }

@@ -22,8 +22,11 @@ pub(super) async fn run(ground: &Ground, seconds: u64) -> Result<Report, Testnet
         let (began, used) = (Instant::now(), times(&processes)?);
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         let (elapsed, later) = (began.elapsed().as_secs_f64(), times(&processes)?);
-        let percent: Vec<f64> =
-            later.iter().zip(&used).map(|(later, used)| (*later - *used).as_secs_f64() / elapsed * 100.0).collect();
+        let percent: Vec<f64> = later
+            .iter()
+            .zip(&used)
+            .map(|(later, used)| (*later - *used).as_secs_f64() / elapsed * 100.0)
+            .collect();
         let memory = processes.iter().map(|pid| resident_mb(*pid)).collect::<Result<Vec<f64>, _>>()?;
         let blocks = agreed(&federation).await?[0].height - before;
         Ok((percent, memory, blocks))

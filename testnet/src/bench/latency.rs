@@ -39,7 +39,13 @@ pub(super) async fn run(ground: &Ground, count: usize) -> Result<Report, Testnet
     let (everywhere, first) = field.down(measured, &ground.progress).await?;
     for (percent, target) in [(50.0, 60.0), (99.0, 150.0)] {
         let values: Vec<f64> = percentile(&everywhere, percent).into_iter().collect();
-        report.target(format!("sent to final on all nodes, p{percent}"), "ms", &values, Bound::AtMost, target);
+        report.target(
+            format!("sent to final on all nodes, p{percent}"),
+            "ms",
+            &values,
+            Bound::AtMost,
+            target,
+        );
     }
     report.figure("sent to final on all nodes", "ms", &everywhere);
     report.figure("sent to final on the node it was sent to", "ms", &first);
@@ -47,7 +53,11 @@ pub(super) async fn run(ground: &Ground, count: usize) -> Result<Report, Testnet
 }
 
 /// The times until all nodes, and until the node that was asked, in milliseconds.
-async fn measure(federation: &Federation, count: usize, ground: &Ground) -> Result<(Vec<f64>, Vec<f64>), TestnetError> {
+async fn measure(
+    federation: &Federation,
+    count: usize,
+    ground: &Ground,
+) -> Result<(Vec<f64>, Vec<f64>), TestnetError> {
     let firms = firms(federation, 2, 0).await?;
     agreed(federation).await?;
     let mut heard = listen(federation);
@@ -67,7 +77,9 @@ async fn measure(federation: &Federation, count: usize, ground: &Ground) -> Resu
             if number < WARM_UP {
                 continue;
             }
-            return Err(TestnetError::Missed(format!("transfer {number} was not final on all nodes in time")));
+            return Err(TestnetError::Missed(format!(
+                "transfer {number} was not final on all nodes in time"
+            )));
         };
         if number >= WARM_UP {
             let times = told.iter().map(|heard| (heard.node, (heard.at - began).as_secs_f64() * 1_000.0));

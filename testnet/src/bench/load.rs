@@ -106,7 +106,10 @@ pub(super) async fn run(ground: &Ground, options: &LoadOptions) -> Result<Report
         let after = Calibration::take().await?;
         let run = evaluate(&measured, &before, &after, ground.members)?;
         if let Some(doubt) = &run.doubt {
-            report.note(format!("run {number} is invalid and not counted: {doubt}; it saw {:.0} transactions per second", run.rate));
+            report.note(format!(
+                "run {number} is invalid and not counted: {doubt}; it saw {:.0} transactions per second",
+                run.rate
+            ));
         }
         runs.push(run);
     }
@@ -122,8 +125,13 @@ fn check(options: &LoadOptions) -> Result<(), TestnetError> {
     if options.signers.div_ceil(options.organisations) > 63 {
         return refuse("an organisation has at most 63 signers; take more organisations or fewer signers");
     }
-    if options.transactions < options.signers || !(1..=4_096).contains(&options.bundle) || options.under_way == 0 {
-        return refuse("a load needs a transaction for each signer, bundles of 1 to 4096, and some under way");
+    if options.transactions < options.signers
+        || !(1..=4_096).contains(&options.bundle)
+        || options.under_way == 0
+    {
+        return refuse(
+            "a load needs a transaction for each signer, bundles of 1 to 4096, and some under way",
+        );
     }
     Ok(())
 }
@@ -145,7 +153,8 @@ async fn measure(
 ) -> Result<Measured, TestnetError> {
     let work = async {
         ground.progress.now("accrediting the firms");
-        let firms = firms(federation, options.organisations, options.signers.div_ceil(options.organisations)).await?;
+        let firms =
+            firms(federation, options.organisations, options.signers.div_ceil(options.organisations)).await?;
         ground.progress.now(format!("signing {} transfers", options.transactions));
         let queues = sign(federation, &firms, options);
         let before = agreed(federation).await?;
@@ -176,7 +185,8 @@ async fn measure(
 fn sign(federation: &Federation, firms: &[Firm], options: &LoadOptions) -> Vec<Vec<SignedTransaction>> {
     let nodes = federation.clients().len();
     let mut queues = vec![Vec::new(); nodes];
-    let signers: Vec<_> = (0..options.signers).map(|index| (index, index % firms.len(), index / firms.len())).collect();
+    let signers: Vec<_> =
+        (0..options.signers).map(|index| (index, index % firms.len(), index / firms.len())).collect();
     let rounds = options.transactions.div_ceil(options.signers);
     let each = (0..rounds).flat_map(|round| signers.iter().map(move |signer| (round, signer)));
     for (round, (index, firm, key)) in each.take(options.transactions) {
@@ -201,7 +211,8 @@ async fn watch(
     let (mut moved, mut told) = (Instant::now(), Instant::now());
     loop {
         let nodes = statuses(federation).await?;
-        let done = nodes.iter().zip(before).map(|(node, before)| node.transactions - before.transactions).min();
+        let done =
+            nodes.iter().zip(before).map(|(node, before)| node.transactions - before.transactions).min();
         let sample = Sample {
             at: Instant::now(),
             done: done.unwrap_or(0),
@@ -224,7 +235,8 @@ async fn watch(
             return Ok(samples);
         }
         if moved.elapsed() > STALL_MAX {
-            let waiting: Vec<_> = nodes.iter().map(|node| format!("{} {}", node.member, node.mempool_transactions)).collect();
+            let waiting: Vec<_> =
+                nodes.iter().map(|node| format!("{} {}", node.member, node.mempool_transactions)).collect();
             let text = format!(
                 "nothing became final for {} s: {done} of {} at height {height}, waiting at {}",
                 STALL_MAX.as_secs(),
@@ -247,16 +259,21 @@ fn evaluate(
     let total = measured.read as f64;
     let at = |part: f64| measured.samples.iter().find(|sample| sample.done as f64 >= part * total);
     let (Some(first), Some(last)) = (at(WINDOW.0), at(WINDOW.1)) else {
-        return Err(TestnetError::Missed("the load was over before it could be measured; send more".to_owned()));
+        return Err(TestnetError::Missed(
+            "the load was over before it could be measured; send more".to_owned(),
+        ));
     };
     let (count, seconds) = ((last.done - first.done) as f64, (last.at - first.at).as_secs_f64());
     if count == 0.0 || seconds < 0.5 {
-        return Err(TestnetError::Missed("the window was too short to measure; send more transactions".to_owned()));
+        return Err(TestnetError::Missed(
+            "the window was too short to measure; send more transactions".to_owned(),
+        ));
     }
     let rate = count / seconds;
     let verify_us = (before.verify_us + after.verify_us) / 2.0;
     let each = |figure: fn(&NodeStatus) -> u64| -> f64 {
-        let sums = measured.after.iter().zip(&measured.before).map(|(after, before)| figure(after) - figure(before));
+        let sums =
+            measured.after.iter().zip(&measured.before).map(|(after, before)| figure(after) - figure(before));
         sums.sum::<u64>() as f64 / members as f64
     };
     Ok(Run {
@@ -295,8 +312,20 @@ fn fill(report: &mut Report, runs: &[Run], options: &LoadOptions, members: usize
     report.figure("processor time per transfer, load generator", "us", &values(|run| run.sender_us));
     report.figure("efficiency E", "", &values(|run| run.efficiency));
     report.figure("transfers in a block", "", &values(|run| run.block));
-    report.target("signature checks per transfer and node", "", &values(|run| run.checks), Bound::AtMost, 1.0);
-    report.target("fsyncs per height and node, the engine's not counted", "", &values(|run| run.fsyncs), Bound::AtMost, 3.0);
+    report.target(
+        "signature checks per transfer and node",
+        "",
+        &values(|run| run.checks),
+        Bound::AtMost,
+        1.0,
+    );
+    report.target(
+        "fsyncs per height and node, the engine's not counted",
+        "",
+        &values(|run| run.fsyncs),
+        Bound::AtMost,
+        3.0,
+    );
     report.figure("calibration: one signature of a batch", "us", &values(|run| run.verify_us));
     report.figure("calibration: two threads against one", "x", &values(|run| run.speed_up));
 }

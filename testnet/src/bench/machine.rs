@@ -11,7 +11,8 @@ const TICKS_PER_SECOND: u64 = 100;
 pub(super) fn processor_time(pid: u32) -> Result<Duration, TestnetError> {
     let path = PathBuf::from(format!("/proc/{pid}/stat"));
     let text = std::fs::read_to_string(&path).map_err(file_error("read", &path))?;
-    let ticks = ticks(&text).ok_or_else(|| TestnetError::Broken(format!("`{}` is of no known form", path.display())))?;
+    let ticks = ticks(&text)
+        .ok_or_else(|| TestnetError::Broken(format!("`{}` is of no known form", path.display())))?;
     Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND))
 }
 
@@ -30,7 +31,8 @@ pub(super) fn resident_mb(pid: u32) -> Result<f64, TestnetError> {
     let text = std::fs::read_to_string(&path).map_err(file_error("read", &path))?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib: Option<f64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    let kib = kib.ok_or_else(|| TestnetError::Broken(format!("`{}` does not tell the memory", path.display())))?;
+    let kib =
+        kib.ok_or_else(|| TestnetError::Broken(format!("`{}` does not tell the memory", path.display())))?;
     Ok(kib * 1_024.0 / 1_000_000.0)
 }
 

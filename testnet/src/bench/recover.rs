@@ -12,8 +12,9 @@ use hansa_ledger::action::TransferCash;
 use hansa_ledger::id::{OrganisationId, TransactionId};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Money;
+use hansa_ledger_signature::PublicKey;
 use hansa_node_api::chain::TransactionStatus;
-use hansa_node_api::{Account, ApiError};
+use hansa_node_api::{Account, ApiError, Client};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -38,12 +39,20 @@ const PAYMENT_TIME_MAX: Duration = Duration::from_secs(8);
 /// How long a payer rests between transfers.
 const PAYMENT_PAUSE: Duration = Duration::from_millis(20);
 
+/// A transfer that a node called final.
+#[derive(Clone, Copy)]
+struct Acknowledged {
+    id: TransactionId,
+    signer: PublicKey,
+    nonce: u64,
+}
+
 /// What the payers have been told.
 #[derive(Default)]
 struct Ledger {
     stop: AtomicBool,
     /// Transfers a node called final.
-    acknowledged: Mutex<Vec<TransactionId>>,
+    acknowledged: Mutex<Vec<Acknowledged>>,
     retried: AtomicU64,
 }
 
@@ -60,14 +69,21 @@ pub(super) async fn run(ground: &Ground, count: usize) -> Result<Report, Testnet
     drop(children);
     report.figure("started again to caught up with the same root", "ms", &found.times);
     report.figure("of that, until the node answers", "ms", &found.answers);
-    report.note(format!("{} of {count} kills: caught up to the same root, no acknowledged transaction lost", found.held));
+    report.note(format!(
+        "{} of {count} kills: caught up to the same root, no acknowledged transaction lost",
+        found.held
+    ));
     report.note(format!(
         "{} transfers were acknowledged as final, {} were tried again at another node",
         found.acknowledged, found.retried
     ));
     report.figure("transfers acknowledged", "", &[found.acknowledged as f64]);
     if found.held < count {
-        report.fail(format!("only {} of {count} kills were recovered from: {}", found.held, found.failures.join("; ")));
+        report.fail(format!(
+            "only {} of {count} kills were recovered from: {}",
+            found.held,
+            found.failures.join("; ")
+        ));
     }
     Ok(report)
 }
@@ -113,7 +129,9 @@ async fn measure(
                 found.times.push(time);
                 match lost(federation, chosen, &ledger, &mut checked).await? {
                     0 => found.held += 1,
-                    lost => found.failures.push(format!("kill {number}: {lost} acknowledged transfers are not final at {code}")),
+                    lost => found.failures.push(format!(
+                        "kill {number}: {lost} acknowledged transfers are not final at {code}"
+                    )),
                 }
             }
             Err(reason) => found.failures.push(format!("kill {number}: {reason}")),
@@ -126,7 +144,10 @@ async fn measure(
         let lost = lost(federation, node, &ledger, &mut 0).await?;
         if lost > 0 {
             found.held = 0;
-            found.failures.push(format!("in the end {lost} acknowledged transfers are not final at {}", federation.clients()[node].0));
+            found.failures.push(format!(
+                "in the end {lost} acknowledged transfers are not final at {}",
+                federation.clients()[node].0
+            ));
         }
     }
     found.acknowledged = acknowledged(&ledger).len();
@@ -158,7 +179,11 @@ fn restart(layout: &Layout, code: MemberCode, executable: &Path) -> Result<Child
 
 /// Waits until the node is where the others were when it was started, and compares a block from then on: times in milliseconds
 /// until it answered and until it had caught up, or why it did not.
-async fn caught_up(federation: &Federation, node: usize, began: Instant) -> Result<Result<(f64, f64), String>, TestnetError> {
+async fn caught_up(
+    federation: &Federation,
+    node: usize,
+    began: Instant,
+) -> Result<Result<(f64, f64), String>, TestnetError> {
     let (_, other) = &federation.clients()[(node + 1) % federation.clients().len()];
     let (code, client) = &federation.clients()[node];
     let goal = other.status().await.map_err(api_error("a node that was not killed does not answer"))?.height;
@@ -171,10 +196,12 @@ async fn caught_up(federation: &Federation, node: usize, began: Instant) -> Resu
                 // Both may have gone on since: compared is what the block of one height says on both.
                 let ours = client.block(Some(goal)).await.map_err(api_error("a block cannot be read"))?;
                 let theirs = other.block(Some(goal)).await.map_err(api_error("a block cannot be read"))?;
-                return Ok(match ours.header.state_root == theirs.header.state_root && ours.id == theirs.id {
-                    true => Ok((answered, time)),
-                    false => Err(format!("{code} has another block at height {goal}")),
-                });
+                return Ok(
+                    match ours.header.state_root == theirs.header.state_root && ours.id == theirs.id {
+                        true => Ok((answered, time)),
+                        false => Err(format!("{code} has another block at height {goal}")),
+                    },
+                );
             }
         }
         tokio::time::sleep(LOOK_PAUSE).await;
@@ -182,30 +209,45 @@ async fn caught_up(federation: &Federation, node: usize, began: Instant) -> Resu
     Ok(Err(format!("{code} did not come to height {goal} within {} s", CATCH_UP_MAX.as_secs())))
 }
 
-fn acknowledged(ledger: &Ledger) -> Vec<TransactionId> {
+fn acknowledged(ledger: &Ledger) -> Vec<Acknowledged> {
     ledger.acknowledged.lock().expect("no thread panics while it holds the list").clone()
 }
 
 /// How many of the acknowledged transfers from `checked` on are not final at a node.
-async fn lost(federation: &Federation, node: usize, ledger: &Ledger, checked: &mut usize) -> Result<usize, TestnetError> {
+async fn lost(
+    federation: &Federation,
+    node: usize,
+    ledger: &Ledger,
+    checked: &mut usize,
+) -> Result<usize, TestnetError> {
     let all = acknowledged(ledger);
     let client = &federation.clients()[node].1;
     let mut lost = 0;
-    for id in &all[*checked..] {
-        let mut is_final = false;
+    for one in &all[*checked..] {
+        let mut held = false;
         // Those acknowledged by others in this very moment may still be on their way.
         for _ in 0..200 {
-            let status = client.transaction(id).await.map_err(api_error("a transaction cannot be looked up"))?.status;
-            is_final = matches!(status, TransactionStatus::Final(_));
-            if is_final {
+            held = is_held(client, one).await?;
+            if held {
                 break;
             }
             tokio::time::sleep(LOOK_PAUSE).await;
         }
-        lost += usize::from(!is_final);
+        lost += usize::from(!held);
     }
     *checked = all.len();
     Ok(lost)
+}
+
+/// Whether a node holds the transfer. One that was started again keeps no list of the transactions before its last checkpoint;
+/// there the key's nonce says that one with this nonce was executed, and the compared blocks and roots that it was the same.
+async fn is_held(client: &Client, one: &Acknowledged) -> Result<bool, TestnetError> {
+    let info = client.transaction(&one.id).await.map_err(api_error("a transaction cannot be looked up"))?;
+    if matches!(info.status, TransactionStatus::Final(_)) {
+        return Ok(true);
+    }
+    let key = client.key(&one.signer).await.map_err(api_error("a key cannot be looked up"))?;
+    Ok(key.row.nonce > one.nonce)
 }
 
 /// Pays again and again; where a node does not answer, through the next one.
@@ -214,11 +256,17 @@ async fn pay(federation: Federation, firms: Arc<Vec<Firm>>, index: usize, ledger
     let to: OrganisationId = firms[(index + 1) % firms.len()].organisation;
     let mut node = index % nodes.len();
     while !ledger.stop.load(Ordering::SeqCst) {
-        let mut account = Account::new(firms[index].admin.clone(), federation.state().chain, nodes[node].1.clone());
+        let mut account =
+            Account::new(firms[index].admin.clone(), federation.state().chain, nodes[node].1.clone());
         account.wait = PAYMENT_TIME_MAX;
         match account.send_signed(vec![TransferCash { to, amount: Money(1) }.into()]).await {
             Ok((signed, _)) => {
-                ledger.acknowledged.lock().expect("no thread panics while it holds the list").push(signed.id());
+                let one = Acknowledged {
+                    id: signed.id(),
+                    signer: signed.transaction.signer,
+                    nonce: signed.transaction.nonce,
+                };
+                ledger.acknowledged.lock().expect("no thread panics while it holds the list").push(one);
             }
             Err(error) => {
                 ledger.retried.fetch_add(1, Ordering::SeqCst);

@@ -44,7 +44,14 @@ impl Report {
     }
 
     /// Adds a figure whose median is held against a target.
-    pub fn target(&mut self, name: impl Into<String>, unit: &'static str, values: &[f64], bound: Bound, target: f64) {
+    pub fn target(
+        &mut self,
+        name: impl Into<String>,
+        unit: &'static str,
+        values: &[f64],
+        bound: Bound,
+        target: f64,
+    ) {
         self.add(name.into(), unit, values, Some((bound, target)));
     }
 
@@ -120,7 +127,11 @@ impl Figure {
         }
         if let (Some((bound, target)), Some(met)) = (self.target, self.met()) {
             let sign = if bound == Bound::AtLeast { ">=" } else { "<=" };
-            line.push_str(&format!("  target {sign} {}: {}", number(target), if met { "met" } else { "missed" }));
+            line.push_str(&format!(
+                "  target {sign} {}: {}",
+                number(target),
+                if met { "met" } else { "missed" }
+            ));
         }
         line
     }
@@ -162,7 +173,14 @@ mod tests {
 
     #[test]
     fn numbers_keep_three_digits() {
-        for (value, text) in [(12_345.6, "12346"), (123.4, "123"), (12.34, "12.3"), (1.234, "1.23"), (0.0123, "0.0123"), (3.0, "3")] {
+        for (value, text) in [
+            (12_345.6, "12346"),
+            (123.4, "123"),
+            (12.34, "12.3"),
+            (1.234, "1.23"),
+            (0.0123, "0.0123"),
+            (3.0, "3"),
+        ] {
             assert_eq!(number(value), text);
         }
     }

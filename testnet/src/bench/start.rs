@@ -33,6 +33,8 @@ pub(super) async fn run(ground: &Ground, count: usize) -> Result<Report, Testnet
     }
     report.target("start to first final block on all nodes", "ms", &first, Bound::AtMost, 3_000.0);
     report.figure("start to all nodes ready", "ms", &ready);
-    report.note("counted from before the genesis and its keys are made, so a little more than the processes take");
+    report.note(
+        "counted from before the genesis and its keys are made, so a little more than the processes take",
+    );
     Ok(report)
 }

@@ -43,7 +43,8 @@ mod tests {
         assert_eq!(median(&values), Some(3.0));
         assert_eq!(median(&values[..4]), Some(3.0));
         assert_eq!(median(&[]), None);
-        let table = [(0.0, 1.0), (20.0, 1.0), (50.0, 3.0), (51.0, 3.0), (61.0, 4.0), (99.0, 5.0), (100.0, 5.0)];
+        let table =
+            [(0.0, 1.0), (20.0, 1.0), (50.0, 3.0), (51.0, 3.0), (61.0, 4.0), (99.0, 5.0), (100.0, 5.0)];
         for (percent, expected) in table {
             assert_eq!(percentile(&values, percent), Some(expected), "{percent}");
         }

@@ -33,25 +33,8 @@ pub(super) async fn run(
         ));
     }
 
-    teller.now(&format!("waiting for the final use from the agent of {}", work.provider.name));
+    let (cumulative, report_ms) = final_use(story, work, teller).await?;
     let lease = work.lease;
-    let waited = Instant::now();
-    let cumulative = work
-        .events
-        .wait("the report of the final use", REPORT_TIME_MAX, |info| match &info.event {
-            Event::UsageReported { lease: found, cumulative, last: true } if *found == lease => {
-                Some(*cumulative)
-            }
-            _ => None,
-        })
-        .await?;
-    let report_ms = milliseconds(waited.elapsed());
-    check_use(story, work, cumulative).await?;
-    teller.line(format!(
-        "{}: the agent of {} reported {cumulative} accelerator-seconds as final; it took {report_ms} ms",
-        work.provider.capacity.country, work.provider.name
-    ));
-
     teller.now("waiting for the settlement to be final");
     let sent = Instant::now();
     let countersign = CountersignUsage { usages: vec![LeaseUsage { lease, cumulative }] };
@@ -92,6 +75,33 @@ pub(super) async fn run(
     teller.fact("height", done.height);
     teller.fact("finality_ms", json!({ "end": end_ms, "report": report_ms, "settle": settle_ms }));
     Ok(Settled { row, settlement })
+}
+
+/// Waits for the agent's report of the final use, and checks it: what was used, and how long the report took.
+async fn final_use(
+    story: &Story,
+    work: &mut Work,
+    teller: &mut Teller<'_>,
+) -> Result<(u64, u64), TestnetError> {
+    teller.now(&format!("waiting for the final use from the agent of {}", work.provider.name));
+    let lease = work.lease;
+    let waited = Instant::now();
+    let cumulative = work
+        .events
+        .wait("the report of the final use", REPORT_TIME_MAX, |info| match &info.event {
+            Event::UsageReported { lease: found, cumulative, last: true } if *found == lease => {
+                Some(*cumulative)
+            }
+            _ => None,
+        })
+        .await?;
+    let report_ms = milliseconds(waited.elapsed());
+    check_use(story, work, cumulative).await?;
+    teller.line(format!(
+        "{}: the agent of {} reported {cumulative} accelerator-seconds as final; it took {report_ms} ms",
+        work.provider.capacity.country, work.provider.name
+    ));
+    Ok((cumulative, report_ms))
 }
 
 /// Ends the lease, unless its time was over already.

@@ -94,7 +94,6 @@ impl Bench {
             federation: view.clone(),
             blobs: view,
             backend: self.backend.clone().unwrap_or_else(|| Arc::new(machine)),
-            adverts: None,
             clock: self.world.clone(),
         };
         Agent::new(&self.config(rest), self.world.genesis.clone(), self.provider, key("bsc"), parts)

@@ -7,6 +7,8 @@ use hansa_ledger::money::Price;
 use hansa_ledger::row::{Offer, OfferState};
 use hansa_ledger::tables::Offers;
 use hansa_ledger::time::Slot;
+use hansa_ledger_signature::{Signed as _, verify_bytes};
+use hansa_node_api::peer::advert::Advert;
 
 use crate::bench::{Bench, INVENTORY, count};
 use crate::world::World;
@@ -100,5 +102,28 @@ async fn refusals_are_not_repeated() {
     bench.world.accredit_site("ES", bench.provider, "elsewhere", 16);
     bench.until("the offer is posted", |world| open(world).len() == 1).await;
     assert_eq!(count(&bench.world, |event| matches!(event, Event::OfferPosted { .. })), 1);
+    agent.stop().await;
+}
+
+/// Adverts are signed, hold for a while, and say what the offer has free now.
+#[tokio::test]
+async fn adverts_say_what_is_free() {
+    let bench = Bench::new();
+    let agent = bench.start(INVENTORY).await;
+    bench.lease(600, None).await;
+    let chain = bench.world.genesis.chain_id().0;
+    let free = |world: &World, free: u32| {
+        let adverts = world.adverts.lock().unwrap();
+        adverts.last().is_some_and(|advert| advert.content.free == free)
+    };
+    bench.until("the lease shows in an advert", |world| free(world, 12)).await;
+    let adverts = bench.world.adverts.lock().unwrap().clone();
+    let last = adverts.last().unwrap();
+    let now = bench.world.clock.borrow().0;
+    assert_eq!(Advert::decode(&last.encode(), &chain, now).as_ref(), Ok(last));
+    assert_eq!(verify_bytes(&last.signer(), &last.signing_bytes(), &last.signature()), Ok(()));
+    let content = &last.content;
+    assert_eq!((content.total, content.tier, content.price_ask_ueur), (16, 1, 1_800_000));
+    assert!(adverts.is_sorted_by(|one, next| one.content.sequence < next.content.sequence));
     agent.stop().await;
 }

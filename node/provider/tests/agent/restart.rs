@@ -31,6 +31,8 @@ async fn a_crash_at_any_step_runs_no_job_twice_and_loses_no_meter() {
         agent.crash().await;
         bench.world.crash.arm(0);
         let agent = bench.start(INVENTORY).await;
+        bench.until("the use is reported", |world| world.lease_row(&lease).reported_final).await;
+        bench.world.advance(bench.world.genesis.params.lease_challenge_window_ms);
         bench.until_state(lease, LeaseState::Settled).await;
         bench.until_reported(lease, 0).await;
         bench.until_reported(lease, 1).await;

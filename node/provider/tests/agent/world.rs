@@ -32,6 +32,7 @@ use hansa_node_api::ApiError;
 use hansa_node_api::certificate::{Certificate, precommit_bytes};
 use hansa_node_api::client::EventStream;
 use hansa_node_api::event::{BlockMark, EventCursor, EventInfo, EventMessage};
+use hansa_node_api::peer::advert::Advert;
 use hansa_node_api::proof::ProofInfo;
 use hansa_node_provider::clock::Clock;
 use hansa_node_provider::federation::{BlobError, Blobs, Federation};
@@ -113,6 +114,7 @@ pub struct World {
     pub signers: AtomicUsize,
     pub blobs: Mutex<BTreeMap<BlobHash, Vec<u8>>>,
     pub performed: Mutex<Vec<Performed>>,
+    pub adverts: Mutex<Vec<Advert>>,
     inner: Mutex<Inner>,
 }
 
@@ -141,6 +143,7 @@ impl World {
             signers: AtomicUsize::new(3),
             blobs: Mutex::default(),
             performed: Mutex::default(),
+            adverts: Mutex::default(),
             inner: Mutex::new(inner),
         }
     }
@@ -368,6 +371,11 @@ impl Federation for View {
         }
         inner.listeners.push(sender);
         Box::pin(receiver)
+    }
+
+    async fn advertise(&self, advert: &Advert) -> Result<(), ApiError> {
+        self.0.adverts.lock().unwrap().push(advert.clone());
+        Ok(())
     }
 }
 

@@ -139,7 +139,9 @@ impl Feed {
                 None => {
                     self.flow.taken.fetch_add(1, Ordering::SeqCst);
                 }
-                Some(Rejection::NonceGap | Rejection::MempoolFull | Rejection::TooManyWaiting) => again.push(transaction),
+                Some(Rejection::NonceGap | Rejection::MempoolFull | Rejection::TooManyWaiting) => {
+                    again.push(transaction)
+                }
                 Some(rejection) => {
                     let text = format!("the node of {} refused a transfer: {rejection}", self.code);
                     return Err(TestnetError::Broken(text));

@@ -52,11 +52,17 @@ impl Readback {
 
     async fn next(&mut self) -> Result<(), TestnetError> {
         let height = self.height + 1;
-        let block = self.client.block(Some(height)).await.map_err(api_error(format!("block {height} cannot be read")))?;
+        let block = self
+            .client
+            .block(Some(height))
+            .await
+            .map_err(api_error(format!("block {height} cannot be read")))?;
         for receipt in &block.receipts.transactions {
             if !self.expected.remove(&receipt.transaction) {
                 let id = receipt.transaction;
-                return Err(TestnetError::Broken(format!("transaction {id} stands in block {height}, and was not sent or stood in one before")));
+                return Err(TestnetError::Broken(format!(
+                    "transaction {id} stands in block {height}, and was not sent or stood in one before"
+                )));
             }
             if receipt.code != 0 {
                 let text = format!("a transfer was not executed: code {} at height {height}", receipt.code);
