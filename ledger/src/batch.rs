@@ -322,6 +322,7 @@ impl BlockInHand<'_> {
             reported: 0,
             reports: 0,
             reported_final: false,
+            report_expired: false,
             countersigned: 0,
             contested: None,
             challenge_due: None,

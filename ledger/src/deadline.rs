@@ -44,7 +44,7 @@ impl BlockInHand<'_> {
         let subject = deadline.subject;
         match deadline.kind {
             DeadlineKind::LeaseChallenge => self.close_challenge(LeaseId(subject)),
-            DeadlineKind::LeaseReport => self.settle_lease(LeaseId(subject), Closing::Expired),
+            DeadlineKind::LeaseReport => self.expire_report(LeaseId(subject)),
             DeadlineKind::LeaseEnd => self.end_due_lease(LeaseId(subject)),
             DeadlineKind::LeaseStart => self.settle_lease(LeaseId(subject), Closing::NoShow),
             DeadlineKind::RequestExpiry => self.expire_request(RequestId(subject)),
@@ -61,8 +61,23 @@ impl BlockInHand<'_> {
 
     fn close_challenge(&mut self, id: LeaseId) -> Result<(), Rejection> {
         let lease = self.view.get::<Leases>(&id).ok_or(Rejection::LeaseUnknown)?;
-        let closing = if lease.contested.is_some() { Closing::Ruling } else { Closing::Final };
+        let closing = match lease.contested {
+            Some(_) => Closing::Ruling,
+            None if lease.report_expired => Closing::Expired,
+            None => Closing::Final,
+        };
         self.settle_lease(id, closing)
+    }
+
+    /// A provider that gave no final report in time is held to its last one, which the requester may contest like any other.
+    fn expire_report(&mut self, id: LeaseId) -> Result<(), Rejection> {
+        let mut lease = self.view.get::<Leases>(&id).cloned().ok_or(Rejection::LeaseUnknown)?;
+        lease.reported_final = true;
+        lease.report_expired = true;
+        let cumulative = lease.reported;
+        self.view.put::<Leases>(id, lease);
+        self.emit(Event::UsageReported { lease: id, cumulative, last: true });
+        self.await_challenge(id)
     }
 
     fn end_due_lease(&mut self, id: LeaseId) -> Result<(), Rejection> {

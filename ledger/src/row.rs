@@ -554,6 +554,8 @@ data! {
         pub reports: u32,
         /// Whether the reported usage is final.
         pub reported_final: bool,
+        /// Whether it became final only since the provider never said so in time.
+        pub report_expired: bool,
         /// Countersigned usage, cumulative accelerator-seconds.
         pub countersigned: u64,
         /// Usage the requester admits where it contests the final report.

@@ -149,12 +149,13 @@ impl super::BlockInHand<'_> {
     }
 
     /// After the final report: settle at once where it is countersigned, else wait for the requester.
-    pub(super) fn await_challenge(&mut self, id: LeaseId) -> Result<(), Rejection> {
+    pub(crate) fn await_challenge(&mut self, id: LeaseId) -> Result<(), Rejection> {
         let mut lease = self.view.get::<Leases>(&id).cloned().ok_or(Rejection::LeaseUnknown)?;
         let report = Deadline { due: report_due(&lease), kind: DeadlineKind::LeaseReport, subject: id.0 };
         self.view.remove::<Deadlines>(&report);
         if lease.countersigned == lease.reported {
-            return self.settle_lease(id, Closing::Final);
+            let closing = if lease.report_expired { Closing::Expired } else { Closing::Final };
+            return self.settle_lease(id, closing);
         }
         let due = self.now.plus(lease.agreement.challenge_window_ms);
         self.view.put::<Deadlines>(Deadline { due, kind: DeadlineKind::LeaseChallenge, subject: id.0 }, ());
