@@ -51,3 +51,30 @@ impl Global {
         Printer::new(self.json, self.quiet, self.no_color)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    /// An option of a verb that has the name of one that every verb takes would be read as that one.
+    #[test]
+    fn no_verb_takes_the_name_of_what_every_verb_takes() {
+        fn walk(command: &clap::Command, everywhere: &[String], path: &str) {
+            for verb in command.get_subcommands() {
+                let path = format!("{path} {}", verb.get_name());
+                for argument in verb.get_arguments() {
+                    let id = argument.get_id().as_str();
+                    assert!(!everywhere.iter().any(|name| name == id), "`{path}` has an argument `{id}` of its own");
+                }
+                walk(verb, everywhere, &path);
+            }
+        }
+        let command = Arguments::command();
+        let global = command.get_arguments().filter(|argument| argument.is_global_set());
+        let everywhere: Vec<String> = global.map(|argument| argument.get_id().to_string()).collect();
+        assert!(everywhere.iter().any(|name| name == "home"), "{everywhere:?}");
+        command.clone().debug_assert();
+        walk(&command, &everywhere, "hansa");
+    }
+}

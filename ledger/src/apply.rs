@@ -154,7 +154,8 @@ pub fn apply_block(
     Ok(outcome)
 }
 
-/// Builds a block of the candidates, in their order, leaving out those that may not stand in it now.
+/// Builds a block of the candidates, in their order, leaving out those that may not stand in it now. `go_on` is asked before
+/// each of them: a proposer that runs out of time stops there.
 ///
 /// # Errors
 /// [`BlockError::Needless`] when there is nothing to do, [`BlockError::Time`] when the clock is not past the parent's time.
@@ -165,10 +166,11 @@ pub fn build_block(
     proposer: MemberCode,
     time: TimeMs,
     candidates: &[Verified<SignedTransaction>],
+    go_on: &mut dyn FnMut() -> bool,
 ) -> Result<(Block, Outcome), BlockError> {
     let mut execution = Execution::start(state, runtime, id, proposer, time)?;
     for candidate in candidates {
-        if matches!(execution.add(candidate), Err(Refused::BlockFull)) {
+        if !go_on() || matches!(execution.add(candidate), Err(Refused::BlockFull)) {
             break;
         }
     }
@@ -242,8 +244,14 @@ impl<'a> Execution<'a> {
         }
         transaction.check(&self.chain, params).map_err(Refused::Transaction)?;
         let quota = admit(&self.block.view, params, self.block.now, transaction, encoded).map_err(Refused::Transaction)?;
+        let mark = self.block.view.mark();
         self.burn(transaction, quota);
         let receipt = self.perform(transaction);
+        if receipt.code == Rejection::FuelExhausted.code() {
+            // Others have used the fuel up: it is not refused, it comes into a later block.
+            self.block.view.roll_back(mark);
+            return Err(Refused::BlockFull);
+        }
         self.receipts.push(receipt);
         self.transactions.push(SignedTransaction::clone(transaction));
         self.bytes = bytes;

@@ -12,13 +12,13 @@ use crate::name::Name;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::{
-    Agreement, Deadline, DeadlineKind, Lease, LeaseSource, LeaseState, OfferState, Purse, Request, RequestState,
-    GroupUsage,
+    Agreement, Deadline, DeadlineKind, GroupUsage, Lease, LeaseSource, LeaseState, Offer, OfferState, Purse, Request,
+    RequestState, SiteKey,
 };
 use crate::share;
 use crate::state::View;
 use crate::tables::{
-    Classes, Deadlines, Leases, LeasesLive, Members, Offers, OffersOpen, Requests, RequestsOpen, Usages,
+    Classes, Deadlines, Leases, LeasesLive, Members, Offers, OffersOpen, Requests, RequestsOpen, Sites, Usages,
 };
 use crate::time::{Slot, TimeMs};
 use std::collections::BTreeMap;
@@ -148,12 +148,12 @@ fn dominant_share(view: &View<'_>, params: &Params, group: GroupId, now: TimeMs)
         .unwrap_or(0)
 }
 
-fn day_of(now: TimeMs) -> u32 {
+pub(crate) fn day_of(now: TimeMs) -> u32 {
     u32::try_from(now.0.checked_div(DAY_MS).unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
 /// Usage as it counts on `day`: multiplied by the decay once per day. After 1,000 days nothing is left.
-fn decayed(usage: &GroupUsage, day: u32, decay_q32: u32) -> u64 {
+pub(crate) fn decayed(usage: &GroupUsage, day: u32, decay_q32: u32) -> u64 {
     let days = day.saturating_sub(usage.day).min(1_000);
     (0..days).fold(usage.accelerator_seconds, |left, _| {
         let product = u128::from(left).saturating_mul(u128::from(decay_q32)) >> 32;
@@ -202,6 +202,8 @@ impl BlockInHand<'_> {
                 Event::BatchPriced { class: class.clone(), bucket: price.bucket, price: price.price, volume: price.volume };
             self.emit(event);
         }
+        let mut again = !clearing.trades.is_empty()
+            && clearing.unmatched.iter().any(|unmatched| unmatched.reason == Reason::BatchFull);
         for trade in &clearing.trades {
             let mark = self.view.mark();
             let events = self.events.len();
@@ -210,13 +212,19 @@ impl BlockInHand<'_> {
                 self.events.truncate(events);
                 let reason = match rejection {
                     Rejection::DebitCap => Reason::NetDebitCap,
+                    Rejection::FuelExhausted => Reason::BatchFull,
                     _ => Reason::ContractRefused,
                 };
+                again |= reason == Reason::BatchFull;
                 self.note_unmatched(Unmatched::plain(trade.request, reason));
             }
         }
         for unmatched in clearing.unmatched {
             self.note_unmatched(unmatched);
+        }
+        if again {
+            // What one batch had no room for is the next one's, without waiting for a change in the class.
+            self.schedule_batch(class);
         }
     }
 
@@ -237,16 +245,29 @@ impl BlockInHand<'_> {
         let id = LeaseId::derive(&trade.request);
         let mut lease = self.draft(trade, &request, &offer);
         let quote = self.quote(&lease)?;
-        if quote > request.locked {
+        // A contract may ask for no more than the price found is worth: what it asks beyond would be a price nobody bid on.
+        let seconds = u64::from(trade.slots)
+            .checked_mul(u64::from(self.params.slot_s))
+            .and_then(|seconds| seconds.checked_mul(u64::from(trade.quantity)))
+            .ok_or(Rejection::Overflow)?;
+        let worth = trade.price.charge(seconds).ok_or(Rejection::Overflow)?;
+        if quote > request.locked.min(worth) {
             return Err(Rejection::ContractRefused);
         }
         lease.locked = quote;
         lease.sources = self.settle_sources(trade.request, &request, quote)?;
         self.lock_position(lease.requester_home, exposure(&lease))?;
+        // What has passed is forgotten, so that an offer's row does not grow with every lease it ever had.
+        offer.calendar.prune(self.now.slot(self.params.slot_s));
         offer
             .calendar
             .take(trade.start, trade.slots, trade.quantity)
             .map_err(|_| Rejection::OfferOverInventory)?;
+        let points_max = (self.params.calendar_points_max as usize).saturating_mul(2);
+        if offer.calendar.points().len() > points_max {
+            return Err(Rejection::CalendarInvalid);
+        }
+        self.hold_site(&offer, trade)?;
         self.view.put::<Offers>(trade.offer, offer);
         self.leave_book(trade.request, &request);
         self.count_usage(&lease);
@@ -282,7 +303,17 @@ impl BlockInHand<'_> {
         }
     }
 
-    fn draft(&self, trade: &Trade, request: &Request, offer: &crate::row::Offer) -> Lease {
+    /// Notes what the site of an offer has leased.
+    fn hold_site(&mut self, offer: &Offer, trade: &Trade) -> Result<(), Rejection> {
+        let key = SiteKey { provider: offer.provider, site: offer.site.clone(), class: offer.class.clone() };
+        let mut site = self.view.get::<Sites>(&key).cloned().ok_or(Rejection::SiteUnknown)?;
+        site.leased.prune(self.now.slot(self.params.slot_s));
+        site.leased.give(trade.start, trade.slots, trade.quantity).map_err(|_| Rejection::Overflow)?;
+        self.view.put::<Sites>(key, site);
+        Ok(())
+    }
+
+    fn draft(&self, trade: &Trade, request: &Request, offer: &Offer) -> Lease {
         let params = self.params;
         let start = trade.start.begins(params.slot_s);
         let end = Slot(trade.start.0.saturating_add(trade.slots)).begins(params.slot_s);
@@ -334,7 +365,7 @@ impl BlockInHand<'_> {
 
     fn quote(&mut self, lease: &Lease) -> Result<Money, Rejection> {
         if self.fuel < self.runtime.fuel_per_call_max() {
-            return Err(Rejection::ContractRefused);
+            return Err(Rejection::FuelExhausted);
         }
         let agreement = &lease.agreement;
         let outcome = self.runtime.quote(&agreement.contract.0, &agreement.contract_params, &terms(lease));

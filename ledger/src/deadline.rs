@@ -29,13 +29,19 @@ impl BlockInHand<'_> {
             .take(self.params.block_deadlines_max as usize)
             .collect();
         for deadline in &due {
+            // Contracts of one block share its fuel; what they leave undone the next block does.
+            if self.fuel < self.runtime.fuel_per_call_max() {
+                break;
+            }
             self.view.remove::<Deadlines>(deadline);
             let mark = self.view.mark();
             let events = self.events.len();
             if self.meet(chain, deadline).is_err() {
-                // A deadline that cannot be met leaves no trace but its own end. The invariants of the block still hold.
+                // It leaves no trace, and is tried again later: no money may stay locked since something else was full.
                 self.view.roll_back(mark);
                 self.events.truncate(events);
+                let later = Deadline { due: self.now.plus(self.params.heartbeat_ms), ..deadline.clone() };
+                self.view.put::<Deadlines>(later, ());
             }
         }
     }

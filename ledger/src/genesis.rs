@@ -163,6 +163,10 @@ impl Genesis {
                 }
             }
         }
+        let limits = self.members.iter().try_fold(Money::ZERO, |sum, member| sum.checked_add(member.issue_limit));
+        if limits.is_none() {
+            return Err("the members' issue limits together are more than money of account can express".to_owned());
+        }
         if self.contracts.is_empty() {
             return Err("a federation needs at least one contract to settle leases".to_owned());
         }

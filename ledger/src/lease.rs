@@ -1,16 +1,18 @@
 //! The life of a lease after its award: how it ends, and how its money is divided.
 
 use crate::action::BlockInHand;
+use crate::batch::{day_of, decayed};
 use crate::event::Event;
 use crate::id::LeaseId;
 use crate::member::MemberCode;
 use crate::money::Money;
+use crate::name::Name;
 use crate::rejection::Rejection;
 use crate::row::{
-    AccountId, Closing, Deadline, DeadlineKind, Lease, LeaseState, Payment, Settlement,
+    AccountId, Closing, Deadline, DeadlineKind, GroupUsage, Lease, LeaseState, Payment, Settlement, SiteKey,
 };
 use crate::share;
-use crate::tables::{Deadlines, Leases, LeasesLive, Offers, Requests, Settlements, Usages};
+use crate::tables::{Classes, Deadlines, Leases, LeasesLive, Offers, Requests, Settlements, Sites, Usages};
 use crate::time::Slot;
 use hansa_contracts_abi::{
     Bps, CheckedSplit, Ctx, Escrow, Evidence, Facts, Failure, Fallback, Party, Price, Role, Split, Terms, Trigger,
@@ -66,18 +68,23 @@ pub fn facts(lease: &Lease, closing: Closing, height: u64, now_s: u64) -> Facts 
         source,
     };
     // Usage that nobody contested in time counts as agreed. What is contested is the part above what the requester admits.
-    let windows = match (closing, lease.contested) {
-        (Closing::Ruling, Some(admitted)) => vec![
-            window(0, admitted, Evidence::Both),
-            window(1, lease.reported.saturating_sub(admitted), Evidence::ProviderOnly),
-        ],
-        _ => vec![window(0, lease.reported, Evidence::Both)],
+    // A provider that walks away before the end is settled at once, so only what was countersigned counts for it.
+    let (windows, cumulative) = match (closing, lease.contested) {
+        (Closing::Ruling, Some(admitted)) => {
+            let contested = lease.reported.saturating_sub(admitted);
+            let windows = vec![window(0, admitted, Evidence::Both), window(1, contested, Evidence::ProviderOnly)];
+            (windows, lease.reported)
+        }
+        (Closing::CancelledByProvider, _) => {
+            (vec![window(0, lease.countersigned, Evidence::Both)], lease.countersigned)
+        }
+        _ => (vec![window(0, lease.reported, Evidence::Both)], lease.reported),
     };
     let paid = lease.paid.iter().fold(0u128, |sum, (_, amount)| sum.saturating_add(amount.wide()));
     Facts {
         abi: lease.agreement.contract_abi,
         terms,
-        usage: Usage { windows, cumulative: u128::from(lease.reported) },
+        usage: Usage { windows, cumulative: u128::from(cumulative) },
         escrow: Escrow { locked: lease.locked.wide(), paid, stake: 0 },
         ctx: Ctx { height, now: now_s, trigger, quota_left: None },
         state: Vec::new(),
@@ -129,6 +136,11 @@ impl BlockInHand<'_> {
         self.release_capacity(&id, &lease);
         self.clear_deadlines(&id, &lease);
         self.return_usage(&lease);
+        // The debit cap that was held is free again, in every class.
+        let classes: Vec<Name> = self.view.range::<Classes>(..).map(|(class, _)| class.clone()).collect();
+        for class in &classes {
+            self.schedule_batch(class);
+        }
         let fallback = failure.is_some();
         let settlement = Settlement {
             contract: lease.agreement.contract,
@@ -158,16 +170,14 @@ impl BlockInHand<'_> {
     ) -> Result<(Split, CheckedSplit, Option<Failure>, u64), Rejection> {
         let agreement = &lease.agreement;
         let locked = lease.locked.wide();
-        let mut fuel = 0;
-        let answer = if self.fuel < self.runtime.fuel_per_call_max() {
-            Err(Failure::OutOfFuel)
-        } else {
-            let outcome = self.runtime.settle(&agreement.contract.0, &agreement.contract_params, facts);
-            fuel = outcome.fuel;
-            self.fuel = self.fuel.saturating_sub(fuel);
-            outcome.result
-        };
-        let failure = match answer {
+        if self.fuel < self.runtime.fuel_per_call_max() {
+            // Others in the block have used it up: that is no reason to settle by the fallback.
+            return Err(Rejection::FuelExhausted);
+        }
+        let outcome = self.runtime.settle(&agreement.contract.0, &agreement.contract_params, facts);
+        let fuel = outcome.fuel;
+        self.fuel = self.fuel.saturating_sub(fuel);
+        let failure = match outcome.result {
             Ok(split) => match check_split(&split, facts, paid, locked) {
                 Ok(checked) => return Ok((split, checked, None, fuel)),
                 Err(error) => Failure::from(error),
@@ -227,10 +237,17 @@ impl BlockInHand<'_> {
         let next = Slot(self.now.slot(self.params.slot_s).0.saturating_add(1));
         let from = lease.start.max(next);
         let end = Slot(lease.start.0.saturating_add(lease.slots));
+        let slots = end.0.saturating_sub(from.0);
+        let key = SiteKey { provider: lease.provider, site: lease.site.clone(), class: lease.class.clone() };
+        if let (true, Some(mut site)) = (from < end, self.view.get::<Sites>(&key).cloned()) {
+            // It was given at the award for at least these slots.
+            if site.leased.take(from, slots, lease.quantity).is_ok() {
+                self.view.put::<Sites>(key, site);
+            }
+        }
         let offer = self.view.get::<Offers>(&lease.offer).cloned();
         if let (true, Some(mut offer)) = (from < end, offer) {
-            let slots = end.0.saturating_sub(from.0);
-            // An offer whose horizon was cut short since the award has no place for the slots beyond it.
+            offer.calendar.prune(self.now.slot(self.params.slot_s));
             if offer.calendar.give(from, slots, lease.quantity).is_ok() {
                 self.view.put::<Offers>(lease.offer, offer);
             }
@@ -258,9 +275,14 @@ impl BlockInHand<'_> {
         let awarded = u64::from(lease.slots)
             .saturating_mul(u64::from(self.params.slot_s))
             .saturating_mul(u64::from(lease.quantity));
-        let unused = awarded.saturating_sub(lease.reported);
+        let unused = GroupUsage {
+            accelerator_seconds: awarded.saturating_sub(lease.reported),
+            day: day_of(lease.awarded_at),
+        };
         let key = (lease.group, lease.class.clone());
         if let Some(mut usage) = self.view.get::<Usages>(&key).cloned() {
+            // It has decayed with the rest of the account since the award.
+            let unused = decayed(&unused, usage.day, self.params.usage_decay_q32);
             usage.accelerator_seconds = usage.accelerator_seconds.saturating_sub(unused);
             self.view.put::<Usages>(key, usage);
         }

@@ -61,19 +61,19 @@ params! {
     /// Length of a quota epoch, in milliseconds.
     epoch_ms: u64 = 86_400_000, 1_000..=2_678_400_000;
     /// Size of a block's transactions together, in bytes.
-    block_bytes_max: u32 = 1_048_576, 65_536..=4_194_304;
+    block_bytes_max: u32 = 1_048_576, 65_536..=1_966_080;
     /// Transactions in a block.
     block_transactions_max: u32 = 5_000, 1..=20_000;
     /// Size of one transaction, in bytes.
-    transaction_bytes_max: u32 = 65_536, 1_024..=262_144;
+    transaction_bytes_max: u32 = 65_536, 1_024..=65_536;
     /// Actions in one transaction.
     transaction_actions_max: u32 = 64, 1..=1_024;
     /// How long ahead a transaction's `valid_until` may lie, in milliseconds.
     transaction_validity_ms_max: u64 = 86_400_000, 10_000..=2_678_400_000;
     /// Actions of one organisation or member office in an epoch.
-    epoch_actions_max: u32 = 1_000_000, 10..=1_000_000_000;
+    epoch_actions_max: u32 = 100_000, 10..=1_000_000_000;
     /// Bytes of the transactions of one organisation or member office in an epoch.
-    epoch_bytes_max: u64 = 268_435_456, 65_536..=1_099_511_627_776;
+    epoch_bytes_max: u64 = 67_108_864, 65_536..=1_099_511_627_776;
     /// Deadlines that one block runs; the rest run in the next.
     block_deadlines_max: u32 = 1_000, 1..=100_000;
     /// The federation's part of everything paid for a lease, in basis points.
@@ -98,8 +98,8 @@ params! {
     organisation_requests_max: u32 = 1_000, 1..=1_000_000;
     /// Sources that may pay one request.
     request_sources_max: u32 = 4, 1..=8;
-    /// Keys of one organisation.
-    organisation_keys_max: u32 = 64, 1..=1_024;
+    /// Keys of one organisation, those taken back included.
+    organisation_keys_max: u32 = 256, 1..=1_024;
     /// Where the uniform price lies between the bounds of the batch, in basis points: 0 favours the buyers.
     k_bps: u16 = 0, 0..=10_000;
     /// Candidate prices that a batch tries.
@@ -148,6 +148,8 @@ impl Params {
             spot_slots: 86_400,
             near_slots: 604_800,
             cap_bps: 2_500,
+            epoch_actions_max: 1_000_000,
+            epoch_bytes_max: 268_435_456,
             timeout_propose_ms: 500,
             timeout_prevote_ms: 250,
             timeout_precommit_ms: 250,

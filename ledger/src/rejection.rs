@@ -70,7 +70,7 @@ impl Rejection {
     /// Whether the same transaction may be accepted later.
     #[must_use]
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::NonceGap | Self::QuotaExceeded | Self::MempoolFull | Self::LeaseNotYet)
+        matches!(self, Self::NonceGap | Self::QuotaExceeded | Self::MempoolFull | Self::FuelExhausted | Self::LeaseNotYet)
     }
 }
 
@@ -91,6 +91,7 @@ rejections! {
     13 MempoolFull "the node holds as many waiting transactions as it can", "try again in a moment, or another node";
     14 TooManyWaiting "too many transactions of this organisation are waiting", "wait until some are final";
     15 AlreadyKnown "the transaction is waiting or final already", "nothing is to be done";
+    16 FuelExhausted "the contracts of this block have used up its fuel", "nothing is to be done: the next block takes it";
     // 100 to 199: who may do what.
     100 RoleMissing "the signer's key does not have the role for this", "sign with a key that has it: `hansa account show`";
     101 NotRegistrar "only the home member's registrar may do this", "ask the registrar of the organisation's home member";

@@ -1,4 +1,6 @@
 //! What the rows of the tables hold.
+//!
+//! One file on purpose: it is the list of everything the ledger keeps, and is read from top to bottom.
 
 use crate::id::{BlobHash, CodeHash, GrantId, GroupId, LeaseId, OfferId, OrganisationId, RequestId};
 use crate::market::{Calendar, Unmatched};
@@ -289,8 +291,10 @@ data! {
         pub sequence: u64,
         /// Requests it has open.
         pub requests_open: u32,
-        /// Keys it has.
+        /// Keys it has had, those taken back included: their rows stay.
         pub keys: u32,
+        /// Keys that may manage the others.
+        pub administrators: u32,
     }
 
     /// A key that may sign.
@@ -360,6 +364,10 @@ data! {
         pub certificates: u32,
         /// Whose money built it.
         pub pool: Pool,
+        /// Its open offer.
+        pub offer: Option<OfferId>,
+        /// What its leases hold, over time.
+        pub leased: Calendar,
     }
 
     /// An offer.

@@ -1,15 +1,23 @@
-//! Who may have a blob: the two sides of the lease that names it, nobody else.
+//! Who may have a blob: who keeps it here, and the provider of a lease of theirs that names it; nobody else.
+
+#[cfg(test)]
+mod tests;
 
 use crate::blob::BlobStore;
 use crate::executor::Executor;
-use hansa_ledger::id::{BlobHash, LeaseId, OrganisationId, RequestId};
-use hansa_ledger::row::{LeaseState, Principal, RequestState};
+use hansa_ledger::id::{BlobHash, LeaseId, OrganisationId};
+use hansa_ledger::row::{JobState, Lease, LeaseState, Principal, Request, RequestState};
 use hansa_ledger::state::State;
 use hansa_ledger::tables::{Jobs, Keys, Leases, Requests};
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::job::{MANIFEST_BYTES_MAX, Manifest, OutputManifest};
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use tokio::io::AsyncReadExt as _;
+
+/// The most manifests that are read to answer one request for a blob.
+pub const MANIFESTS_MAX: usize = 256;
 
 /// The organisation a key acts for.
 #[must_use]
@@ -20,105 +28,201 @@ pub fn organisation_of(state: &State, key: &PublicKey) -> Option<OrganisationId>
     }
 }
 
+/// What a right is judged by. The last state stands behind a lock, so the reader has to be quick and nothing is held afterwards.
+pub trait StateSource {
+    /// Reads the state after the last block.
+    fn read_state<R>(&self, reader: impl FnOnce(&State) -> R) -> R;
+}
+
+impl StateSource for Executor {
+    fn read_state<R>(&self, reader: impl FnOnce(&State) -> R) -> R {
+        reader(&self.state())
+    }
+}
+
+impl<S: StateSource> StateSource for Arc<S> {
+    fn read_state<R>(&self, reader: impl FnOnce(&State) -> R) -> R {
+        self.as_ref().read_state(reader)
+    }
+}
+
 /// Whether `key` may get (or, with `write`, put) this blob in the name of this lease, and whose quota it counts against: the
-/// requester's, always. The requester and the provider may get what a job of the lease names; the provider may put what its
-/// jobs left behind until the lease is settled.
+/// requester's, always. The requester may get what is kept on its account, which is also what its providers left behind; the
+/// provider may get what of that a job of the lease names, and may put what its jobs left behind until the lease is settled.
+///
+/// A manifest's hash is public and so are the hashes it may list, so naming a blob gives no right to it: what counts is that the
+/// requester's account holds it, and only who sent the whole content, or whose provider did, has it there.
 #[must_use]
 pub async fn blob_right(
-    executor: &Executor,
+    ledger: &(impl StateSource + Sync),
     blobs: &BlobStore,
     key: &PublicKey,
     lease: &LeaseId,
     hash: &BlobHash,
     write: bool,
 ) -> Option<OrganisationId> {
-    let (row, roots) = {
-        let state = executor.state();
-        let organisation = organisation_of(&state, key)?;
-        let row = state.get::<Leases>(lease)?.clone();
+    let (owner, wanted) = ledger.read_state(|state| {
+        let organisation = organisation_of(state, key)?;
+        let row = state.get::<Leases>(lease)?;
         let provides = row.provider == organisation;
         if !provides && row.requester != organisation {
             return None;
         }
         if write {
-            return (provides && row.state != LeaseState::Settled).then_some(row.requester);
+            return (provides && row.state != LeaseState::Settled).then_some((row.requester, Wanted::Nothing));
         }
-        (row, manifests_of_lease(&state, lease))
-    };
-    named(blobs, roots).await.contains(hash).then_some(row.requester)
-}
-
-/// The manifests that a lease's jobs name: what they run and what they left behind.
-fn manifests_of_lease(state: &State, lease: &LeaseId) -> Vec<BlobHash> {
-    let jobs = state.view();
-    jobs.range::<Jobs>((*lease, 0)..=(*lease, u32::MAX))
-        .flat_map(|(_, job)| [Some(job.manifest), job.outputs])
-        .flatten()
-        .collect()
-}
-
-/// The manifests and every file they list, as far as this node has the manifests.
-#[must_use]
-pub async fn named(blobs: &BlobStore, manifests: Vec<BlobHash>) -> BTreeSet<BlobHash> {
-    let mut named = BTreeSet::new();
-    for hash in manifests {
-        if let Some(bytes) = read_small(blobs, &hash).await {
-            if let Ok(manifest) = Manifest::decode(&bytes) {
-                named.extend(manifest.files.iter().map(|file| file.hash));
-            } else if let Ok(outputs) = OutputManifest::decode(&bytes) {
-                named.extend(outputs.files.iter().map(|file| file.hash));
-            }
-        }
-        named.insert(hash);
-    }
-    named
-}
-
-/// Whether an organisation may read a blob without naming a lease: one of its leases, on either side, names it.
-pub async fn may_read(executor: &Executor, blobs: &BlobStore, reader: OrganisationId, hash: &BlobHash) -> bool {
-    let manifests = {
-        let state = executor.state();
-        let sided = |lease: &LeaseId| {
-            state.get::<Leases>(lease).is_some_and(|row| row.requester == reader || row.provider == reader)
+        let wanted = match row.requester == organisation {
+            true => Wanted::Ownership,
+            false => Wanted::Name(manifests_of_lease(state, lease)),
         };
-        let jobs = state.rows::<Jobs>().filter(|((lease, _), _)| sided(lease));
-        jobs.flat_map(|(_, job)| [Some(job.manifest), job.outputs]).flatten().collect()
+        Some((row.requester, wanted))
+    })?;
+    let holds = match wanted {
+        Wanted::Nothing => true,
+        Wanted::Ownership => blobs.owns(&owner.0, &hash.0),
+        Wanted::Name(manifests) => blobs.owns(&owner.0, &hash.0) && is_named(blobs, &owner, &manifests, hash).await,
     };
-    named(blobs, manifests).await.contains(hash)
+    holds.then_some(owner)
 }
 
-/// Every blob that an open request or a lease within its retention names: all others may be dropped.
+/// What a request still lacks after the ledger has been asked.
+enum Wanted {
+    Nothing,
+    Ownership,
+    Name(Vec<BlobHash>),
+}
+
+/// The manifests that a lease's jobs run, each once: those of jobs that have not ended first, then the newest; at most
+/// [`MANIFESTS_MAX`]. What the provider reported as outputs is not among them: the provider could report any hash.
+fn manifests_of_lease(state: &State, lease: &LeaseId) -> Vec<BlobHash> {
+    let mut seen = BTreeSet::new();
+    let (mut open, mut ended) = (Vec::new(), VecDeque::new());
+    for (_, job) in state.view().range::<Jobs>((*lease, 0)..=(*lease, u32::MAX)) {
+        if open.len() == MANIFESTS_MAX {
+            break;
+        }
+        match job.state {
+            JobState::Submitted if seen.insert(job.manifest) => open.push(job.manifest),
+            JobState::Submitted => {}
+            _ => ended.push_front(job.manifest),
+        }
+    }
+    open.extend(ended.into_iter().filter(|manifest| seen.insert(*manifest)));
+    open.truncate(MANIFESTS_MAX);
+    open
+}
+
+/// Whether one of the manifests is the blob or lists it, where `owner` keeps them.
+async fn is_named(blobs: &BlobStore, owner: &OrganisationId, manifests: &[BlobHash], hash: &BlobHash) -> bool {
+    if manifests.contains(hash) {
+        return true;
+    }
+    for manifest in manifests {
+        if files_of(blobs, owner, manifest).await.contains(hash) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The files that a manifest on the owner's account lists; none if it is not there.
+async fn files_of(blobs: &BlobStore, owner: &OrganisationId, manifest: &BlobHash) -> Vec<BlobHash> {
+    if !blobs.owns(&owner.0, &manifest.0) {
+        return Vec::new();
+    }
+    let Some(bytes) = read_small(blobs, manifest).await else { return Vec::new() };
+    if let Ok(manifest) = Manifest::decode(&bytes) {
+        manifest.files.iter().map(|file| file.hash).collect()
+    } else if let Ok(outputs) = OutputManifest::decode(&bytes) {
+        outputs.files.iter().map(|file| file.hash).collect()
+    } else {
+        Vec::new()
+    }
+}
+
+/// Whether an organisation may read a blob without naming a lease: it keeps the blob on its own account, or a lease that it
+/// provides names it and that lease's requester keeps it. At most [`MANIFESTS_MAX`] manifests are looked at, those of leases that
+/// are not settled first, then of the newest.
+pub async fn may_read(
+    ledger: &(impl StateSource + Sync),
+    blobs: &BlobStore,
+    reader: OrganisationId,
+    hash: &BlobHash,
+) -> bool {
+    let owners = blobs.owners(&hash.0);
+    if owners.contains(&reader.0) {
+        return true;
+    }
+    if owners.is_empty() {
+        return false;
+    }
+    let provided = ledger.read_state(|state| {
+        let mut leases: Vec<_> = state
+            .rows::<Leases>()
+            .filter(|(_, row)| row.provider == reader && owners.contains(&row.requester.0))
+            .map(|(id, row)| (row.state == LeaseState::Settled, Reverse(row.awarded_at), *id, row.requester))
+            .collect();
+        leases.sort_unstable();
+        let mut left = MANIFESTS_MAX;
+        let mut provided = Vec::new();
+        for (_, _, lease, requester) in leases {
+            if left == 0 {
+                break;
+            }
+            let mut manifests = manifests_of_lease(state, &lease);
+            manifests.truncate(left);
+            left -= manifests.len();
+            provided.push((requester, manifests));
+        }
+        provided
+    });
+    for (requester, manifests) in provided {
+        if is_named(blobs, &requester, &manifests, hash).await {
+            return true;
+        }
+    }
+    false
+}
+
+/// Every blob that an open request or a lease within its retention names, where the requester keeps it: all others may be
+/// dropped. So nobody keeps the blobs of another alive by naming them.
 #[must_use]
 pub async fn named_by_ledger(
-    executor: &Executor,
+    ledger: &(impl StateSource + Sync),
     blobs: &BlobStore,
     now_ms: u64,
     retention_ms: u64,
 ) -> BTreeSet<BlobHash> {
-    let manifests = {
-        let state = executor.state();
-        let kept = |request: &RequestId| match state.get::<Requests>(request) {
-            Some(row) if row.state == RequestState::Open => true,
-            Some(row) => row.lease.and_then(|lease| state.get::<Leases>(&lease)).is_some_and(|lease| {
-                lease.state != LeaseState::Settled
-                    || lease.ended_at.is_some_and(|ended| now_ms < ended.0.saturating_add(retention_ms))
-            }),
-            None => false,
-        };
-        let mut manifests: Vec<BlobHash> = state
-            .rows::<Requests>()
-            .filter(|(id, _)| kept(id))
-            .filter_map(|(_, row)| row.demand.job)
-            .collect();
-        for ((lease, _), job) in state.rows::<Jobs>() {
-            if state.get::<Leases>(lease).is_some_and(|lease| kept(&lease.request)) {
-                manifests.push(job.manifest);
-                manifests.extend(job.outputs);
-            }
-        }
-        manifests
+    let roots = ledger.read_state(|state| roots_of_ledger(state, now_ms, retention_ms));
+    let mut named = BTreeSet::new();
+    for (owner, manifest) in roots {
+        let files = files_of(blobs, &owner, &manifest).await;
+        named.extend(files.into_iter().chain([manifest]).filter(|hash| blobs.owns(&owner.0, &hash.0)));
+    }
+    named
+}
+
+/// The manifests that open requests and leases within their retention name, each with the requester.
+fn roots_of_ledger(state: &State, now_ms: u64, retention_ms: u64) -> BTreeSet<(OrganisationId, BlobHash)> {
+    let is_retained = |lease: &Lease| {
+        lease.state != LeaseState::Settled
+            || lease.ended_at.is_some_and(|ended| now_ms < ended.0.saturating_add(retention_ms))
     };
-    named(blobs, manifests).await
+    let is_kept = |request: &Request| {
+        request.state == RequestState::Open
+            || request.lease.and_then(|lease| state.get::<Leases>(&lease)).is_some_and(is_retained)
+    };
+    let mut roots: BTreeSet<_> = state
+        .rows::<Requests>()
+        .filter(|(_, row)| is_kept(row))
+        .filter_map(|(_, row)| Some((row.requester, row.demand.job?)))
+        .collect();
+    for ((lease, _), job) in state.rows::<Jobs>() {
+        if let Some(row) = state.get::<Leases>(lease).filter(|row| is_retained(row)) {
+            roots.extend([Some(job.manifest), job.outputs].into_iter().flatten().map(|hash| (row.requester, hash)));
+        }
+    }
+    roots
 }
 
 async fn read_small(blobs: &BlobStore, hash: &BlobHash) -> Option<Vec<u8>> {

@@ -37,13 +37,14 @@ fn members() -> Vec<Member> {
         let used = package["dependencies"].as_array().unwrap().iter();
         let used = used.filter(|dependency| dependency["kind"].as_str() != Some("dev"));
         let targets = package["targets"].as_array().unwrap();
-        let kind = |target: &&Value, kind: &str| target["kind"][0].as_str() == Some(kind);
-        let target = targets.iter().find(|target| kind(target, "lib"));
-        let target = target.or_else(|| targets.iter().find(|target| kind(target, "bin"))).unwrap();
+        let source = |name: &str| {
+            let mut sources = targets.iter().map(|target| target["src_path"].as_str().unwrap());
+            sources.find(|source| source.ends_with(name)).map(str::to_owned)
+        };
         Member {
             folder: folder(manifest).unwrap(),
             description: package["description"].as_str().unwrap_or_default().to_owned(),
-            source: target["src_path"].as_str().unwrap().to_owned(),
+            source: source("/lib.rs").or_else(|| source("/main.rs")).unwrap(),
             uses: used.filter_map(|dependency| folder(dependency["path"].as_str()?)).collect(),
         }
     };

@@ -34,8 +34,8 @@ enum Verb {
     /// List organisations
     List {
         /// Only those of this member
-        #[arg(long)]
-        home: Option<MemberCode>,
+        #[arg(long, value_name = "CC")]
+        member: Option<MemberCode>,
     },
     /// Manage the keys of your organisation
     #[command(subcommand)]
@@ -114,7 +114,7 @@ impl OrgArguments {
                 );
                 Ok(())
             }
-            Verb::List { home } => list(session, home).await,
+            Verb::List { member } => list(session, member).await,
             Verb::Key(KeyVerb::Set { public_key, roles, limit }) => {
                 let key = session.find_public_key(&public_key)?;
                 let roles = Roles(roles.iter().fold(0, |bits, role| bits | role.0));

@@ -8,7 +8,7 @@ use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::{Key, Office, Organisation, Principal, Roles, Standing};
 use crate::state::View;
-use crate::tables::{Keys, Organisations};
+use crate::tables::{Keys, Members, Organisations};
 use crate::time::TimeMs;
 use hansa_contracts_abi::Runtime;
 use hansa_ledger_signature::PublicKey;
@@ -108,6 +108,13 @@ impl Block<'_> {
     /// Records what happened.
     pub fn emit(&mut self, event: Event) {
         self.events.push(event);
+    }
+
+    /// Whether a member signs votes or authenticates connections with this key: such a key signs nothing else.
+    pub fn is_member_key(&self, key: &PublicKey) -> bool {
+        self.view
+            .range::<Members>(..)
+            .any(|(_, member)| member.consensus_key.as_ref() == Some(key) || member.network_key.as_ref() == Some(key))
     }
 
     /// An organisation that may act.

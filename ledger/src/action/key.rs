@@ -7,9 +7,8 @@ use crate::row::data;
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 use crate::event::Event;
-use crate::id::OrganisationId;
 use crate::money::Money;
-use crate::row::{Key, Principal, Roles};
+use crate::row::{Key, Organisation, Principal, Roles};
 use crate::tables::{Keys, Organisations};
 use hansa_ledger_signature::PublicKey;
 
@@ -43,23 +42,25 @@ impl Perform for SetKey {
     fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
         let (id, mut organisation) = context.organisation(Roles::ADMIN)?;
         let principal = Principal::Organisation(id);
-        let row = match context.view.get::<Keys>(&self.key).cloned() {
+        let (row, administered) = match context.view.get::<Keys>(&self.key).cloned() {
             Some(row) if row.principal != principal || row.revoked => return Err(Rejection::KeyInUse),
             Some(row) => {
-                if row.roles.includes(Roles::ADMIN) && !self.roles.includes(Roles::ADMIN) {
-                    refuse_last_administrator(context, id, self.key)?;
-                }
-                Key { roles: self.roles, amount_max: self.amount_max, ..row }
+                let administered = row.roles.includes(Roles::ADMIN);
+                (Key { roles: self.roles, amount_max: self.amount_max, ..row }, administered)
             }
             None => {
+                if context.is_member_key(&self.key) {
+                    return Err(Rejection::KeyInUse);
+                }
                 if organisation.keys >= context.params.organisation_keys_max {
                     return Err(Rejection::TooManyKeys);
                 }
                 organisation.keys = organisation.keys.saturating_add(1);
-                context.view.put::<Organisations>(id, organisation);
-                Key { principal, roles: self.roles, amount_max: self.amount_max, nonce: 0, revoked: false }
+                (Key { principal, roles: self.roles, amount_max: self.amount_max, nonce: 0, revoked: false }, false)
             }
         };
+        count_administrators(&mut organisation, administered, self.roles.includes(Roles::ADMIN))?;
+        context.view.put::<Organisations>(id, organisation);
         context.view.put::<Keys>(self.key, row);
         context.emit(Event::KeySet { organisation: id, key: self.key });
         Ok(())
@@ -72,13 +73,13 @@ impl Perform for RemoveKey {
     }
 
     fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
-        let (id, mut organisation) = context.organisation(Roles::ADMIN)?;
+        // A stolen key must be removable whatever has become of the accreditation: it could still redeem cash.
+        let (id, mut organisation) = context.organisation_any_standing(Roles::ADMIN)?;
         let row = context.view.get::<Keys>(&self.key).cloned().ok_or(Rejection::KeyUnknown)?;
         if row.principal != Principal::Organisation(id) || row.revoked {
             return Err(Rejection::KeyUnknown);
         }
-        refuse_last_administrator(context, id, self.key)?;
-        organisation.keys = organisation.keys.saturating_sub(1);
+        count_administrators(&mut organisation, row.roles.includes(Roles::ADMIN), false)?;
         context.view.put::<Organisations>(id, organisation);
         // The row stays, so that the key can never be registered again and its old transactions never replayed.
         context.view.put::<Keys>(self.key, Key { revoked: true, ..row });
@@ -87,13 +88,14 @@ impl Perform for RemoveKey {
     }
 }
 
-/// Refuses to leave an organisation without an administrator.
-fn refuse_last_administrator(context: &Context<'_, '_>, id: OrganisationId, but: PublicKey) -> Result<(), Rejection> {
-    let another = context.view.range::<Keys>(..).any(|(key, row)| {
-        *key != but
-            && row.principal == Principal::Organisation(id)
-            && !row.revoked
-            && row.roles.includes(Roles::ADMIN)
-    });
-    if another { Ok(()) } else { Err(Rejection::KeyLast) }
+/// Counts a key that was or becomes an administrator, and refuses to leave an organisation without one.
+fn count_administrators(organisation: &mut Organisation, before: bool, after: bool) -> Result<(), Rejection> {
+    let count = organisation.administrators;
+    organisation.administrators = match (before, after) {
+        (false, true) => count.saturating_add(1),
+        (true, false) if count <= 1 => return Err(Rejection::KeyLast),
+        (true, false) => count.saturating_sub(1),
+        _ => count,
+    };
+    Ok(())
 }

@@ -12,7 +12,7 @@ use crate::market::Calendar;
 use crate::money::Price;
 use crate::name::Name;
 use crate::row::{Offer, OfferState, Organisation, Roles, Site, SiteKey};
-use crate::tables::{Contracts, Leases, LeasesLive, Offers, OffersOpen, Organisations, Sites};
+use crate::tables::{Contracts, Offers, OffersOpen, Organisations, Sites};
 use crate::time::Slot;
 use hansa_contracts_abi as abi;
 
@@ -90,18 +90,19 @@ impl Perform for PostOffer {
         let (provider, organisation) = context.organisation(Roles::OFFER)?;
         let key = SiteKey { provider, site: self.site.clone(), class: self.class.clone() };
         let site = context.view.get::<Sites>(&key).cloned().ok_or(Rejection::SiteUnknown)?;
-        if context.open_offer(&key).is_some() {
+        if site.offer.is_some() {
             return Err(Rejection::OfferExists);
         }
-        let calendar = context.fit_calendar(&key, &site, &self.calendar)?;
+        let calendar = context.fit_calendar(&site, &self.calendar)?;
         if calendar.peak() == 0 {
             // What has passed already offers nothing.
             return Err(Rejection::CalendarInvalid);
         }
         context.view.get::<Contracts>(&self.contract).ok_or(Rejection::ContractUnknown)?;
-        self.try_contract(context, &site)?;
+        self.try_contract(context)?;
         let offer = offer_id(context.transaction, context.position);
         let row = self.row(provider, &organisation, &site, calendar);
+        context.view.put::<Sites>(key, Site { offer: Some(offer), ..site });
         let sequence = organisation.sequence.checked_add(1).ok_or(Rejection::Overflow)?;
         context.view.put::<Organisations>(provider, Organisation { sequence, ..organisation });
         context.view.put::<OffersOpen>((self.class.clone(), offer), ());
@@ -119,14 +120,14 @@ impl Perform for PostOffer {
 }
 
 impl PostOffer {
-    /// Asks the contract for a quote of one node for one slot, so that parameters it does not accept are refused before
-    /// anybody relies on them.
-    fn try_contract(&self, context: &mut Context<'_, '_>, site: &Site) -> Result<(), Rejection> {
+    /// Asks the contract for a quote of one accelerator for one slot, so that parameters it does not accept, or by which it
+    /// asks for more than the price is worth, are refused before anybody relies on them.
+    fn try_contract(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
         let start = context.now.seconds();
         let terms = abi::Terms {
             parties: vec![abi::Role::Requester, abi::Role::Provider, abi::Role::Operator],
             unit: abi::Unit::AcceleratorSecond,
-            units: u64::from(site.node_size),
+            units: 1,
             start,
             end: start.saturating_add(u64::from(context.params.slot_s)),
             price: abi::Price { num: u128::from(self.ask.0), den: 3_600 },
@@ -135,11 +136,13 @@ impl PostOffer {
             sla: Vec::new(),
         };
         if context.fuel < context.runtime.fuel_per_call_max() {
-            return Err(Rejection::ContractRefused);
+            return Err(Rejection::FuelExhausted);
         }
         let outcome = context.runtime.quote(&self.contract.0, &self.contract_params, &terms);
         context.fuel = context.fuel.saturating_sub(outcome.fuel);
-        outcome.result.map(|_| ()).map_err(|_| Rejection::ContractRefused)
+        let quote = outcome.result.map_err(|_| Rejection::ContractRefused)?;
+        let worth = self.ask.charge(u64::from(context.params.slot_s)).ok_or(Rejection::Overflow)?;
+        if quote.lock > worth.wide() { Err(Rejection::ContractRefused) } else { Ok(()) }
     }
 
     fn row(&self, provider: OrganisationId, organisation: &Organisation, site: &Site, calendar: Calendar) -> Offer {
@@ -174,7 +177,7 @@ impl Perform for AmendOffer {
         if let Some(calendar) = &self.calendar {
             let key = SiteKey { provider: row.provider, site: row.site.clone(), class: row.class.clone() };
             let site = context.view.get::<Sites>(&key).cloned().ok_or(Rejection::SiteUnknown)?;
-            row.calendar = context.fit_calendar(&key, &site, calendar)?;
+            row.calendar = context.fit_calendar(&site, calendar)?;
         }
         row.ask = self.ask.unwrap_or(row.ask);
         let class = row.class.clone();
@@ -206,57 +209,28 @@ fn own_offer(context: &Context<'_, '_>, id: &OfferId) -> Result<Offer, Rejection
 }
 
 impl BlockInHand<'_> {
-    /// The open offer of a site and class.
-    fn open_offer<'s>(&'s self, key: &'s SiteKey) -> Option<(OfferId, &'s Offer)> {
-        self.offers_of(&key.provider).find(|(_, row)| row.site == key.site && row.class == key.class)
-    }
-
     /// Brings the open offer of a site up to what is accredited now.
-    pub(super) fn refresh_offer(&mut self, key: &SiteKey, site: &Site) {
-        let Some((id, offer)) = self.open_offer(key).map(|(id, row)| (id, row.clone())) else { return };
+    pub(super) fn refresh_offer(&mut self, site: &Site) {
+        let Some((id, offer)) = site.offer.and_then(|id| self.view.get::<Offers>(&id).map(|row| (id, row.clone())))
+        else {
+            return;
+        };
         let Site { country, certificates, tier, node_size, .. } = *site;
+        let class = offer.class.clone();
         self.view.put::<Offers>(id, Offer { country, certificates, tier, node_size, ..offer });
-        self.schedule_batch(&key.class);
-    }
-
-    fn offers_of<'s>(&'s self, provider: &'s OrganisationId) -> impl Iterator<Item = (OfferId, &'s Offer)> {
-        self.view
-            .range::<OffersOpen>(..)
-            .filter_map(|((_, id), ())| self.view.get::<Offers>(id).map(|row| (*id, row)))
-            .filter(|(_, row)| row.provider == *provider)
-    }
-
-    /// What the site of `key` has leased over time.
-    fn leased(&self, key: &SiteKey) -> Calendar {
-        let mut leased = Calendar::default();
-        for ((class, id), ()) in self.view.range::<LeasesLive>(..) {
-            let row = self.view.get::<Leases>(id).filter(|row| {
-                *class == key.class && row.provider == key.provider && row.site == key.site
-            });
-            if let Some(row) = row {
-                // A number that cannot be counted is more than any site has: the comparison that follows refuses it.
-                let _ = leased.give(row.start, row.slots, row.quantity);
-            }
-        }
-        leased
-    }
-
-    /// The most that a site has leased in any slot.
-    pub(super) fn leased_peak(&self, key: &SiteKey) -> u32 {
-        self.leased(key).peak()
+        self.schedule_batch(&class);
     }
 
     /// The most that a site has leased and offered in any slot.
-    pub(super) fn gross_peak(&self, key: &SiteKey) -> u32 {
-        let leased = self.leased(key);
-        match self.open_offer(key) {
-            Some((_, offer)) => sum(&leased, &offer.calendar).map_or(u32::MAX, |both| both.peak()),
+    pub(super) fn gross_peak(&self, offer: Option<OfferId>, leased: &Calendar) -> u32 {
+        match offer.and_then(|id| self.view.get::<Offers>(&id)) {
+            Some(offer) => sum(leased, &offer.calendar).map_or(u32::MAX, |both| both.peak()),
             None => leased.peak(),
         }
     }
 
     /// Takes a calendar of free capacity: within the horizon, and with what is leased not over what is accredited.
-    fn fit_calendar(&self, key: &SiteKey, site: &Site, calendar: &Calendar) -> Result<Calendar, Rejection> {
+    fn fit_calendar(&self, site: &Site, calendar: &Calendar) -> Result<Calendar, Rejection> {
         let now = self.now.slot(self.params.slot_s);
         let horizon = now.checked_add(self.params.horizon_slots).ok_or(Rejection::Overflow)?;
         if calendar.points().last().is_some_and(|(end, _)| *end > horizon) {
@@ -264,7 +238,9 @@ impl BlockInHand<'_> {
         }
         let mut calendar = calendar.clone();
         calendar.prune(now);
-        let both = sum(&self.leased(key), &calendar).ok_or(Rejection::OfferOverInventory)?;
+        let mut leased = site.leased.clone();
+        leased.prune(now);
+        let both = sum(&leased, &calendar).ok_or(Rejection::OfferOverInventory)?;
         if both.peak() > site.accelerators {
             return Err(Rejection::OfferOverInventory);
         }
@@ -272,14 +248,26 @@ impl BlockInHand<'_> {
     }
 
     pub(super) fn withdraw_offers_of(&mut self, provider: OrganisationId) {
-        let open: Vec<(OfferId, Offer)> =
-            self.offers_of(&provider).map(|(id, row)| (id, row.clone())).collect();
-        for (id, row) in open {
-            self.withdraw_offer(id, row);
+        let first = Name::new("0").expect("a digit is a name");
+        let first = SiteKey { provider, site: first.clone(), class: first };
+        let open: Vec<OfferId> = self
+            .view
+            .range::<Sites>(first..)
+            .take_while(|(key, _)| key.provider == provider)
+            .filter_map(|(_, site)| site.offer)
+            .collect();
+        for id in open {
+            if let Some(row) = self.view.get::<Offers>(&id).cloned() {
+                self.withdraw_offer(id, row);
+            }
         }
     }
 
     fn withdraw_offer(&mut self, id: OfferId, row: Offer) {
+        let key = SiteKey { provider: row.provider, site: row.site.clone(), class: row.class.clone() };
+        if let Some(site) = self.view.get::<Sites>(&key).cloned() {
+            self.view.put::<Sites>(key, Site { offer: None, ..site });
+        }
         self.view.remove::<OffersOpen>(&(row.class.clone(), id));
         self.view.put::<Offers>(id, Offer { state: OfferState::Withdrawn, ..row });
         self.emit(Event::OfferWithdrawn { offer: id });

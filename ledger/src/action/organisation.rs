@@ -24,7 +24,8 @@ data! {
         pub number: String,
     }
 
-    /// Accredits an organisation, or renews its accreditation. Signed by the home member's registrar.
+    /// Accredits an organisation, or, with one of its own keys and a later end, renews its accreditation. Signed by the home
+    /// member's registrar.
     pub struct AccreditOrganisation {
         /// Its register number in the home member. Names the organisation: one number, one organisation.
         pub register_number: String,
@@ -78,10 +79,10 @@ impl Perform for AccreditOrganisation {
             return Err(Rejection::ValidityInvalid);
         }
         let id = organisation_id(home, &self.register_number);
-        if context.view.get::<Organisations>(&id).is_some() {
-            return Err(Rejection::OrganisationExists);
+        if let Some(row) = context.view.get::<Organisations>(&id).cloned() {
+            return self.renew(context, id, row);
         }
-        if context.view.get::<Keys>(&self.key).is_some() {
+        if context.view.get::<Keys>(&self.key).is_some() || context.is_member_key(&self.key) {
             return Err(Rejection::KeyInUse);
         }
         let group = match &self.owner {
@@ -98,16 +99,48 @@ impl Perform for AccreditOrganisation {
             sequence: 0,
             requests_open: 0,
             keys: 1,
+            administrators: 1,
         };
         let key = Key { principal: Principal::Organisation(id), roles: Roles::ALL, amount_max: None, nonce: 0, revoked: false };
         context.view.put::<Organisations>(id, organisation);
         context.view.put::<Keys>(self.key, key);
-        let due = Deadline { due: self.accredited_until, kind: DeadlineKind::OrganisationExpiry, subject: id.0 };
-        context.view.put::<Deadlines>(due, ());
+        context.view.put::<Deadlines>(expiry(id, self.accredited_until), ());
         context.emit(Event::OrganisationAccredited { organisation: id, name: self.name.clone(), home });
         context.emit(Event::KeySet { organisation: id, key: self.key });
         Ok(())
     }
+}
+
+impl AccreditOrganisation {
+    /// Gives an organisation whose time has run out, or will, a later end. Whoever it is today stays who it is: the key named
+    /// must be one of its own, and group and keys are left alone. A number that is named with another key is taken.
+    fn renew(&self, context: &mut Context<'_, '_>, id: OrganisationId, row: Organisation) -> Result<(), Rejection> {
+        let own = context
+            .view
+            .get::<Keys>(&self.key)
+            .is_some_and(|key| key.principal == Principal::Organisation(id) && !key.revoked);
+        if !own || row.standing == Standing::Revoked || self.accredited_until <= row.accredited_until {
+            return Err(Rejection::OrganisationExists);
+        }
+        context.view.remove::<Deadlines>(&expiry(id, row.accredited_until));
+        context.view.put::<Deadlines>(expiry(id, self.accredited_until), ());
+        let renewed = Organisation {
+            name: self.name.clone(),
+            class: self.class,
+            standing: Standing::Accredited,
+            accredited_until: self.accredited_until,
+            ..row
+        };
+        let home = renewed.home;
+        context.view.put::<Organisations>(id, renewed);
+        context.emit(Event::OrganisationAccredited { organisation: id, name: self.name.clone(), home });
+        Ok(())
+    }
+}
+
+/// The deadline at which an accreditation ends.
+pub(super) fn expiry(id: OrganisationId, accredited_until: TimeMs) -> Deadline {
+    Deadline { due: accredited_until, kind: DeadlineKind::OrganisationExpiry, subject: id.0 }
 }
 
 impl Perform for RevokeOrganisation {

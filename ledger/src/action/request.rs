@@ -263,6 +263,10 @@ impl super::BlockInHand<'_> {
     pub(crate) fn close_organisation(&mut self, id: OrganisationId, standing: Standing) -> Result<(), Rejection> {
         let mut row = self.view.get::<Organisations>(&id).cloned().ok_or(Rejection::OrganisationUnknown)?;
         row.standing = standing;
+        let due = super::organisation::expiry(id, row.accredited_until);
+        if self.view.get::<Deadlines>(&due).is_some() {
+            self.view.remove::<Deadlines>(&due);
+        }
         self.view.put::<Organisations>(id, row);
         let open: Vec<RequestId> = self
             .view

@@ -8,6 +8,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 use crate::event::Event;
 use crate::id::OrganisationId;
+use crate::market::Calendar;
 use crate::name::Name;
 use crate::row::{Class, Office, Pool, Site, SiteKey};
 use crate::tables::{Classes, Sites};
@@ -51,15 +52,16 @@ impl Perform for AccreditSite {
         }
         context.accredited(&self.provider)?;
         let key = SiteKey { provider: self.provider, site: self.site.clone(), class: self.class.clone() };
-        let before = match context.view.get::<Sites>(&key) {
+        let (before, offer, mut leased) = match context.view.get::<Sites>(&key).cloned() {
             Some(site) if site.country != country => return Err(Rejection::CountryInvalid),
-            Some(site) => site.accelerators,
-            None => 0,
+            Some(site) => (site.accelerators, site.offer, site.leased),
+            None => (0, None, Calendar::default()),
         };
-        if context.leased_peak(&key) > self.accelerators {
+        leased.prune(context.now.slot(context.params.slot_s));
+        if leased.peak() > self.accelerators {
             return Err(Rejection::OfferBelowLeases);
         }
-        if context.gross_peak(&key) > self.accelerators {
+        if context.gross_peak(offer, &leased) > self.accelerators {
             return Err(Rejection::OfferOverInventory);
         }
         let class = context.view.get::<Classes>(&self.class).cloned();
@@ -77,8 +79,10 @@ impl Perform for AccreditSite {
             tier: self.tier,
             certificates: self.certificates,
             pool: self.pool,
+            offer,
+            leased,
         };
-        context.refresh_offer(&key, &site);
+        context.refresh_offer(&site);
         context.view.put::<Sites>(key, site);
         context.emit(Event::SiteAccredited {
             provider: self.provider,

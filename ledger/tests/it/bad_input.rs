@@ -21,7 +21,8 @@ use std::collections::BTreeSet;
 pub type Row = (&'static str, &'static str, fn(&Scene) -> Action, Rejection);
 
 /// What only a mempool says: no block and no action gives these.
-const OF_THE_MEMPOOL: [Rejection; 3] = [MempoolFull, TooManyWaiting, AlreadyKnown];
+// And what no receipt ever holds: a block without fuel leaves the transaction to the next one.
+const OF_THE_MEMPOOL: [Rejection; 4] = [MempoolFull, TooManyWaiting, AlreadyKnown, FuelExhausted];
 
 fn tables() -> Vec<(&'static str, Vec<Row>)> {
     [people::tables(), money::tables(), market::tables(), leases::tables()].concat()

@@ -11,7 +11,7 @@ use hansa_ledger::member::CountrySet;
 use hansa_ledger::money::Price;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::row::{AccountId, Closing, Demand, LeaseState, OrganisationClass, Purpose, Purse, Source};
-use hansa_ledger::tables::{Leases, Requests};
+use hansa_ledger::tables::{Leases, Offers, Requests};
 use hansa_ledger::time::Slot;
 
 /// Eight accelerators for ten one-second slots at up to 3.60 EUR/h: 0.001 EUR per accelerator-second, so 0.08 EUR at most.
@@ -218,4 +218,44 @@ fn an_open_request_can_be_taken_back_and_an_awarded_one_cannot() {
     scene.world.run("tallinn", vec![CancelRequest { request: *request }.into()]).unwrap();
     assert_eq!(scene.grant_balance(), before);
     assert!(scene.world.state.get::<Requests>(request).unwrap().lease.is_none());
+}
+
+#[test]
+fn a_provider_that_walks_away_is_paid_only_what_was_countersigned() {
+    let mut scene = awarded();
+    scene.start();
+    let (lease, usages) = (scene.lease, scene.usage(16));
+    let report = scene.world.sign("bsc", vec![ReportUsage { usages }.into()]);
+    scene.world.block(2_000, &[report]);
+    let usages = scene.usage(6);
+    scene.world.run("tallinn", vec![CountersignUsage { usages }.into()]).unwrap();
+    scene.world.run("bsc", vec![CancelLease { lease }.into()]).unwrap();
+    check_settled(&scene, Closing::CancelledByProvider, 3_000);
+}
+
+#[test]
+fn what_a_silent_provider_last_reported_can_be_contested() {
+    let mut scene = awarded();
+    scene.start();
+    let (lease, usages) = (scene.lease, scene.usage(16));
+    let report = scene.world.sign("bsc", vec![ReportUsage { usages }.into()]);
+    scene.world.block(2_000, &[report]);
+    scene.world.pass_until(|event| matches!(event, Event::UsageReported { last: true, .. }).then_some(()));
+    scene.world.run("tallinn", vec![ContestUsage { lease, admitted: 0 }.into()]).unwrap();
+    scene.world.pass_until(|event| matches!(event, Event::LeaseSettled { .. }).then_some(()));
+    check_settled(&scene, Closing::Ruling, 4_000);
+}
+
+#[test]
+fn an_offer_does_not_grow_with_the_leases_it_had() {
+    let mut scene = awarded();
+    for _ in 0..6 {
+        let demand = demand(&scene.world, scene.grant);
+        scene.world.run("tallinn", vec![PlaceRequest { demand }.into()]).unwrap();
+        scene.world.pass_until(|event| matches!(event, Event::LeaseSettled { .. }).then_some(()));
+    }
+    scene.world.pass_until(|event| matches!(event, Event::OrganisationClosed { .. } | Event::GrantClosed { .. }).then_some(()));
+    let offer = scene.lease().offer;
+    let points = scene.world.state.get::<Offers>(&offer).unwrap().calendar.points().len();
+    assert!(points <= 6, "{points} points");
 }

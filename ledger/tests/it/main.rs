@@ -5,6 +5,7 @@ mod block;
 mod lease;
 mod market_batch;
 mod money;
+mod organisation;
 mod proof;
 mod scene;
 mod wire;

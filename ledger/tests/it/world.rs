@@ -193,7 +193,7 @@ impl World {
         self.now = self.now.plus(after_ms);
         let proposer = member("DE");
         let (block, outcome) =
-            build_block(&self.state, &self.runtime, self.chain, proposer, self.now, transactions).unwrap();
+            build_block(&self.state, &self.runtime, self.chain, proposer, self.now, transactions, &mut || true).unwrap();
         assert_eq!(block.transactions.len(), transactions.len(), "every transaction stands in the block");
         let again = apply_block(&self.twin, &self.runtime, self.chain, &block.header, transactions).unwrap();
         assert_eq!(again.changes.rows(), outcome.changes.rows());

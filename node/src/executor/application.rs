@@ -60,7 +60,7 @@ impl Application for Executor {
         let candidates = self
             .lock_mempool()
             .candidates(params.block_transactions_max as usize, params.block_bytes_max as usize);
-        match build_block(&state, self.runtime.as_ref(), self.chain, self.member, time, &candidates) {
+        match build_block(&state, self.runtime.as_ref(), self.chain, self.member, time, &candidates, &mut || true) {
             Ok((block, outcome)) => {
                 drop(state);
                 let id = block.header.id();

@@ -73,7 +73,7 @@ fn sum(settlement: &SettlementInfo, paid: bool) -> u64 {
 /// A shell script is the job, and a file its input. The command follows it to the end and brings its output back.
 pub fn a_bid_is_followed(market: &Market) {
     let home = &market.home;
-    home.write("count.sh", "#!/bin/sh\necho counting\nwc -l < \"$1\" > lines.txt\nsort \"$1\" > sorted.txt\n");
+    home.write("count.sh", "#!/bin/sh\necho counting\nsleep 2\nwc -l < \"$1\" > lines.txt\nsort \"$1\" > sorted.txt\n");
     home.write("words.txt", "pear\napple\nfig\n");
     let before = market.account();
     let words = ["bid", "--class", CLASS, "--grant", GRANT, "--quantity", "8", "--duration", "40s", "--limit", "2.40"];
@@ -143,8 +143,8 @@ pub fn a_request_says_why(market: &Market) {
         why.last.is_some().then_some(why)
     });
     assert_eq!(why.state, RequestState::Open);
-    assert_eq!(why.last.as_ref().unwrap().reason, Reason::PriceTooLow, "{why:?}");
-    assert!(why.sentence.contains("0.01"), "the sentence has the numbers: {}", why.sentence);
+    assert_eq!(why.last.as_ref().unwrap().reason, Reason::LimitBelowPrice, "{why:?}");
+    assert!(why.sentence.contains("asks 1.60 EUR/h"), "the sentence has the numbers: {}", why.sentence);
     let open: Vec<RequestInfo> = home.ask(&["request", "list", "--state", "open"]);
     assert_eq!(open.iter().map(|one| one.id).collect::<Vec<_>>(), [request]);
     let held = market.account();

@@ -207,7 +207,7 @@ fn remove_key() -> Vec<Row> {
         ("an office's key", "tallinn", |_| remove("EE registrar"), KeyUnknown),
         ("a key taken back", "bsc", |_| remove("bsc removed"), KeyUnknown),
         ("the last administrator", "tallinn", |_| remove("tallinn"), KeyLast),
-        ("by a revoked organisation", "gone", |_| remove("gone"), OrganisationRevoked),
+        ("the last of a revoked organisation", "gone", |_| remove("gone"), KeyLast),
     ]
 }
 

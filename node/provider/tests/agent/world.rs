@@ -190,7 +190,7 @@ impl World {
         let code = blake3::hash(SPOT);
         let runtime = Native::<Spot>::new(*code.as_bytes());
         let (block, outcome) =
-            build_block(&inner.state, &runtime, id, member("DE"), time, &transactions).unwrap();
+            build_block(&inner.state, &runtime, id, member("DE"), time, &transactions, &mut || true).unwrap();
         assert_eq!(block.transactions.len(), transactions.len(), "the transaction stands in the block");
         let height = block.header.height;
         for (index, event) in outcome.receipts.events().enumerate() {
