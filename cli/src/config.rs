@@ -170,10 +170,12 @@ fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Outcome<T> {
 }
 
 fn node_address(text: &str) -> Outcome<String> {
-    let sound = ["http://", "https://"].iter().any(|scheme| {
-        text.strip_prefix(scheme)
-            .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(' '))
-    });
+    if text.starts_with("https://") {
+        return Err(Failure::refused(format!("`{text}` asks for https, and nodes are asked by http only"))
+            .hint("write `http://`; to reach a distant node, tunnel to it, as with `ssh -L`"));
+    }
+    let rest = text.strip_prefix("http://");
+    let sound = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(' '));
     match sound {
         true => Ok(text.trim_end_matches('/').to_owned()),
         false => Err(Failure::refused(format!("`{text}` is no address of a node"))
@@ -202,6 +204,23 @@ mod tests {
         for text in ["", "sometimes", "within", "within 5", "within 500%"] {
             assert!(text.parse::<Countersign>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_node_is_set_by_an_address_that_can_be_asked() {
+        let mut config = Config::default();
+        config.set("node", "http://127.0.0.1:8080/").unwrap();
+        assert_eq!(config.node.as_deref(), Some("http://127.0.0.1:8080"));
+        for (address, word) in [
+            ("https://node.example", "https"),
+            ("node.example", "no address"),
+            ("http://", "no address"),
+            ("http:///x", "no address"),
+        ] {
+            let error = config.set("node", address).unwrap_err();
+            assert!(error.message.contains(word), "{address}: {error}");
+        }
+        assert_eq!(config.node.as_deref(), Some("http://127.0.0.1:8080"), "a refused value changes nothing");
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 mod context;
 mod grant;
+mod job;
 mod key;
 mod lease;
-mod job;
 mod offer;
 mod organisation;
 mod purse;

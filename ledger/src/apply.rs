@@ -34,7 +34,9 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlockError {
     /// Rules this program does not have.
-    #[error("the block follows protocol version {0}, and this program knows version {PROTOCOL_VERSION}; install a newer one")]
+    #[error(
+        "the block follows protocol version {0}, and this program knows version {PROTOCOL_VERSION}; install a newer one"
+    )]
     ProtocolVersion(u32),
     /// It does not follow the last block.
     #[error("the block is for height {found}, and the chain stands before height {expected}")]
@@ -85,7 +87,13 @@ pub fn chain(state: &State) -> &Chain {
 ///
 /// # Errors
 /// The first rule that is broken. [`Rejection::NonceGap`] may heal by itself.
-pub fn admit(view: &View<'_>, params: &Params, now: TimeMs, transaction: &SignedTransaction, bytes: u64) -> Result<Quota, Rejection> {
+pub fn admit(
+    view: &View<'_>,
+    params: &Params,
+    now: TimeMs,
+    transaction: &SignedTransaction,
+    bytes: u64,
+) -> Result<Quota, Rejection> {
     let content = &transaction.transaction;
     if content.valid_until < now {
         return Err(Rejection::Expired);
@@ -229,21 +237,33 @@ impl<'a> Execution<'a> {
         };
         block.run_deadlines(id);
         let deadlines = std::mem::take(&mut block.events);
-        Ok(Self { state, chain: id, proposer, block, deadlines, receipts: Vec::new(), transactions: Vec::new(), bytes: 0 })
+        Ok(Self {
+            state,
+            chain: id,
+            proposer,
+            block,
+            deadlines,
+            receipts: Vec::new(),
+            transactions: Vec::new(),
+            bytes: 0,
+        })
     }
 
     fn add(&mut self, transaction: &Verified<SignedTransaction>) -> Result<(), Refused> {
         let params = self.block.params;
         let encoded = u64::try_from(transaction.encode().len()).unwrap_or(u64::MAX);
         let bytes = self.bytes.saturating_add(encoded);
-        if bytes > u64::from(params.block_bytes_max) || self.receipts.len() >= params.block_transactions_max as usize {
+        if bytes > u64::from(params.block_bytes_max)
+            || self.receipts.len() >= params.block_transactions_max as usize
+        {
             return Err(Refused::BlockFull);
         }
         if encoded > u64::from(params.transaction_bytes_max) {
             return Err(Refused::Transaction(Rejection::TransactionTooLarge));
         }
         transaction.check(&self.chain, params).map_err(Refused::Transaction)?;
-        let quota = admit(&self.block.view, params, self.block.now, transaction, encoded).map_err(Refused::Transaction)?;
+        let quota = admit(&self.block.view, params, self.block.now, transaction, encoded)
+            .map_err(Refused::Transaction)?;
         let mark = self.block.view.mark();
         self.burn(transaction, quota);
         let receipt = self.perform(transaction);
@@ -280,7 +300,12 @@ impl<'a> Execution<'a> {
                 // Fuel stays spent: work that was done for a refused action counts against the block all the same.
                 self.block.fuel = self.block.fuel.min(fuel);
                 self.block.events = Vec::new();
-                return Receipt { transaction: id, code: rejection.code(), action: Some(position), events: Vec::new() };
+                return Receipt {
+                    transaction: id,
+                    code: rejection.code(),
+                    action: Some(position),
+                    events: Vec::new(),
+                };
             }
         }
         Receipt { transaction: id, code: 0, action: None, events: std::mem::take(&mut self.block.events) }

@@ -12,13 +12,14 @@ use crate::name::Name;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::{
-    Agreement, Deadline, DeadlineKind, GroupUsage, Lease, LeaseSource, LeaseState, Offer, OfferState, Purse, Request,
-    RequestState, SiteKey,
+    Agreement, Deadline, DeadlineKind, GroupUsage, Lease, LeaseSource, LeaseState, Offer, OfferState, Purse,
+    Request, RequestState, SiteKey,
 };
 use crate::share;
 use crate::state::View;
 use crate::tables::{
-    Classes, Deadlines, Leases, LeasesLive, Members, Offers, OffersOpen, Requests, RequestsOpen, Sites, Usages,
+    Classes, Deadlines, Leases, LeasesLive, Members, Offers, OffersOpen, Requests, RequestsOpen, Sites,
+    Usages,
 };
 use crate::time::{Slot, TimeMs};
 use std::collections::BTreeMap;
@@ -42,7 +43,9 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
         .filter_map(|id| view.get::<Requests>(&id).map(|row| order(view, params, now, id, row)))
         .collect();
     let supplies = class_range::<OffersOpen, crate::id::OfferId>(view, class)
-        .filter_map(|id| view.get::<Offers>(&id).filter(|row| row.state == OfferState::Open).map(|row| (id, row)))
+        .filter_map(|id| {
+            view.get::<Offers>(&id).filter(|row| row.state == OfferState::Open).map(|row| (id, row))
+        })
         .map(|(id, row)| Supply {
             offer: id,
             provider: row.provider,
@@ -141,7 +144,8 @@ fn dominant_share(view: &View<'_>, params: &Params, group: GroupId, now: TimeMs)
         .map(|((_, class), usage)| {
             let used = decayed(usage, day, params.usage_decay_q32);
             let capacity = view.get::<Classes>(class).map_or(1, |class| u64::from(class.capacity).max(1));
-            let share = u128::from(used).saturating_mul(1_000_000_000).checked_div(u128::from(capacity)).unwrap_or(0);
+            let share =
+                u128::from(used).saturating_mul(1_000_000_000).checked_div(u128::from(capacity)).unwrap_or(0);
             u64::try_from(share).unwrap_or(u64::MAX)
         })
         .max()
@@ -198,8 +202,12 @@ impl BlockInHand<'_> {
 
     fn record(&mut self, class: &Name, clearing: Clearing) {
         for price in &clearing.prices {
-            let event =
-                Event::BatchPriced { class: class.clone(), bucket: price.bucket, price: price.price, volume: price.volume };
+            let event = Event::BatchPriced {
+                class: class.clone(),
+                bucket: price.bucket,
+                price: price.price,
+                volume: price.volume,
+            };
             self.emit(event);
         }
         let mut again = !clearing.trades.is_empty()
@@ -271,7 +279,8 @@ impl BlockInHand<'_> {
         self.view.put::<Offers>(trade.offer, offer);
         self.leave_book(trade.request, &request);
         self.count_usage(&lease);
-        let deadline = Deadline { due: lease.agreement.start_deadline, kind: DeadlineKind::LeaseStart, subject: id.0 };
+        let deadline =
+            Deadline { due: lease.agreement.start_deadline, kind: DeadlineKind::LeaseStart, subject: id.0 };
         self.view.put::<Deadlines>(deadline, ());
         self.view.put::<LeasesLive>((lease.class.clone(), id), ());
         self.emit(Event::LeaseAwarded {
@@ -375,7 +384,12 @@ impl BlockInHand<'_> {
     }
 
     /// Divides what stays locked over the request's sources and returns the rest of each at once.
-    fn settle_sources(&mut self, id: RequestId, request: &Request, locked: Money) -> Result<Vec<LeaseSource>, Rejection> {
+    fn settle_sources(
+        &mut self,
+        id: RequestId,
+        request: &Request,
+        locked: Money,
+    ) -> Result<Vec<LeaseSource>, Rejection> {
         let sources = &request.demand.sources;
         let shares: Vec<u16> = sources.iter().map(|source| source.share_bps).collect();
         let mut room = Vec::new();
@@ -386,9 +400,15 @@ impl BlockInHand<'_> {
         let parts = share::spread(locked, &shares, &room).ok_or(Rejection::FundsInsufficient)?;
         let mut rows = Vec::new();
         for (index, (source, part)) in sources.iter().zip(&parts).enumerate() {
-            let excess = room.get(index).and_then(|room| room.checked_sub(*part)).ok_or(Rejection::Overflow)?;
+            let excess =
+                room.get(index).and_then(|room| room.checked_sub(*part)).ok_or(Rejection::Overflow)?;
             self.refund_part(id, index, request, excess)?;
-            rows.push(LeaseSource { purse: source.purse, share_bps: source.share_bps, locked: *part, paid: Money::ZERO });
+            rows.push(LeaseSource {
+                purse: source.purse,
+                share_bps: source.share_bps,
+                locked: *part,
+                paid: Money::ZERO,
+            });
         }
         Ok(rows)
     }

@@ -4,7 +4,7 @@ use crate::event::Event;
 use crate::id::{BlockId, ChainId, Hash, TransactionId, hash_of};
 use crate::member::MemberCode;
 use crate::merkle;
-use crate::row::{data, Member};
+use crate::row::{Member, data};
 use crate::time::TimeMs;
 use crate::transaction::SignedTransaction;
 use borsh::{BorshDeserialize, BorshSerialize};

@@ -93,7 +93,11 @@ impl BlockInHand<'_> {
 
     fn expire_request(&mut self, id: RequestId) -> Result<(), Rejection> {
         let request = self.view.get::<Requests>(&id).ok_or(Rejection::RequestUnknown)?;
-        if request.state == RequestState::Open { self.close_request(id, RequestState::Expired) } else { Ok(()) }
+        if request.state == RequestState::Open {
+            self.close_request(id, RequestState::Expired)
+        } else {
+            Ok(())
+        }
     }
 
     fn close_grant(&mut self, id: GrantId) -> Result<(), Rejection> {
@@ -118,6 +122,10 @@ impl BlockInHand<'_> {
     }
 
     fn class_of(&self, subject: &[u8; 32]) -> Option<Name> {
-        self.view.range::<Classes>(..).map(|(class, _)| class).find(|class| class_subject(class) == *subject).cloned()
+        self.view
+            .range::<Classes>(..)
+            .map(|(class, _)| class)
+            .find(|class| class_subject(class) == *subject)
+            .cloned()
     }
 }

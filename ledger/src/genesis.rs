@@ -100,7 +100,10 @@ impl Genesis {
                 (Office::Governance, member.governance_key),
             ] {
                 let principal = Principal::Office(member.code, office);
-                view.put::<Keys>(key, Key { principal, roles: Roles(0), amount_max: None, nonce: 0, revoked: false });
+                view.put::<Keys>(
+                    key,
+                    Key { principal, roles: Roles(0), amount_max: None, nonce: 0, revoked: false },
+                );
             }
         }
         let joint_undertaking = Member {
@@ -137,7 +140,10 @@ impl Genesis {
     fn check(&self) -> Result<(), String> {
         self.params.check()?;
         if self.members.len() < MEMBERS_MIN {
-            return Err(format!("a federation has at least {MEMBERS_MIN} members, this one has {}", self.members.len()));
+            return Err(format!(
+                "a federation has at least {MEMBERS_MIN} members, this one has {}",
+                self.members.len()
+            ));
         }
         let mut codes = BTreeSet::new();
         let mut keys = BTreeSet::new();
@@ -159,13 +165,19 @@ impl Genesis {
                     return Err(format!("a key of member {} is not a sound Ed25519 key", member.code));
                 }
                 if !keys.insert(key) {
-                    return Err(format!("a key of member {} is used twice; every office has its own", member.code));
+                    return Err(format!(
+                        "a key of member {} is used twice; every office has its own",
+                        member.code
+                    ));
                 }
             }
         }
-        let limits = self.members.iter().try_fold(Money::ZERO, |sum, member| sum.checked_add(member.issue_limit));
+        let limits =
+            self.members.iter().try_fold(Money::ZERO, |sum, member| sum.checked_add(member.issue_limit));
         if limits.is_none() {
-            return Err("the members' issue limits together are more than money of account can express".to_owned());
+            return Err(
+                "the members' issue limits together are more than money of account can express".to_owned()
+            );
         }
         if self.contracts.is_empty() {
             return Err("a federation needs at least one contract to settle leases".to_owned());

@@ -16,7 +16,12 @@ impl BlockInHand<'_> {
     }
 
     /// New money on `account`, counted against the home member's limit.
-    pub(crate) fn issue(&mut self, account: AccountId, home: MemberCode, amount: Money) -> Result<(), Rejection> {
+    pub(crate) fn issue(
+        &mut self,
+        account: AccountId,
+        home: MemberCode,
+        amount: Money,
+    ) -> Result<(), Rejection> {
         let mut member = self.member(home)?;
         member.issued = member.issued.checked_add(amount).ok_or(Rejection::Overflow)?;
         // A member whose providers earn abroad redeems more than it ever issued.
@@ -76,7 +81,12 @@ impl BlockInHand<'_> {
         Ok(())
     }
 
-    fn move_position(&mut self, debtor: MemberCode, creditor: MemberCode, amount: Money) -> Result<(), Rejection> {
+    fn move_position(
+        &mut self,
+        debtor: MemberCode,
+        creditor: MemberCode,
+        amount: Money,
+    ) -> Result<(), Rejection> {
         let wide = i128::from(amount.0);
         let mut from = self.member(debtor)?;
         from.position = from.position.checked_sub(wide).ok_or(Rejection::Overflow)?;

@@ -15,8 +15,8 @@ use crate::share;
 use crate::tables::{Classes, Deadlines, Leases, LeasesLive, Offers, Requests, Settlements, Sites, Usages};
 use crate::time::Slot;
 use hansa_contracts_abi::{
-    Bps, CheckedSplit, Ctx, Escrow, Evidence, Facts, Failure, Fallback, Party, Price, Role, Split, Terms, Trigger,
-    Unit, Usage, Window, check_split, fallback_split,
+    Bps, CheckedSplit, Ctx, Escrow, Evidence, Facts, Failure, Fallback, Party, Price, Role, Split, Terms,
+    Trigger, Unit, Usage, Window, check_split, fallback_split,
 };
 
 /// The terms of a lease as its contract sees them.
@@ -72,7 +72,8 @@ pub fn facts(lease: &Lease, closing: Closing, height: u64, now_s: u64) -> Facts 
     let (windows, cumulative) = match (closing, lease.contested) {
         (Closing::Ruling, Some(admitted)) => {
             let contested = lease.reported.saturating_sub(admitted);
-            let windows = vec![window(0, admitted, Evidence::Both), window(1, contested, Evidence::ProviderOnly)];
+            let windows =
+                vec![window(0, admitted, Evidence::Both), window(1, contested, Evidence::ProviderOnly)];
             (windows, lease.reported)
         }
         (Closing::CancelledByProvider, _) => {
@@ -264,7 +265,8 @@ impl BlockInHand<'_> {
         ];
         for (due, kind) in due {
             let deadline = due.map(|due| Deadline { due, kind, subject: id.0 });
-            if let Some(deadline) = deadline.filter(|deadline| self.view.get::<Deadlines>(deadline).is_some()) {
+            if let Some(deadline) = deadline.filter(|deadline| self.view.get::<Deadlines>(deadline).is_some())
+            {
                 self.view.remove::<Deadlines>(&deadline);
             }
         }

@@ -70,7 +70,14 @@ impl Rejection {
     /// Whether the same transaction may be accepted later.
     #[must_use]
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::NonceGap | Self::QuotaExceeded | Self::MempoolFull | Self::FuelExhausted | Self::LeaseNotYet)
+        matches!(
+            self,
+            Self::NonceGap
+                | Self::QuotaExceeded
+                | Self::MempoolFull
+                | Self::FuelExhausted
+                | Self::LeaseNotYet
+        )
     }
 }
 

@@ -53,9 +53,18 @@ mod tests {
             (100, &[5_000, 5_000], &[100, 10], Some(&[90, 10])),
             (100, &[5_000, 5_000], &[30, 60], None),
             (0, &[5_000, 5_000], &[0, 0], Some(&[0, 0])),
-            (u64::MAX, &[1, 9_999], &[u64::MAX, u64::MAX], Some(&[1_844_674_407_370_956, 18_444_899_399_302_180_659])),
+            (
+                u64::MAX,
+                &[1, 9_999],
+                &[u64::MAX, u64::MAX],
+                Some(&[1_844_674_407_370_956, 18_444_899_399_302_180_659]),
+            ),
         ] {
-            assert_eq!(spread(Money(amount), shares, &money(room)), expected.map(money), "{amount} {shares:?} {room:?}");
+            assert_eq!(
+                spread(Money(amount), shares, &money(room)),
+                expected.map(money),
+                "{amount} {shares:?} {room:?}"
+            );
         }
     }
 }

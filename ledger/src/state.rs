@@ -174,7 +174,8 @@ impl<'a> View<'a> {
         &self,
         range: impl RangeBounds<T::Key>,
     ) -> impl Iterator<Item = (&T::Key, &T::Row)> {
-        let bounds: (Bound<T::Key>, Bound<T::Key>) = (range.start_bound().cloned(), range.end_bound().cloned());
+        let bounds: (Bound<T::Key>, Bound<T::Key>) =
+            (range.start_bound().cloned(), range.end_bound().cloned());
         let mut base = T::base(self.tables).range(bounds.clone()).peekable();
         let mut changed = T::overlay(&self.overlay).range(bounds).peekable();
         std::iter::from_fn(move || {

@@ -182,7 +182,10 @@ impl Backend for NodeBackend {
     }
 
     fn since(&self, height: u64) -> Option<Vec<Arc<BlockRecord>>> {
-        self.parts.executor.history().since(height)
+        let executor = &self.parts.executor;
+        // Read first: what becomes final in between only makes the history longer.
+        let tip = chain(&executor.state()).height;
+        executor.history().since(height, tip)
     }
 
     fn adverts(&self) -> Vec<AdvertContent> {
@@ -229,8 +232,7 @@ impl Backend for NodeBackend {
 
     fn may_read_blob(&self, reader: OrganisationId, hash: BlobHash) -> BoxFuture<'_, bool> {
         Box::pin(async move {
-            self.parts.blobs.owns(&reader.0, &hash.0)
-                || may_read(&self.parts.executor, &self.parts.blobs, reader, &hash).await
+            may_read(&self.parts.executor, &self.parts.blobs, reader, &hash).await
         })
     }
 

@@ -3,18 +3,20 @@
 //! A blob is written to a temporary file while it is hashed, fsynced, renamed into place beside its verification tree, and only
 //! then entered in the index, itself replaced by rename. So after a crash a blob is there and counted, or it is not there.
 
+mod account;
 mod index;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod upload;
 
+pub use account::{Account, LEASE_OUTPUT_BYTES_MAX, LEASE_OUTPUTS_MAX, OWNER_BLOBS_MAX};
 pub use hansa_node_api::peer::BlobHash;
 pub use sweep::Swept;
 
 use hansa_node_api::peer::slice;
 use index::{Entry, Index};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -65,6 +67,24 @@ pub enum BlobError {
         used: u64,
         /// The quota in bytes.
         bytes_max: u64,
+    },
+    /// The owner keeps as many blobs as one may.
+    #[error(
+        "the organisation already keeps {count} blobs here, as many as one may; wait until old blobs are dropped or send fewer files"
+    )]
+    OwnerFull {
+        /// How many it keeps, with uploads under way.
+        count: usize,
+    },
+    /// The provider of a lease has left as much behind as one lease may.
+    #[error(
+        "the provider has put {count} blobs of {used} bytes in the name of this lease, and the limits are {LEASE_OUTPUTS_MAX} blobs and {LEASE_OUTPUT_BYTES_MAX} bytes; let the job leave less behind"
+    )]
+    LeaseFull {
+        /// How many, with uploads under way.
+        count: usize,
+        /// Their size in bytes.
+        used: u64,
     },
     /// The content has another hash.
     #[error("the content has hash {found}, not {expected}; it was changed on its way or is another file")]
@@ -154,6 +174,8 @@ struct Partial {
     upload: Option<Upload>,
     total: u64,
     touched_ms: u64,
+    /// The lease in whose name it began.
+    lease: Option<[u8; 32]>,
 }
 
 impl BlobStore {
@@ -171,7 +193,8 @@ impl BlobStore {
     }
 
     /// Stores what the stream gives on the account of `owner`. `expected` is what the sender says its hash is; the stream is
-    /// not read when the owner keeps that blob here already.
+    /// not read when the owner keeps that blob here already. Another owner of the same content sends it all the same: an account
+    /// gives the right to read, so it is opened by the content alone and never by its hash.
     ///
     /// # Errors
     /// As [`BlobError`]; nothing of a refused blob is kept.
@@ -200,11 +223,11 @@ impl BlobStore {
             let size = upload.size().saturating_add(bytes.len() as u64);
             self.inner.check_size(size)?;
             // Refused as soon as it cannot fit, not after gigabytes have come.
-            self.inner.lock().check_quota(&self.inner.config, &owner, size)?;
+            self.inner.lock().check_quota(&self.inner.config, &Account::of(owner), size)?;
             upload = blocking(move || upload.write(&bytes)).await?;
         }
         let inner = self.inner.clone();
-        blocking(move || inner.commit(upload, owner, expected, now_ms)).await
+        blocking(move || inner.commit(upload, &Account::of(owner), expected, now_ms)).await
     }
 
     /// Takes one verified piece of a blob whose whole is `total` bytes. A piece that is not the next one is not an error: the
@@ -214,7 +237,7 @@ impl BlobStore {
     /// As [`BlobError`]; the upload is dropped then.
     pub async fn put_piece(
         &self,
-        owner: [u8; 32],
+        account: Account,
         hash: BlobHash,
         total: u64,
         offset: u64,
@@ -222,7 +245,7 @@ impl BlobStore {
         now_ms: u64,
     ) -> Result<Progress, BlobError> {
         let inner = self.inner.clone();
-        blocking(move || inner.put_piece(owner, hash, total, offset, &content, now_ms)).await
+        blocking(move || inner.put_piece(&account, hash, total, offset, &content, now_ms)).await
     }
 
     /// Opens a blob for reading and gives its size in bytes.
@@ -272,10 +295,16 @@ impl BlobStore {
         self.inner.lock().index.blobs.get(hash).is_some_and(|entry| entry.owners.contains(owner))
     }
 
+    /// The organisations on whose account a blob is kept here; none if it is not here.
+    #[must_use]
+    pub fn owners(&self, hash: &BlobHash) -> BTreeSet<[u8; 32]> {
+        self.inner.lock().index.blobs.get(hash).map(|entry| entry.owners.clone()).unwrap_or_default()
+    }
+
     /// What an organisation keeps here, in bytes, with its uploads under way.
     #[must_use]
     pub fn used(&self, owner: &[u8; 32]) -> u64 {
-        self.inner.lock().used(owner)
+        self.inner.lock().used_by(owner).bytes
     }
 }
 
@@ -292,7 +321,7 @@ impl Inner {
 
     fn put_piece(
         &self,
-        owner: [u8; 32],
+        account: &Account,
         hash: BlobHash,
         total: u64,
         offset: u64,
@@ -300,8 +329,8 @@ impl Inner {
         now_ms: u64,
     ) -> Result<Progress, BlobError> {
         self.check_size(total)?;
-        let key = (hash, owner);
-        let Some(mut upload) = self.take_upload(key, total, now_ms)? else {
+        let key = (hash, account.owner);
+        let Some(mut upload) = self.take_upload(hash, account, total, now_ms)? else {
             return Ok(Progress { next_offset: total, complete: true });
         };
         if upload.size() != offset {
@@ -328,17 +357,19 @@ impl Inner {
         }
         // The reservation goes before the entry comes; the quota is checked again with the entry.
         self.lock().uploads.remove(&key);
-        self.commit(upload, owner, Some(hash), now_ms)?;
+        self.commit(upload, account, Some(hash), now_ms)?;
         Ok(Progress { next_offset, complete: true })
     }
 
     /// Takes the upload out to write to it, or nothing when the owner has the blob here already.
     fn take_upload(
         &self,
-        key: (BlobHash, [u8; 32]),
+        hash: BlobHash,
+        account: &Account,
         total: u64,
         now_ms: u64,
     ) -> Result<Option<Upload>, BlobError> {
+        let key = (hash, account.owner);
         let mut state = self.lock();
         // Only who brought the content before is told that it is here: for others a hash proves nothing.
         if state.index.blobs.get(&key.0).is_some_and(|entry| entry.owners.contains(&key.1)) {
@@ -355,9 +386,9 @@ impl Inner {
         if state.uploads.len() >= UPLOADS_MAX {
             return Err(BlobError::Busy);
         }
-        state.check_quota(&self.config, &key.1, total)?;
+        state.check_quota(&self.config, account, total)?;
         let upload = Upload::begin(&self.config.folder)?;
-        state.uploads.insert(key, Partial { upload: None, total, touched_ms: now_ms });
+        state.uploads.insert(key, Partial { upload: None, total, touched_ms: now_ms, lease: account.lease });
         Ok(Some(upload))
     }
 
@@ -370,7 +401,7 @@ impl Inner {
     fn commit(
         &self,
         upload: Upload,
-        owner: [u8; 32],
+        account: &Account,
         expected: Option<BlobHash>,
         now_ms: u64,
     ) -> Result<Stored, BlobError> {
@@ -382,8 +413,9 @@ impl Inner {
         }
         let mut state = self.lock();
         let known = state.index.blobs.get(&hash).cloned();
-        if known.as_ref().is_none_or(|entry| !entry.owners.contains(&owner)) {
-            state.check_quota(&self.config, &owner, size)?;
+        let is_owned = known.as_ref().is_some_and(|entry| entry.owners.contains(&account.owner));
+        if !is_owned {
+            state.check_quota(&self.config, account, size)?;
         }
         let kept_until_ms = now_ms.saturating_add(self.config.grace_ms);
         let mut entry = match &known {
@@ -396,7 +428,9 @@ impl Inner {
                 Entry::new(size, now_ms)
             }
         };
-        entry.owners.insert(owner);
+        entry.owners.insert(account.owner);
+        // What the owner had before is not the provider's doing.
+        entry.leases.extend(account.lease.filter(|_| !is_owned));
         entry.kept_until_ms = entry.kept_until_ms.max(kept_until_ms);
         state.index.blobs.insert(hash, entry);
         if let Err(error) = state.index.save(&self.config.folder) {
@@ -423,23 +457,6 @@ impl Inner {
 
     fn outboard_path(&self, hash: &BlobHash) -> PathBuf {
         self.blob_path(hash).with_extension("outboard")
-    }
-}
-
-impl State {
-    fn used(&self, owner: &[u8; 32]) -> u64 {
-        let kept = self.index.blobs.values().filter(|entry| entry.owners.contains(owner));
-        let kept: u64 = kept.map(|entry| entry.size).sum();
-        let coming = self.uploads.iter().filter(|((_, key), _)| key == owner);
-        kept + coming.map(|(_, partial)| partial.total).sum::<u64>()
-    }
-
-    fn check_quota(&self, config: &BlobStoreConfig, owner: &[u8; 32], more: u64) -> Result<(), BlobError> {
-        let (used, bytes_max) = (self.used(owner), config.owner_bytes_max);
-        if used.saturating_add(more) > bytes_max {
-            return Err(BlobError::QuotaExceeded { used, bytes_max });
-        }
-        Ok(())
     }
 }
 

@@ -12,6 +12,9 @@ pub const HISTORY_BLOCKS_MAX: usize = 4_096;
 /// The most transactions kept, over all kept blocks.
 pub const HISTORY_TRANSACTIONS_MAX: usize = 100_000;
 
+/// The most bytes kept of transactions, receipts and certificates as they are encoded, over all kept blocks.
+pub const HISTORY_BYTES_MAX: usize = 64 << 20;
+
 /// A final block, what became of it, and the proof that it is final.
 #[derive(Clone, Debug)]
 pub struct BlockRecord {
@@ -30,8 +33,25 @@ pub struct BlockRecord {
 /// The last blocks, by height without a gap.
 #[derive(Debug, Default)]
 pub struct History {
-    blocks: VecDeque<Arc<BlockRecord>>,
+    blocks: VecDeque<Kept>,
     places: BTreeMap<TransactionId, (u64, usize)>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    record: Arc<BlockRecord>,
+    bytes: usize,
+}
+
+impl BlockRecord {
+    /// The size of its transactions, receipts and certificate as they are encoded; counted, not encoded.
+    fn bytes(&self) -> usize {
+        let transactions = borsh::object_length(&self.transactions);
+        let receipts = borsh::object_length(&self.receipts);
+        let sizes = [transactions.ok(), receipts.ok(), Some(self.certificate.len())];
+        sizes.into_iter().fold(0, |sum: usize, size| sum.saturating_add(size.unwrap_or(usize::MAX)))
+    }
 }
 
 impl History {
@@ -41,14 +61,20 @@ impl History {
         for (index, receipt) in record.receipts.transactions.iter().enumerate() {
             self.places.insert(receipt.transaction, (height, index));
         }
-        self.blocks.push_back(record);
-        while self.blocks.len() > HISTORY_BLOCKS_MAX || self.places.len() > HISTORY_TRANSACTIONS_MAX {
+        let bytes = record.bytes();
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.blocks.push_back(Kept { record, bytes });
+        while self.blocks.len() > HISTORY_BLOCKS_MAX
+            || self.places.len() > HISTORY_TRANSACTIONS_MAX
+            || self.bytes > HISTORY_BYTES_MAX
+        {
             // The newest block stays whatever its size.
             if self.blocks.len() == 1 {
                 break;
             }
             let Some(oldest) = self.blocks.pop_front() else { break };
-            for receipt in &oldest.receipts.transactions {
+            self.bytes = self.bytes.saturating_sub(oldest.bytes);
+            for receipt in &oldest.record.receipts.transactions {
                 self.places.remove(&receipt.transaction);
             }
         }
@@ -57,19 +83,23 @@ impl History {
     /// The block at this height, if it is kept.
     #[must_use]
     pub fn block(&self, height: u64) -> Option<&Arc<BlockRecord>> {
-        let first = self.blocks.front()?.header.height;
-        self.blocks.get(usize::try_from(height.checked_sub(first)?).ok()?)
+        let first = self.blocks.front()?.record.header.height;
+        self.blocks.get(usize::try_from(height.checked_sub(first)?).ok()?).map(|kept| &kept.record)
     }
 
-    /// The blocks after `height`; `None` when the first of them is not kept any more.
+    /// The blocks after `height`; `None` when the first of them is not kept any more. `tip` is the height of the ledger's last
+    /// block: after a restart from a checkpoint nothing is kept of the blocks up to it, and only it tells that there were any.
     #[must_use]
-    pub fn since(&self, height: u64) -> Option<Vec<Arc<BlockRecord>>> {
-        let last = self.blocks.back().map_or(0, |record| record.header.height);
+    pub fn since(&self, height: u64, tip: u64) -> Option<Vec<Arc<BlockRecord>>> {
+        let Some(last) = self.blocks.back().map(|kept| kept.record.header.height) else {
+            return (height >= tip).then(Vec::new);
+        };
         if height >= last {
             return Some(Vec::new());
         }
         self.block(height + 1)?;
-        Some(self.blocks.iter().filter(|record| record.header.height > height).cloned().collect())
+        let records = self.blocks.iter().map(|kept| &kept.record);
+        Some(records.filter(|record| record.header.height > height).cloned().collect())
     }
 
     /// Where a transaction stands: its block and its position.

@@ -215,7 +215,7 @@ fn roots_of_ledger(state: &State, now_ms: u64, retention_ms: u64) -> BTreeSet<(O
     let mut roots: BTreeSet<_> = state
         .rows::<Requests>()
         .filter(|(_, row)| is_kept(row))
-        .filter_map(|(_, row)| Some((row.requester, row.demand.job?)))
+        .filter_map(|(_, row)| Some((row.organisation, row.demand.job?)))
         .collect();
     for ((lease, _), job) in state.rows::<Jobs>() {
         if let Some(row) = state.get::<Leases>(lease).filter(|row| is_retained(row)) {

@@ -12,7 +12,7 @@ mod key;
 mod verified;
 
 pub use key::{PublicKey, SecretKey, Signature};
-pub use verified::{Cache, Signed, Verified};
+pub use verified::{Cache, Lookup, Signed, Verified};
 
 /// Why a signature was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

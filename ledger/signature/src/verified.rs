@@ -1,5 +1,5 @@
 use crate::{PublicKey, Signature, SignatureError, verify_bytes};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Something that carries a signature over its own canonical bytes.
 pub trait Signed {
@@ -36,8 +36,77 @@ impl<T> std::ops::Deref for Verified<T> {
 pub struct Cache {
     known: BTreeSet<[u8; 32]>,
     order: VecDeque<[u8; 32]>,
+    /// Claimed by a [`Lookup`] and not settled yet.
+    claimed: BTreeSet<[u8; 32]>,
     entries_max: usize,
     checks: u64,
+}
+
+/// Signatures on their way to a verdict, so that a cache shared by threads need not stay locked while signatures are checked:
+///
+/// 1. [`Cache::claim`] under the lock: recognises what is known, and claims what nobody has in hand;
+/// 2. [`Lookup::check`] without the lock: checks a batch of what was claimed;
+/// 3. [`Cache::settle`] under the lock: remembers what holds and gives the claims up; then from the start.
+///
+/// Without claims, but still open: another lookup has the rest in hand; wait for it to settle. A claim that is never settled
+/// lets the others wait for ever, so it has to be settled on every way out.
+#[derive(Debug)]
+pub struct Lookup<T> {
+    values: Vec<T>,
+    identities: Vec<[u8; 32]>,
+    open: Vec<usize>,
+    claims: Vec<usize>,
+    checked: Vec<usize>,
+    verdicts: BTreeMap<[u8; 32], Result<(), SignatureError>>,
+}
+
+impl<T: Signed> Lookup<T> {
+    /// Values nothing is known of yet.
+    #[must_use]
+    pub fn new(values: Vec<T>) -> Self {
+        let identities: Vec<[u8; 32]> = values.iter().map(identity).collect();
+        let open = (0..values.len()).collect();
+        Self { values, identities, open, claims: Vec::new(), checked: Vec::new(), verdicts: BTreeMap::new() }
+    }
+
+    /// Whether there is something for [`Self::check`] to do.
+    #[must_use]
+    pub fn has_claims(&self) -> bool {
+        !self.claims.is_empty()
+    }
+
+    /// Whether another lookup has something of this one in hand.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Checks the next batch of what is claimed.
+    pub fn check(&mut self) {
+        let rest = self.claims.split_off(self.claims.len().min(BATCH_MAX));
+        let batch = std::mem::replace(&mut self.claims, rest);
+        let mut refused = BTreeMap::new();
+        bisect(&self.values, &batch, &mut refused);
+        for index in &batch {
+            let verdict = refused.get(index).map_or(Ok(()), |error| Err(*error));
+            self.verdicts.insert(self.identities[*index], verdict);
+        }
+        self.checked.extend(batch);
+    }
+
+    /// The verdicts, in the order of the values. What was given up without one is checked here, alone.
+    #[must_use]
+    pub fn into_verdicts(self) -> Vec<Result<Verified<T>, SignatureError>> {
+        let Self { values, identities, verdicts, .. } = self;
+        let judge = |(value, identity): (T, [u8; 32])| {
+            match verdicts.get(&identity) {
+                Some(verdict) => (*verdict)?,
+                None => verify_bytes(&value.signer(), &value.signing_bytes(), &value.signature())?,
+            }
+            Ok(Verified(value))
+        };
+        values.into_iter().zip(identities).map(judge).collect()
+    }
 }
 
 /// The most signatures that are checked in one batch: more gains nothing (13.4 us each at 1,024).
@@ -47,7 +116,13 @@ impl Cache {
     /// An empty cache that remembers up to `entries_max` signatures (32 bytes each, twice).
     #[must_use]
     pub fn new(entries_max: usize) -> Self {
-        Self { known: BTreeSet::new(), order: VecDeque::new(), entries_max, checks: 0 }
+        Self {
+            known: BTreeSet::new(),
+            order: VecDeque::new(),
+            claimed: BTreeSet::new(),
+            entries_max,
+            checks: 0,
+        }
     }
 
     /// How many signatures were really checked since the start, by single or batch.
@@ -79,32 +154,61 @@ impl Cache {
     /// Verifies many values in batches, each with its own verdict, in the order given. A batch that fails is bisected, which by
     /// the ZIP-215 rule finds exactly what single checks would find.
     pub fn verify_all<T: Signed>(&mut self, values: Vec<T>) -> Vec<Result<Verified<T>, SignatureError>> {
-        let identities: Vec<[u8; 32]> = values.iter().map(identity).collect();
-        // The same bytes twice in one call are one signature.
-        let mut seen = BTreeSet::new();
-        let fresh: Vec<usize> = (0..values.len())
-            .filter(|index| !self.known.contains(&identities[*index]) && seen.insert(identities[*index]))
-            .collect();
-        self.checks = self.checks.saturating_add(fresh.len() as u64);
-        let mut refused = std::collections::BTreeMap::new();
-        for chunk in fresh.chunks(BATCH_MAX) {
-            bisect(&values, chunk, &mut refused);
+        let mut lookup = Lookup::new(values);
+        self.claim(&mut lookup);
+        while lookup.has_claims() {
+            lookup.check();
+            self.settle(&mut lookup);
         }
-        for index in &fresh {
-            if !refused.contains_key(index) {
-                self.remember(identities[*index]);
+        // What another lookup has in hand is checked again: this call cannot wait for it.
+        self.checks = self.checks.saturating_add(self.unsettled(&lookup));
+        lookup.into_verdicts()
+    }
+
+    /// Recognises what is known of a lookup's open values, and claims those that no lookup has in hand. The same bytes twice in
+    /// one lookup are one signature.
+    pub fn claim<T: Signed>(&mut self, lookup: &mut Lookup<T>) {
+        let Lookup { identities, open, claims, verdicts, .. } = lookup;
+        open.retain(|index| {
+            let identity = identities[*index];
+            if verdicts.contains_key(&identity) {
+                return false;
+            }
+            if self.known.contains(&identity) {
+                verdicts.insert(identity, Ok(()));
+                return false;
+            }
+            let claimed = self.claimed.insert(identity);
+            if claimed {
+                claims.push(*index);
+            }
+            !claimed
+        });
+    }
+
+    /// Remembers what [`Lookup::check`] found to hold, and gives up the claims on what it checked.
+    pub fn settle<T: Signed>(&mut self, lookup: &mut Lookup<T>) {
+        for index in std::mem::take(&mut lookup.checked) {
+            let identity = lookup.identities[index];
+            self.checks = self.checks.saturating_add(1);
+            self.claimed.remove(&identity);
+            if lookup.verdicts.get(&identity).is_some_and(Result::is_ok) {
+                self.remember(identity);
             }
         }
-        let refused: std::collections::BTreeMap<[u8; 32], SignatureError> =
-            refused.into_iter().map(|(index, error)| (identities[index], error)).collect();
-        values
-            .into_iter()
-            .zip(identities)
-            .map(|(value, identity)| match refused.get(&identity) {
-                Some(error) => Err(*error),
-                None => Ok(Verified(value)),
-            })
-            .collect()
+    }
+
+    /// Gives up every claim of a lookup that will not be checked.
+    pub fn give_up<T: Signed>(&mut self, lookup: &mut Lookup<T>) {
+        self.settle(lookup);
+        for index in std::mem::take(&mut lookup.claims) {
+            self.claimed.remove(&lookup.identities[index]);
+        }
+    }
+
+    fn unsettled<T>(&self, lookup: &Lookup<T>) -> u64 {
+        let without = |index: &&usize| !lookup.verdicts.contains_key(&lookup.identities[**index]);
+        lookup.open.iter().filter(without).count() as u64
     }
 
     fn remember(&mut self, identity: [u8; 32]) {
@@ -127,11 +231,7 @@ fn identity<T: Signed>(value: &T) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-fn bisect<T: Signed>(
-    values: &[T],
-    indices: &[usize],
-    refused: &mut std::collections::BTreeMap<usize, SignatureError>,
-) {
+fn bisect<T: Signed>(values: &[T], indices: &[usize], refused: &mut BTreeMap<usize, SignatureError>) {
     match indices {
         [] => {}
         [only] => {

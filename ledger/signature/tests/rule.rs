@@ -1,6 +1,8 @@
 //! One rule: single, batch of one, batch of many and bisection give the same verdict on every signature.
 
-use hansa_ledger_signature::{Cache, PublicKey, SecretKey, Signature, SignatureError, Signed, verify_bytes};
+use hansa_ledger_signature::{
+    Cache, Lookup, PublicKey, SecretKey, Signature, SignatureError, Signed, verify_bytes,
+};
 
 /// Something signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -257,6 +259,47 @@ fn each_signature_is_checked_once_however_often_it_comes_by() {
     assert!(!cache.knows(&forged) && cache.knows(&letter(52)));
     assert_eq!(cache.verify(forged), Err(SignatureError::Mismatch));
     assert_eq!(cache.checks(), 15);
+}
+
+#[test]
+fn two_lookups_at_once_check_each_signature_once() {
+    let mut cache = Cache::new(100);
+    assert!(cache.verify(letter(0)).is_ok());
+    let forged = Letter { text: b"forged".to_vec(), ..letter(1) };
+    let mut first = Lookup::new(vec![letter(0), letter(1), letter(2), letter(2), forged.clone()]);
+    let mut second = Lookup::new(vec![letter(2), letter(3), forged.clone()]);
+    cache.claim(&mut first);
+    cache.claim(&mut second);
+    // The cache is free while both check.
+    first.check();
+    second.check();
+    assert!(!cache.knows(&letter(2)) && !cache.knows(&letter(3)), "not before it is settled");
+    cache.settle(&mut second);
+    cache.claim(&mut second);
+    assert!(second.is_open() && !second.has_claims(), "the first has two of the second's in hand");
+    cache.settle(&mut first);
+    cache.claim(&mut first);
+    assert!(!first.is_open() && !first.has_claims());
+    assert_eq!(cache.checks(), 5, "letters 0 to 3 and the forgery, once each");
+    cache.claim(&mut second);
+    assert!(
+        second.has_claims() && !second.is_open(),
+        "a refusal is not remembered, so it is the second's now"
+    );
+    second.check();
+    cache.settle(&mut second);
+    assert_eq!(cache.checks(), 6);
+    let oks = |lookup: Lookup<Letter>| lookup.into_verdicts().iter().map(Result::is_ok).collect::<Vec<_>>();
+    assert_eq!(oks(first), [true, true, true, true, false]);
+    assert_eq!(oks(second), [true, true, false]);
+    // What is given up can be claimed by another, and is never taken for checked.
+    let mut third = Lookup::new(vec![letter(9), forged.clone()]);
+    cache.claim(&mut third);
+    cache.give_up(&mut third);
+    let mut fourth = Lookup::new(vec![letter(9)]);
+    cache.claim(&mut fourth);
+    assert!(fourth.has_claims());
+    assert_eq!(oks(third), [true, false]);
 }
 
 #[test]

@@ -71,7 +71,10 @@ impl Context<'_, '_> {
 
     /// The organisation that signs, if its key has `role`; also one that may no longer place orders, for what it still has
     /// to bring to its end.
-    pub fn organisation_any_standing(&self, role: Roles) -> Result<(OrganisationId, Organisation), Rejection> {
+    pub fn organisation_any_standing(
+        &self,
+        role: Roles,
+    ) -> Result<(OrganisationId, Organisation), Rejection> {
         let key = self.key()?;
         let Principal::Organisation(id) = key.principal else {
             return Err(Rejection::RoleMissing);
@@ -112,9 +115,9 @@ impl Block<'_> {
 
     /// Whether a member signs votes or authenticates connections with this key: such a key signs nothing else.
     pub fn is_member_key(&self, key: &PublicKey) -> bool {
-        self.view
-            .range::<Members>(..)
-            .any(|(_, member)| member.consensus_key.as_ref() == Some(key) || member.network_key.as_ref() == Some(key))
+        self.view.range::<Members>(..).any(|(_, member)| {
+            member.consensus_key.as_ref() == Some(key) || member.network_key.as_ref() == Some(key)
+        })
     }
 
     /// An organisation that may act.
@@ -124,7 +127,11 @@ impl Block<'_> {
 }
 
 /// An organisation that may act at `now`.
-pub(super) fn accredited(view: &View<'_>, now: TimeMs, id: &OrganisationId) -> Result<Organisation, Rejection> {
+pub(super) fn accredited(
+    view: &View<'_>,
+    now: TimeMs,
+    id: &OrganisationId,
+) -> Result<Organisation, Rejection> {
     let organisation = view.get::<Organisations>(id).ok_or(Rejection::OrganisationUnknown)?;
     match organisation.standing {
         Standing::Revoked => Err(Rejection::OrganisationRevoked),

@@ -1,19 +1,19 @@
 //! Money that enters the ledger: grants and attested deposits.
 
 use super::{Context, Perform};
-use crate::params::Params;
-use crate::rejection::Rejection;
-use crate::row::data;
-use borsh::{BorshDeserialize, BorshSerialize};
-use serde::{Deserialize, Serialize};
 use crate::event::Event;
 use crate::id::{GrantId, OrganisationId};
 use crate::member::MemberCode;
 use crate::money::Money;
 use crate::name::Name;
+use crate::params::Params;
+use crate::rejection::Rejection;
+use crate::row::data;
 use crate::row::{AccountId, Deadline, DeadlineKind, Grant, Office, Purpose};
 use crate::tables::{Deadlines, Deposits, Grants};
 use crate::time::TimeMs;
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
 
 data! {
     /// Issues a grant: ring-fenced public money for one purpose until one day. Signed by the holder's home treasury. Money

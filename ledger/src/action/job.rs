@@ -1,16 +1,16 @@
 //! Jobs in a lease.
 
+use super::lease::{provided, requested};
 use super::{Context, Perform};
+use crate::event::Event;
+use crate::id::{BlobHash, LeaseId};
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::data;
-use borsh::{BorshDeserialize, BorshSerialize};
-use serde::{Deserialize, Serialize};
-use super::lease::{provided, requested};
-use crate::event::Event;
-use crate::id::{BlobHash, LeaseId};
 use crate::row::{Job, JobState, Lease, LeaseState};
 use crate::tables::{Jobs, Leases};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
 
 data! {
     /// Submits a job into a lease. Signed by a requester key with the bid role.
@@ -79,7 +79,12 @@ impl Perform for ReportJob {
 
 impl super::BlockInHand<'_> {
     /// Adds a job to a lease.
-    pub(crate) fn submit_job(&mut self, id: LeaseId, mut lease: Lease, manifest: BlobHash) -> Result<(), Rejection> {
+    pub(crate) fn submit_job(
+        &mut self,
+        id: LeaseId,
+        mut lease: Lease,
+        manifest: BlobHash,
+    ) -> Result<(), Rejection> {
         if lease.jobs >= self.params.lease_jobs_max {
             return Err(Rejection::TooManyJobs);
         }

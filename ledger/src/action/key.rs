@@ -1,16 +1,16 @@
 //! An organisation's keys: their roles and limits.
 
 use super::{Context, Perform};
+use crate::event::Event;
+use crate::money::Money;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::data;
-use borsh::{BorshDeserialize, BorshSerialize};
-use serde::{Deserialize, Serialize};
-use crate::event::Event;
-use crate::money::Money;
 use crate::row::{Key, Organisation, Principal, Roles};
 use crate::tables::{Keys, Organisations};
+use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger_signature::PublicKey;
+use serde::{Deserialize, Serialize};
 
 data! {
     /// Registers a key of the signing organisation, or changes its roles and limit. Signed by an administrator key.
@@ -56,7 +56,16 @@ impl Perform for SetKey {
                     return Err(Rejection::TooManyKeys);
                 }
                 organisation.keys = organisation.keys.saturating_add(1);
-                (Key { principal, roles: self.roles, amount_max: self.amount_max, nonce: 0, revoked: false }, false)
+                (
+                    Key {
+                        principal,
+                        roles: self.roles,
+                        amount_max: self.amount_max,
+                        nonce: 0,
+                        revoked: false,
+                    },
+                    false,
+                )
             }
         };
         count_administrators(&mut organisation, administered, self.roles.includes(Roles::ADMIN))?;

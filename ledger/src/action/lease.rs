@@ -1,15 +1,15 @@
 //! Beginning, ending and cancelling a lease.
 
 use super::{Context, Perform};
+use crate::event::Event;
+use crate::id::{LeaseId, OrganisationId};
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::data;
-use borsh::{BorshDeserialize, BorshSerialize};
-use serde::{Deserialize, Serialize};
-use crate::event::Event;
-use crate::id::{LeaseId, OrganisationId};
 use crate::row::{Closing, Deadline, DeadlineKind, Lease, LeaseState, Roles};
 use crate::tables::{Deadlines, Leases};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
 
 data! {
     /// The provider begins a lease: its capacity stands ready from now. Signed by a key with the operate role.
@@ -43,13 +43,20 @@ pub(super) enum Side {
 }
 
 /// The lease, if the signing organisation is on one of its sides with the role for it.
-pub(super) fn sided(context: &Context<'_, '_>, id: &LeaseId) -> Result<(Side, OrganisationId, Lease), Rejection> {
+pub(super) fn sided(
+    context: &Context<'_, '_>,
+    id: &LeaseId,
+) -> Result<(Side, OrganisationId, Lease), Rejection> {
     let lease = context.view.get::<Leases>(id).cloned().ok_or(Rejection::LeaseUnknown)?;
     let as_requester = context.organisation_any_standing(Roles::BID);
     let as_provider = context.organisation_any_standing(Roles::OPERATE);
     match (as_provider, as_requester) {
-        (Ok((organisation, _)), _) if organisation == lease.provider => Ok((Side::Provider, organisation, lease)),
-        (_, Ok((organisation, _))) if organisation == lease.requester => Ok((Side::Requester, organisation, lease)),
+        (Ok((organisation, _)), _) if organisation == lease.provider => {
+            Ok((Side::Provider, organisation, lease))
+        }
+        (_, Ok((organisation, _))) if organisation == lease.requester => {
+            Ok((Side::Requester, organisation, lease))
+        }
         (Err(error), Err(_)) => Err(error),
         _ => Err(Rejection::LeaseUnknown),
     }
@@ -83,7 +90,8 @@ impl Perform for StartLease {
             return Err(Rejection::LeaseNotYet);
         }
         let agreement = &lease.agreement;
-        let start = Deadline { due: agreement.start_deadline, kind: DeadlineKind::LeaseStart, subject: self.lease.0 };
+        let start =
+            Deadline { due: agreement.start_deadline, kind: DeadlineKind::LeaseStart, subject: self.lease.0 };
         let end = Deadline { due: agreement.end, kind: DeadlineKind::LeaseEnd, subject: self.lease.0 };
         context.view.remove::<Deadlines>(&start);
         context.view.put::<Deadlines>(end, ());
@@ -114,7 +122,12 @@ impl Perform for EndLease {
 }
 
 impl EndLease {
-    fn report_final(&self, context: &mut Context<'_, '_>, lease: Lease, cumulative: u64) -> Result<(), Rejection> {
+    fn report_final(
+        &self,
+        context: &mut Context<'_, '_>,
+        lease: Lease,
+        cumulative: u64,
+    ) -> Result<(), Rejection> {
         if lease.reported_final {
             return Err(Rejection::UsageFinal);
         }

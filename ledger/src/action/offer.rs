@@ -1,20 +1,20 @@
 //! Offers: accredited capacity enters the book.
 
 use super::{BlockInHand, Context, Perform};
-use crate::params::Params;
-use crate::rejection::Rejection;
-use crate::row::data;
-use borsh::{BorshDeserialize, BorshSerialize};
-use serde::{Deserialize, Serialize};
 use crate::event::Event;
 use crate::id::{CodeHash, OfferId, OrganisationId, TransactionId};
 use crate::market::Calendar;
 use crate::money::Price;
 use crate::name::Name;
+use crate::params::Params;
+use crate::rejection::Rejection;
+use crate::row::data;
 use crate::row::{Offer, OfferState, Organisation, Roles, Site, SiteKey};
 use crate::tables::{Contracts, Offers, OffersOpen, Organisations, Sites};
 use crate::time::Slot;
+use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_contracts_abi as abi;
+use serde::{Deserialize, Serialize};
 
 data! {
     /// Posts an offer of accredited capacity. Signed by a key with the offer role.
@@ -145,7 +145,13 @@ impl PostOffer {
         if quote.lock > worth.wide() { Err(Rejection::ContractRefused) } else { Ok(()) }
     }
 
-    fn row(&self, provider: OrganisationId, organisation: &Organisation, site: &Site, calendar: Calendar) -> Offer {
+    fn row(
+        &self,
+        provider: OrganisationId,
+        organisation: &Organisation,
+        site: &Site,
+        calendar: Calendar,
+    ) -> Offer {
         Offer {
             provider,
             group: organisation.group,
@@ -211,7 +217,8 @@ fn own_offer(context: &Context<'_, '_>, id: &OfferId) -> Result<Offer, Rejection
 impl BlockInHand<'_> {
     /// Brings the open offer of a site up to what is accredited now.
     pub(super) fn refresh_offer(&mut self, site: &Site) {
-        let Some((id, offer)) = site.offer.and_then(|id| self.view.get::<Offers>(&id).map(|row| (id, row.clone())))
+        let Some((id, offer)) =
+            site.offer.and_then(|id| self.view.get::<Offers>(&id).map(|row| (id, row.clone())))
         else {
             return;
         };

@@ -1,19 +1,21 @@
 //! Accrediting legal persons, and taking the accreditation back.
 
 use super::{Context, Perform};
-use crate::params::Params;
-use crate::rejection::Rejection;
-use crate::row::data;
-use borsh::{BorshDeserialize, BorshSerialize};
-use serde::{Deserialize, Serialize};
 use crate::event::Event;
 use crate::id::{GroupId, OrganisationId};
 use crate::member::MemberCode;
 use crate::name::Name;
-use crate::row::{Deadline, DeadlineKind, Key, Office, Organisation, OrganisationClass, Principal, Roles, Standing};
+use crate::params::Params;
+use crate::rejection::Rejection;
+use crate::row::data;
+use crate::row::{
+    Deadline, DeadlineKind, Key, Office, Organisation, OrganisationClass, Principal, Roles, Standing,
+};
 use crate::tables::{Deadlines, Keys, Organisations};
 use crate::time::TimeMs;
+use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger_signature::PublicKey;
+use serde::{Deserialize, Serialize};
 
 data! {
     /// The register entry of a legal person.
@@ -101,7 +103,13 @@ impl Perform for AccreditOrganisation {
             keys: 1,
             administrators: 1,
         };
-        let key = Key { principal: Principal::Organisation(id), roles: Roles::ALL, amount_max: None, nonce: 0, revoked: false };
+        let key = Key {
+            principal: Principal::Organisation(id),
+            roles: Roles::ALL,
+            amount_max: None,
+            nonce: 0,
+            revoked: false,
+        };
         context.view.put::<Organisations>(id, organisation);
         context.view.put::<Keys>(self.key, key);
         context.view.put::<Deadlines>(expiry(id, self.accredited_until), ());
@@ -114,7 +122,12 @@ impl Perform for AccreditOrganisation {
 impl AccreditOrganisation {
     /// Gives an organisation whose time has run out, or will, a later end. Whoever it is today stays who it is: the key named
     /// must be one of its own, and group and keys are left alone. A number that is named with another key is taken.
-    fn renew(&self, context: &mut Context<'_, '_>, id: OrganisationId, row: Organisation) -> Result<(), Rejection> {
+    fn renew(
+        &self,
+        context: &mut Context<'_, '_>,
+        id: OrganisationId,
+        row: Organisation,
+    ) -> Result<(), Rejection> {
         let own = context
             .view
             .get::<Keys>(&self.key)

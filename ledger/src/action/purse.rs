@@ -1,15 +1,15 @@
 //! Cash: moving it between organisations, and out of the ledger.
 
 use super::{Context, Perform};
-use crate::params::Params;
-use crate::rejection::Rejection;
-use crate::row::data;
-use borsh::{BorshDeserialize, BorshSerialize};
-use serde::{Deserialize, Serialize};
 use crate::event::Event;
 use crate::id::OrganisationId;
 use crate::money::Money;
+use crate::params::Params;
+use crate::rejection::Rejection;
+use crate::row::data;
 use crate::row::{AccountId, Roles};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
 
 data! {
     /// Moves cash to another organisation.

@@ -2,21 +2,21 @@
 
 use super::context::accredited;
 use super::{Context, Perform};
-use crate::params::Params;
-use crate::rejection::Rejection;
-use crate::row::data;
-use borsh::{BorshDeserialize, BorshSerialize};
-use serde::{Deserialize, Serialize};
 use crate::event::Event;
 use crate::id::{OrganisationId, RequestId};
 use crate::money::Money;
+use crate::params::Params;
+use crate::rejection::Rejection;
+use crate::row::data;
 use crate::row::{
     AccountId, Deadline, DeadlineKind, Demand, Organisation, Purse, Request, RequestState, Roles, Standing,
 };
 use crate::share;
 use crate::state::View;
-use crate::time::TimeMs;
 use crate::tables::{Classes, Deadlines, Grants, Organisations, Requests, RequestsOpen, Sites};
+use crate::time::TimeMs;
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
 
 data! {
     /// Places a request. Signed by a key with the bid role.
@@ -46,7 +46,8 @@ impl Perform for PlaceRequest {
     fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
         let (id, _) = context.organisation(Roles::BID)?;
         let demand = &self.demand;
-        let (mut organisation, locked) = admit_demand(&context.view, context.params, context.now, id, demand)?;
+        let (mut organisation, locked) =
+            admit_demand(&context.view, context.params, context.now, id, demand)?;
         context.within_key_limit(locked)?;
         let request = request_id(context.transaction, context.position);
         lock_sources(context, id, request, demand, locked)?;
@@ -71,7 +72,9 @@ impl Perform for PlaceRequest {
         context.view.put::<Requests>(request, row);
         context.view.put::<RequestsOpen>((demand.class.clone(), request), ());
         let due = demand.start_max.begins(context.params.slot_s);
-        context.view.put::<Deadlines>(Deadline { due, kind: DeadlineKind::RequestExpiry, subject: request.0 }, ());
+        context
+            .view
+            .put::<Deadlines>(Deadline { due, kind: DeadlineKind::RequestExpiry, subject: request.0 }, ());
         context.schedule_batch(&demand.class);
         context.emit(Event::RequestPlaced { request, organisation: id, class: demand.class.clone(), locked });
         Ok(())
@@ -111,7 +114,11 @@ fn check_demand(demand: &Demand, params: &Params) -> Result<(), Rejection> {
     let distinct: std::collections::BTreeSet<_> = sources.iter().map(|source| source.purse).collect();
     let whole: u32 = sources.iter().map(|source| u32::from(source.share_bps)).sum();
     let counted = !sources.is_empty() && sources.len() <= params.request_sources_max as usize;
-    if !counted || distinct.len() != sources.len() || whole != 10_000 || sources.iter().any(|s| s.share_bps == 0) {
+    if !counted
+        || distinct.len() != sources.len()
+        || whole != 10_000
+        || sources.iter().any(|s| s.share_bps == 0)
+    {
         return Err(Rejection::SourcesInvalid);
     }
     Ok(())
@@ -231,7 +238,12 @@ impl super::BlockInHand<'_> {
     }
 
     /// Returns what a source's escrow still holds: to its purse, or for a grant that has expired to its budget line.
-    pub(crate) fn refund(&mut self, id: RequestId, index: usize, row: &Request) -> Result<Option<(AccountId, AccountId, Money)>, Rejection> {
+    pub(crate) fn refund(
+        &mut self,
+        id: RequestId,
+        index: usize,
+        row: &Request,
+    ) -> Result<Option<(AccountId, AccountId, Money)>, Rejection> {
         let escrow = AccountId::Escrow(id, u8::try_from(index).map_err(|_| Rejection::SourcesInvalid)?);
         let amount = self.balance(&escrow);
         let to = self.refund_part(id, index, row, amount)?;
@@ -260,7 +272,11 @@ impl super::BlockInHand<'_> {
     }
 
     /// Ends an organisation's accreditation: open requests are refunded, open offers withdrawn, leases run to their end.
-    pub(crate) fn close_organisation(&mut self, id: OrganisationId, standing: Standing) -> Result<(), Rejection> {
+    pub(crate) fn close_organisation(
+        &mut self,
+        id: OrganisationId,
+        standing: Standing,
+    ) -> Result<(), Rejection> {
         let mut row = self.view.get::<Organisations>(&id).cloned().ok_or(Rejection::OrganisationUnknown)?;
         row.standing = standing;
         let due = super::organisation::expiry(id, row.accredited_until);

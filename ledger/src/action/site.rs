@@ -1,17 +1,17 @@
 //! Accrediting capacity.
 
 use super::{Context, Perform};
-use crate::params::Params;
-use crate::rejection::Rejection;
-use crate::row::data;
-use borsh::{BorshDeserialize, BorshSerialize};
-use serde::{Deserialize, Serialize};
 use crate::event::Event;
 use crate::id::OrganisationId;
 use crate::market::Calendar;
 use crate::name::Name;
+use crate::params::Params;
+use crate::rejection::Rejection;
+use crate::row::data;
 use crate::row::{Class, Office, Pool, Site, SiteKey};
 use crate::tables::{Classes, Sites};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
 
 data! {
     /// Accredits the capacity of one class at a site, or changes it. Signed by the registrar of the member it stands in.

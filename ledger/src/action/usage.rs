@@ -1,17 +1,17 @@
 //! Reporting use, countersigning it, contesting it.
 
+use super::lease::{provided, requested};
 use super::{Context, Perform};
+use crate::event::Event;
+use crate::id::LeaseId;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::data;
-use borsh::{BorshDeserialize, BorshSerialize};
-use serde::{Deserialize, Serialize};
-use super::lease::{provided, requested};
-use crate::event::Event;
-use crate::id::LeaseId;
 use crate::row::{Closing, Deadline, DeadlineKind, Lease, LeaseState};
 use crate::tables::{Deadlines, Leases};
 use crate::time::TimeMs;
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
 
 data! {
     /// Usage of one lease.

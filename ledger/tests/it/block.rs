@@ -104,9 +104,16 @@ fn a_transaction_that_no_block_may_hold_refuses_the_whole_block_and_names_its_pl
         let found = error(&world, &world.draft_header(1), &pair);
         assert_eq!(found, BlockError::Transaction { index: 1, rejection }, "{what}");
         // A proposer leaves it out and keeps the sound one.
-        let (block, _) =
-            build_block(&world.state, &world.runtime, world.chain, member("DE"), world.now.plus(1), &pair, &mut || true)
-                .unwrap();
+        let (block, _) = build_block(
+            &world.state,
+            &world.runtime,
+            world.chain,
+            member("DE"),
+            world.now.plus(1),
+            &pair,
+            &mut || true,
+        )
+        .unwrap();
         assert_eq!(block.transactions, [SignedTransaction::clone(&pair[0])], "{what}");
     }
 }
@@ -176,7 +183,9 @@ fn every_field_of_a_header_is_checked_and_named() {
         world.chain,
         member("DE"),
         world.now.plus(10),
-        &transactions, &mut || true)
+        &transactions,
+        &mut || true,
+    )
     .unwrap();
     let good = block.header;
     assert!(apply(world, &good, &transactions).is_ok());
@@ -238,7 +247,8 @@ fn a_block_holds_no_more_transactions_and_bytes_than_it_may() {
     assert_eq!(error(&world, &world.draft_header(1), &three), BlockError::TooLarge);
     let time = world.now.plus(1);
     let (block, _) =
-        build_block(&world.state, &world.runtime, world.chain, member("DE"), time, &three, &mut || true).unwrap();
+        build_block(&world.state, &world.runtime, world.chain, member("DE"), time, &three, &mut || true)
+            .unwrap();
     assert_eq!(block.transactions.len(), 2);
 
     let params = Params { block_bytes_max: 65_536, transaction_bytes_max: 8_192, ..Params::testnet() };
@@ -302,7 +312,8 @@ fn a_block_reads_back_from_exactly_its_bytes() {
     let pair = [0, 1].map(|ahead| payment(&mut world, ahead, |_| ()));
     let time = world.now.plus(1);
     let (block, _) =
-        build_block(&world.state, &world.runtime, world.chain, member("DE"), time, &pair, &mut || true).unwrap();
+        build_block(&world.state, &world.runtime, world.chain, member("DE"), time, &pair, &mut || true)
+            .unwrap();
     let bytes = block.encode();
     assert_eq!(Block::decode(&bytes), Ok(block));
     for spoiled in [&bytes[..bytes.len() - 1], &bytes[1..], &[&bytes[..], &[0]].concat(), &[]] {
@@ -344,7 +355,8 @@ fn the_same_block_gives_the_same_bytes_whoever_executes_it() {
     let pair = [0, 1].map(|ahead| payment(&mut world, ahead, |_| ()));
     let time = world.now.plus(1);
     let runtime: Native<Spot> = Native::new(world.code.0);
-    let build = |state| build_block(state, &runtime, world.chain, member("FR"), time, &pair, &mut || true).unwrap();
+    let build =
+        |state| build_block(state, &runtime, world.chain, member("FR"), time, &pair, &mut || true).unwrap();
     let ((one, first), (other, second)) = (build(&world.state), build(&world.twin));
     assert_eq!(one.encode(), other.encode());
     assert_eq!(first.changes.rows(), second.changes.rows());

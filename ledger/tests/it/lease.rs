@@ -254,7 +254,9 @@ fn an_offer_does_not_grow_with_the_leases_it_had() {
         scene.world.run("tallinn", vec![PlaceRequest { demand }.into()]).unwrap();
         scene.world.pass_until(|event| matches!(event, Event::LeaseSettled { .. }).then_some(()));
     }
-    scene.world.pass_until(|event| matches!(event, Event::OrganisationClosed { .. } | Event::GrantClosed { .. }).then_some(()));
+    scene.world.pass_until(|event| {
+        matches!(event, Event::OrganisationClosed { .. } | Event::GrantClosed { .. }).then_some(())
+    });
     let offer = scene.lease().offer;
     let points = scene.world.state.get::<Offers>(&offer).unwrap().calendar.points().len();
     assert!(points <= 6, "{points} points");

@@ -20,8 +20,16 @@ fn signed_root(scene: &mut Scene) -> Hash {
     let transactions =
         [world.sign("tallinn", vec![TransferCash { to: scene.tartu, amount: Money(5) }.into()])];
     let time = world.now.plus(1);
-    let (block, _) =
-        build_block(&world.state, &world.runtime, world.chain, member("DE"), time, &transactions, &mut || true).unwrap();
+    let (block, _) = build_block(
+        &world.state,
+        &world.runtime,
+        world.chain,
+        member("DE"),
+        time,
+        &transactions,
+        &mut || true,
+    )
+    .unwrap();
     world.block(1, &transactions);
     assert_eq!(world.state.tip(), block.header.id());
     block.header.state_root
@@ -129,8 +137,16 @@ fn transactions_and_receipts_are_shown_under_the_roots_of_the_header() {
         })
         .collect();
     let time = world.now.plus(1);
-    let (block, outcome) =
-        build_block(&world.state, &world.runtime, world.chain, member("DE"), time, &transactions, &mut || true).unwrap();
+    let (block, outcome) = build_block(
+        &world.state,
+        &world.runtime,
+        world.chain,
+        member("DE"),
+        time,
+        &transactions,
+        &mut || true,
+    )
+    .unwrap();
     let lists = [
         (block.header.transactions_root, block.transactions.iter().map(transaction_leaf).collect::<Vec<_>>()),
         (block.header.receipts_root, outcome.receipts.leaves()),

@@ -192,8 +192,16 @@ impl World {
     pub fn block(&mut self, after_ms: u64, transactions: &[Verified<SignedTransaction>]) -> Receipts {
         self.now = self.now.plus(after_ms);
         let proposer = member("DE");
-        let (block, outcome) =
-            build_block(&self.state, &self.runtime, self.chain, proposer, self.now, transactions, &mut || true).unwrap();
+        let (block, outcome) = build_block(
+            &self.state,
+            &self.runtime,
+            self.chain,
+            proposer,
+            self.now,
+            transactions,
+            &mut || true,
+        )
+        .unwrap();
         assert_eq!(block.transactions.len(), transactions.len(), "every transaction stands in the block");
         let again = apply_block(&self.twin, &self.runtime, self.chain, &block.header, transactions).unwrap();
         assert_eq!(again.changes.rows(), outcome.changes.rows());

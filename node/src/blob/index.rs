@@ -15,6 +15,8 @@ const FILE: &str = "index.json";
 pub(super) struct Entry {
     /// The organisations that brought it and whose quota it counts against.
     pub(super) owners: BTreeSet<[u8; 32]>,
+    /// The leases in whose name a provider brought it: what one lease may leave behind is limited.
+    pub(super) leases: BTreeSet<[u8; 32]>,
     /// In bytes.
     pub(super) size: u64,
     /// When it first came, in milliseconds since 1970.
@@ -27,7 +29,7 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(size: u64, put_ms: u64) -> Self {
-        Self { owners: BTreeSet::new(), size, put_ms, kept_until_ms: put_ms, pins: 0 }
+        Self { owners: BTreeSet::new(), leases: BTreeSet::new(), size, put_ms, kept_until_ms: put_ms, pins: 0 }
     }
 }
 
@@ -48,6 +50,9 @@ struct IndexFile {
 #[serde(deny_unknown_fields)]
 struct EntryFile {
     owners: Vec<String>,
+    /// Absent in files written before leases were limited.
+    #[serde(default)]
+    leases: Vec<String>,
     size: u64,
     put_ms: u64,
     kept_until_ms: u64,
@@ -95,8 +100,9 @@ impl Index {
     fn file(&self) -> IndexFile {
         let entry = |(hash, entry): (&BlobHash, &Entry)| {
             let owners = entry.owners.iter().map(hex::encode).collect();
+            let leases = entry.leases.iter().map(hex::encode).collect();
             let Entry { size, put_ms, kept_until_ms, pins, .. } = *entry;
-            (hex::encode(hash), EntryFile { owners, size, put_ms, kept_until_ms, pins })
+            (hex::encode(hash), EntryFile { owners, leases, size, put_ms, kept_until_ms, pins })
         };
         IndexFile { version: 1, blobs: self.blobs.iter().map(entry).collect() }
     }
@@ -109,9 +115,10 @@ fn decode(bytes: &[u8]) -> Result<Index, String> {
     }
     let mut index = Index::default();
     for (hash, entry) in file.blobs {
-        let EntryFile { owners, size, put_ms, kept_until_ms, pins } = entry;
+        let EntryFile { owners, leases, size, put_ms, kept_until_ms, pins } = entry;
         let owners = owners.iter().map(|owner| bytes_of(owner)).collect::<Result<_, _>>()?;
-        let entry = Entry { owners, size, put_ms, kept_until_ms, pins };
+        let leases = leases.iter().map(|lease| bytes_of(lease)).collect::<Result<_, _>>()?;
+        let entry = Entry { owners, leases, size, put_ms, kept_until_ms, pins };
         index.blobs.insert(bytes_of(&hash)?, entry);
     }
     Ok(index)

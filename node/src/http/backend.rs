@@ -47,7 +47,9 @@ impl From<crate::blob::BlobError> for BlobFailure {
         use crate::blob::BlobError;
         let fault = match &error {
             BlobError::TooLarge { .. } => Fault::BlobTooLarge,
-            BlobError::QuotaExceeded { .. } => Fault::BlobQuota,
+            BlobError::QuotaExceeded { .. } | BlobError::OwnerFull { .. } | BlobError::LeaseFull { .. } => {
+                Fault::BlobQuota
+            }
             BlobError::HashMismatch { .. } => Fault::BlobHashMismatch,
             BlobError::DiskFull => Fault::StorageFull,
             BlobError::NotFound { .. } => Fault::BlobUnknown,
@@ -122,7 +124,8 @@ pub trait Backend: Send + Sync + 'static {
         body: BlobBody,
     ) -> BoxFuture<'_, Result<u64, BlobFailure>>;
 
-    /// Whether an organisation may have a blob: it is its own, or named by a lease it is a side of.
+    /// Whether an organisation may have a blob: it keeps it here itself, or a lease that it
+    /// provides names it and that lease's requester keeps it.
     fn may_read_blob(&self, reader: OrganisationId, hash: BlobHash) -> BoxFuture<'_, bool>;
 
     /// A blob's file and size in bytes; none if it is not here.

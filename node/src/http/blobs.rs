@@ -99,7 +99,7 @@ fn bounded(
     })
 }
 
-/// Gives a blob to its owner, or to a side of a lease that names it.
+/// Gives a blob to who keeps it here, or to the provider of a lease of theirs that names it.
 #[utoipa::path(get, path = "/v1/blobs/{hash}", tag = "blobs",
     params(("hash" = String, Path, description = "the BLAKE3 hash of the content"),
         ("x-hansa-key" = String, Header, description = "the key that signs"),

@@ -2,7 +2,7 @@
 
 use super::NetworkApplication;
 use super::member::MemberReply;
-use crate::blob::BlobError;
+use crate::blob::{Account, BlobError};
 use futures::FutureExt as _;
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::peer::blob::{BlobCall, BlobDirection, BlobRefusal, BlobReply, check_call};
@@ -76,7 +76,7 @@ async fn try_blob(
                 return Err(BlobRefusal::Malformed);
             }
             let progress = store
-                .put_piece(owner, terms.hash, terms.total, terms.offset, piece.content, now_ms)
+                .put_piece(Account::of_lease(owner, terms.lease), terms.hash, terms.total, terms.offset, piece.content, now_ms)
                 .await
                 .map_err(|error| refusal(&error))?;
             Ok(BlobReply::Stored { next_offset: progress.next_offset, complete: progress.complete })
@@ -88,7 +88,9 @@ fn refusal(error: &BlobError) -> BlobRefusal {
     match error {
         BlobError::NotFound { .. } => BlobRefusal::NotFound,
         BlobError::TooLarge { .. } => BlobRefusal::TooLarge,
-        BlobError::QuotaExceeded { .. } => BlobRefusal::QuotaExceeded,
+        BlobError::QuotaExceeded { .. } | BlobError::OwnerFull { .. } | BlobError::LeaseFull { .. } => {
+            BlobRefusal::QuotaExceeded
+        }
         BlobError::Busy => BlobRefusal::Busy,
         BlobError::OutOfOrder | BlobError::HashMismatch { .. } => BlobRefusal::Malformed,
         BlobError::DiskFull | BlobError::Stream(_) | BlobError::Index { .. } | BlobError::Storage { .. } => {
