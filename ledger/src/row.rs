@@ -1,6 +1,4 @@
 //! What the rows of the tables hold.
-//!
-//! One file on purpose: it is the list of everything the ledger keeps, and is read from top to bottom.
 
 use crate::id::{BlobHash, CodeHash, GrantId, GroupId, LeaseId, OfferId, OrganisationId, RequestId};
 use crate::market::{Calendar, Unmatched};
@@ -32,141 +30,13 @@ macro_rules! cases {
     )*};
 }
 
-cases! {
-    /// What kind of legal person an organisation is.
-    pub enum OrganisationClass {
-        /// Founded within the registrar's limit of years, and small.
-        StartUp,
-        /// Small or medium enterprise.
-        Sme,
-        /// Larger company.
-        Large,
-        /// University or research organisation.
-        Research,
-        /// Public body.
-        Public,
-    }
+pub(crate) use data;
 
-    /// Where an organisation stands.
-    pub enum Standing {
-        /// May act.
-        Accredited,
-        /// Its time ran out.
-        Expired,
-        /// Its registrar took the accreditation back.
-        Revoked,
-    }
+mod kind;
+mod lease;
 
-    /// What a grant may be spent on.
-    pub enum Purpose {
-        /// Innovation by start-ups and small firms.
-        Innovation,
-        /// Research.
-        Research,
-        /// Public services.
-        PublicService,
-        /// Industrial use, which no grant pays unless it names it.
-        Industrial,
-    }
-
-    /// An office of a member state, each with a key of its own.
-    pub enum Office {
-        /// Accredits organisations and sites.
-        Registrar,
-        /// Issues grants and attests deposits.
-        Treasury,
-        /// Votes on parameters.
-        Governance,
-    }
-
-    /// Whose pool a site's capacity belongs to.
-    pub enum Pool {
-        /// Public money.
-        Public,
-        /// Private money.
-        Private,
-    }
-
-    /// Where an offer stands.
-    pub enum OfferState {
-        /// In the book.
-        Open,
-        /// Taken back by the provider; its leases go on.
-        Withdrawn,
-    }
-
-    /// Where a request stands.
-    pub enum RequestState {
-        /// In the book.
-        Open,
-        /// Matched.
-        Awarded,
-        /// Taken back by the requester.
-        Cancelled,
-        /// Its window passed without a match.
-        Expired,
-        /// Closed since the organisation lost its accreditation.
-        Revoked,
-    }
-
-    /// Where a lease stands.
-    pub enum LeaseState {
-        /// Matched; capacity and money are held.
-        Awarded,
-        /// The provider has begun it.
-        Active,
-        /// Its time is over; the final usage is awaited or may be contested.
-        Ended,
-        /// Paid and closed.
-        Settled,
-    }
-
-    /// Why a lease was settled.
-    pub enum Closing {
-        /// Final usage, countersigned or uncontested.
-        Final,
-        /// No final usage came in time.
-        Expired,
-        /// The requester cancelled it.
-        CancelledByRequester,
-        /// The provider gave it up.
-        CancelledByProvider,
-        /// The provider never began it.
-        NoShow,
-        /// Contested usage, divided as signed.
-        Ruling,
-    }
-
-    /// Where a job stands.
-    pub enum JobState {
-        /// On the ledger, awaited by the provider.
-        Submitted,
-        /// Ended with exit code 0 and its outputs returned.
-        Succeeded,
-        /// Ended otherwise.
-        Failed,
-    }
-
-    /// What a deadline does when it is due. The order is the order within one millisecond.
-    pub enum DeadlineKind {
-        /// Settle a lease whose challenge window has passed.
-        LeaseChallenge,
-        /// Settle a lease whose report window has passed.
-        LeaseReport,
-        /// End a lease.
-        LeaseEnd,
-        /// Close a lease that the provider did not begin.
-        LeaseStart,
-        /// Close a request whose window has passed.
-        RequestExpiry,
-        /// Return a grant to its budget line.
-        GrantExpiry,
-        /// End an accreditation.
-        OrganisationExpiry,
-        /// Clear a class.
-        Batch,
-    }
-}
+pub use kind::*;
+pub use lease::*;
 
 /// The roles a key of an organisation may have, as bits.
 #[derive(
@@ -503,125 +373,6 @@ data! {
         pub unmatched: Option<Unmatched>,
     }
 
-    /// A purse's part in a lease.
-    pub struct LeaseSource {
-        /// Which.
-        pub purse: Purse,
-        /// Its part, in basis points.
-        pub share_bps: u16,
-        /// Locked at award.
-        pub locked: Money,
-        /// Paid out of it.
-        pub paid: Money,
-    }
-
-    /// What was agreed: fixed at award, whatever becomes of the parameters.
-    pub struct Agreement {
-        /// First second, and the moment the provider may begin.
-        pub start: TimeMs,
-        /// End.
-        pub end: TimeMs,
-        /// Price.
-        pub price: Price,
-        /// The federation's part.
-        pub fee_bps: u16,
-        /// The contract that settles.
-        pub contract: CodeHash,
-        /// Its parameters.
-        #[serde(with = "crate::bytes")]
-        pub contract_params: Vec<u8>,
-        /// Version of the contract interface.
-        pub contract_abi: u16,
-        /// The rule when the contract fails, by number: 0 refunds what is not countersigned, 1 pays what is.
-        pub fallback: u8,
-        /// Last moment to begin.
-        pub start_deadline: TimeMs,
-        /// Time to report after the end.
-        pub report_window_ms: u64,
-        /// Time to contest after the final report.
-        pub challenge_window_ms: u64,
-        /// The provider's part of what stays contested.
-        pub contest_provider_bps: u16,
-    }
-
-    /// A lease: a window of capacity.
-    pub struct Lease {
-        /// The request it came from.
-        pub request: RequestId,
-        /// The offer it came from.
-        pub offer: OfferId,
-        /// Who uses it.
-        pub requester: OrganisationId,
-        /// Home of the requester's money.
-        pub requester_home: MemberCode,
-        /// Beneficial-owner group of the requester.
-        pub group: GroupId,
-        /// Who delivers it.
-        pub provider: OrganisationId,
-        /// Home of the provider.
-        pub provider_home: MemberCode,
-        /// Where.
-        pub site: Name,
-        /// What.
-        pub class: Name,
-        /// Accelerators.
-        pub quantity: u32,
-        /// First slot.
-        pub start: Slot,
-        /// Slots.
-        pub slots: u32,
-        /// What was agreed.
-        pub agreement: Agreement,
-        /// Who pays.
-        pub sources: Vec<LeaseSource>,
-        /// Locked over all sources.
-        pub locked: Money,
-        /// Where it stands.
-        pub state: LeaseState,
-        /// When it was awarded.
-        pub awarded_at: TimeMs,
-        /// When the provider began it.
-        pub started_at: Option<TimeMs>,
-        /// When it ended.
-        pub ended_at: Option<TimeMs>,
-        /// Reported usage, cumulative accelerator-seconds.
-        pub reported: u64,
-        /// Reports so far.
-        pub reports: u32,
-        /// Whether the reported usage is final.
-        pub reported_final: bool,
-        /// Whether it became final only since the provider never said so in time.
-        pub report_expired: bool,
-        /// Countersigned usage, cumulative accelerator-seconds.
-        pub countersigned: u64,
-        /// Usage the requester admits where it contests the final report.
-        pub contested: Option<u64>,
-        /// Until when the final usage may be contested, once it is reported and not yet countersigned.
-        pub challenge_due: Option<TimeMs>,
-        /// Jobs so far.
-        pub jobs: u32,
-        /// Cumulative payments per party index.
-        pub paid: Vec<(u8, Money)>,
-        /// Why it was settled.
-        pub closing: Option<Closing>,
-    }
-
-    /// A job of a lease.
-    pub struct Job {
-        /// Its manifest.
-        pub manifest: BlobHash,
-        /// Where it stands.
-        pub state: JobState,
-        /// When it was submitted.
-        pub submitted_at: TimeMs,
-        /// When its end was reported.
-        pub ended_at: Option<TimeMs>,
-        /// Exit code, where it exited.
-        pub exit_code: Option<i32>,
-        /// Manifest of its outputs.
-        pub outputs: Option<BlobHash>,
-    }
-
     /// A moment at which something happens by itself.
     #[derive(PartialOrd, Ord)]
     pub struct Deadline {
@@ -654,42 +405,6 @@ data! {
         pub code: Vec<u8>,
     }
 
-    /// Everything a settlement was decided from, and what was decided.
-    pub struct Settlement {
-        /// The contract's code.
-        pub contract: CodeHash,
-        /// The contract's parameters.
-        #[serde(with = "crate::bytes")]
-        pub contract_params: Vec<u8>,
-        /// The facts handed in (borsh).
-        #[serde(with = "crate::bytes")]
-        pub facts: Vec<u8>,
-        /// The split that was paid (borsh).
-        #[serde(with = "crate::bytes")]
-        pub split: Vec<u8>,
-        /// Fuel used.
-        pub fuel: u64,
-        /// Why the signed fallback decided, if it did (borsh of the failure).
-        #[serde(with = "crate::bytes::option")]
-        pub failure: Option<Vec<u8>>,
-        /// Height of the block.
-        pub height: u64,
-        /// Who was paid what.
-        pub payments: Vec<Payment>,
-        /// What went back to the requester's purses.
-        pub refunds: Vec<Payment>,
-    }
-
-    /// Money that moved.
-    pub struct Payment {
-        /// From.
-        pub from: AccountId,
-        /// To.
-        pub to: AccountId,
-        /// How much.
-        pub amount: Money,
-    }
-
     /// Quota used in an epoch.
     pub struct Quota {
         /// The epoch: block time divided by the epoch's length.
@@ -708,8 +423,6 @@ data! {
         pub day: u32,
     }
 }
-
-pub(crate) use data;
 
 /// Wide integers as decimal text, since JSON numbers lose digits.
 mod text {

@@ -230,10 +230,8 @@ impl Backend for NodeBackend {
         })
     }
 
-    fn may_read_blob(&self, reader: OrganisationId, hash: BlobHash) -> BoxFuture<'_, bool> {
-        Box::pin(async move {
-            may_read(&self.parts.executor, &self.parts.blobs, reader, &hash).await
-        })
+    fn may_read_blob(&self, reader: OrganisationId, hash: BlobHash) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(async move { may_read(&self.parts.executor, &self.parts.blobs, reader, &hash).await })
     }
 
     fn open_blob(&self, hash: BlobHash) -> BoxFuture<'_, Result<Option<(tokio::fs::File, u64)>, BlobFailure>> {

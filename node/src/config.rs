@@ -27,7 +27,7 @@ pub struct NodeConfig {
     pub network_listen: Multiaddr,
     /// The other members' nodes.
     pub peers: Vec<PeerConfig>,
-    /// Blocks whose bodies are kept; 0 keeps all.
+    /// Blocks whose bodies are kept; 0 keeps all. Those since the last checkpoint stay in any case: a restart replays them.
     #[serde(default)]
     pub history_blocks: u64,
     /// The least free disk space, in bytes; below it the node refuses to write rather than to fail half-way.

@@ -2,6 +2,7 @@
 
 mod application;
 mod open;
+mod signatures;
 #[cfg(test)]
 mod tests;
 
@@ -21,9 +22,12 @@ use hansa_ledger::rejection::Rejection;
 use hansa_ledger::state::State;
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::SignedTransaction;
-use hansa_ledger_signature::{Cache, Verified};
-use hansa_ledger_store::{Checkpoint, LedgerStore};
-use std::collections::BTreeMap;
+use hansa_ledger::state::Table as _;
+use hansa_ledger::tables::Keys;
+use hansa_ledger_signature::{PublicKey, Verified};
+use hansa_ledger_store::{Checkpoint, LedgerStore, StoreError};
+use signatures::Signatures;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, broadcast};
@@ -33,6 +37,9 @@ pub const CHECKPOINT_HEIGHTS: u64 = 1_000;
 
 /// ...or when the rows changed since the last one hold this many bytes.
 pub const CHECKPOINT_BYTES: usize = 4 << 20;
+
+/// Heights that pass before a checkpoint that the store had no room for is tried again.
+const CHECKPOINT_RETRY_HEIGHTS: u64 = 64;
 
 /// Verified signatures that the node remembers.
 const SIGNATURES_REMEMBERED: usize = 262_144;
@@ -59,6 +66,8 @@ struct Dirty {
     rows: BTreeMap<(u8, Vec<u8>), Option<Vec<u8>>>,
     bytes: usize,
     checkpoint_height: u64,
+    /// No checkpoint is tried below this height: the store had no room for the last one.
+    retry_height: u64,
 }
 
 /// How a body of a missing block can be had from peers.
@@ -79,7 +88,7 @@ pub struct Executor {
     executed: Mutex<BTreeMap<BlockId, Executed>>,
     dirty: Mutex<Dirty>,
     mempool: Mutex<Mempool>,
-    signatures: Mutex<Cache>,
+    signatures: Signatures,
     history: RwLock<History>,
     followers: broadcast::Sender<Arc<BlockRecord>>,
     changed: Arc<Notify>,
@@ -130,7 +139,7 @@ impl Executor {
     /// Signatures really checked since the start.
     #[must_use]
     pub fn signature_checks(&self) -> u64 {
-        self.lock_signatures().checks()
+        self.signatures.checks()
     }
 
     /// Fsyncs of the store since the start.
@@ -171,21 +180,23 @@ impl Executor {
         self.lock_mempool().nonce_next(key, final_next)
     }
 
-    /// Takes transactions into the mempool, each with its own verdict. Cheap checks come first, then the signatures in one
-    /// batch.
+    /// Takes transactions into the mempool, each with its own verdict. Cheap checks come first, then the signatures in batches,
+    /// with nothing locked, so that blocks are built and committed meanwhile; then the limits once more.
     pub fn submit_all(&self, transactions: Vec<SignedTransaction>) -> Vec<Result<TransactionId, Rejection>> {
-        let now = clock();
-        let state = self.state();
-        let mut verdicts: Vec<Option<Result<TransactionId, Rejection>>> = Vec::with_capacity(transactions.len());
-        let mut sound = Vec::new();
+        let mut verdicts = Vec::with_capacity(transactions.len());
+        let (mut sizes, mut sound) = (Vec::new(), Vec::new());
         {
+            let now = clock();
+            let state = self.state();
             let mempool = self.lock_mempool();
+            let mut missing = BTreeMap::new();
             for transaction in transactions {
                 let bytes = transaction.encode().len();
-                match mempool.precheck(&state, &self.chain, now, &transaction, bytes) {
-                    Ok(principal) => {
+                match mempool.precheck(&state, &self.chain, now, &transaction, bytes, &mut missing) {
+                    Ok(()) => {
                         verdicts.push(None);
-                        sound.push((principal, bytes, transaction));
+                        sizes.push(bytes);
+                        sound.push(transaction);
                     }
                     Err(Rejection::NonceUsed) if self.history().transaction(&transaction.id()).is_some() => {
                         verdicts.push(Some(Err(Rejection::AlreadyKnown)));
@@ -194,12 +205,17 @@ impl Executor {
                 }
             }
         }
+        let verified = self.signatures.verify_all(sound);
         let mut inserted = {
-            let mut signatures = self.lock_signatures();
+            let now = clock();
+            let state = self.state();
             let mut mempool = self.lock_mempool();
-            mempool.insert_all(&state, &mut signatures, sound).into_iter()
+            let insert = |(bytes, verdict): (usize, Result<Verified<SignedTransaction>, _>)| match verdict {
+                Ok(verified) => mempool.insert(&state, now, bytes, verified),
+                Err(_) => Err(Rejection::BadSignature),
+            };
+            sizes.into_iter().zip(verified).map(insert).collect::<Vec<_>>().into_iter()
         };
-        drop(state);
         let verdicts: Vec<_> = verdicts
             .into_iter()
             .map(|verdict| {
@@ -226,12 +242,14 @@ impl Executor {
         next_deadline(&state).map_or(heartbeat, |due| due.min(heartbeat))
     }
 
-    fn lock_mempool(&self) -> MutexGuard<'_, Mempool> {
-        self.mempool.lock().expect("no thread panics while it holds the mempool")
+    /// Whether a transaction waits that a block built now could hold.
+    fn is_ready(&self) -> bool {
+        let state = self.state();
+        self.lock_mempool().is_ready(&state, block_time(&state))
     }
 
-    fn lock_signatures(&self) -> MutexGuard<'_, Cache> {
-        self.signatures.lock().expect("no thread panics while it holds the signature cache")
+    fn lock_mempool(&self) -> MutexGuard<'_, Mempool> {
+        self.mempool.lock().expect("no thread panics while it holds the mempool")
     }
 
     fn lock_executed(&self) -> MutexGuard<'_, BTreeMap<BlockId, Executed>> {
@@ -239,7 +257,7 @@ impl Executor {
     }
 
     /// Reads a block and checks that its body is the one its id commits to.
-    fn read_block(id: &BlockId, body: &[u8]) -> Result<Block, String> {
+    pub(crate) fn read_block(id: &BlockId, body: &[u8]) -> Result<Block, String> {
         let block = Block::decode(body)?;
         if block.header.id() != *id {
             return Err("the header does not hash to the block's id".to_owned());
@@ -252,7 +270,7 @@ impl Executor {
 
     /// Executes a block on the last state and remembers what it does.
     fn execute(&self, id: BlockId, block: Block) -> Result<(), String> {
-        let verdicts = self.lock_signatures().verify_all(block.transactions.clone());
+        let verdicts = self.signatures.verify_all(block.transactions.clone());
         let mut verified: Vec<Verified<SignedTransaction>> = Vec::with_capacity(verdicts.len());
         for (index, verdict) in verdicts.into_iter().enumerate() {
             verified.push(verdict.map_err(|error| format!("transaction {index}: {error}"))?);
@@ -272,24 +290,29 @@ impl Executor {
     /// Makes an executed block part of state, mempool, history and the rows for the next checkpoint.
     fn adopt(&self, id: BlockId, executed: Executed, certificate: &[u8]) {
         let Executed { block, outcome } = executed;
+        let mut touched: BTreeSet<PublicKey> =
+            block.transactions.iter().map(|signed| signed.transaction.signer).collect();
         {
-            let mut dirty = self.dirty.lock().expect("no thread panics while it holds the dirty rows");
+            // Held until the state has the changes too: a checkpoint of one without the other would be no state of any height.
+            let mut dirty = self.lock_dirty();
             for (table, key, value) in outcome.changes.rows() {
+                if table == Keys::ID {
+                    touched.extend(borsh::from_slice::<PublicKey>(&key));
+                }
                 dirty.bytes += key.len() + value.as_ref().map_or(0, Vec::len) + 1;
                 dirty.rows.insert((table, key), value);
             }
-        }
-        let signers: Vec<_> = block.transactions.iter().map(|signed| signed.transaction.signer).collect();
-        {
             let mut state = self.state.write().expect("no thread panics while it holds the state");
             state.commit(outcome.changes, id);
         }
         {
             let state = self.state();
+            let now = block_time(&state);
             let mut mempool = self.lock_mempool();
-            mempool.on_commit(&state, signers);
+            mempool.on_commit(&state, now, touched);
             if block.header.height.is_multiple_of(64) {
-                mempool.drop_expired(block.header.time);
+                mempool.tidy(&state, now);
+                mempool.drop_expired(now);
             }
         }
         self.lock_executed().clear();
@@ -306,16 +329,21 @@ impl Executor {
         self.changed.notify_waiters();
     }
 
+    fn lock_dirty(&self) -> MutexGuard<'_, Dirty> {
+        self.dirty.lock().expect("no thread panics while it holds the dirty rows")
+    }
+
     /// Writes a checkpoint when enough has changed since the last one, so that a restart replays little.
-    fn checkpoint_if_due(&self, force: bool) -> Result<(), hansa_ledger_store::StoreError> {
+    fn checkpoint_if_due(&self, force: bool) -> Result<(), StoreError> {
+        // Locked first, as in `adopt`: rows, height and root are those of one state.
+        let mut dirty = self.lock_dirty();
         let (height, root, protocol_version) = {
             let state = self.state();
             let chain = chain(&state);
             (chain.height, state.root(), chain.protocol_version)
         };
-        let mut dirty = self.dirty.lock().expect("no thread panics while it holds the dirty rows");
         let due = height.saturating_sub(dirty.checkpoint_height) >= CHECKPOINT_HEIGHTS || dirty.bytes >= CHECKPOINT_BYTES;
-        if height == dirty.checkpoint_height || !(due || force) {
+        if height == dirty.checkpoint_height || !(force || due && height >= dirty.retry_height) {
             return Ok(());
         }
         let checkpoint = Checkpoint { height, root, protocol_version, rows: std::mem::take(&mut dirty.rows) };
@@ -325,7 +353,13 @@ impl Executor {
             dirty.checkpoint_height = height;
         } else {
             dirty.rows = checkpoint.rows;
+            dirty.retry_height = height.saturating_add(CHECKPOINT_RETRY_HEIGHTS);
         }
         written
     }
+}
+
+/// The time of a block built now: this node's clock, but always later than the parent's.
+fn block_time(state: &State) -> TimeMs {
+    clock().max(chain(state).time.plus(1))
 }

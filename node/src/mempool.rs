@@ -11,23 +11,37 @@ use hansa_ledger::state::State;
 use hansa_ledger::tables::Keys;
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::SignedTransaction;
-use hansa_ledger_signature::{Cache, PublicKey, Verified};
-use std::collections::BTreeMap;
+use hansa_ledger_signature::{PublicKey, Verified};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[cfg(test)]
+mod tests;
 
 /// How many transactions, and how large together, may wait.
 #[derive(Clone, Copy, Debug)]
 pub struct MempoolLimits {
     /// Bytes of all that wait.
     pub bytes_max: usize,
+    /// Bytes of one organisation or office.
+    pub principal_bytes_max: usize,
     /// Transactions of one organisation or office.
     pub principal_transactions_max: usize,
     /// How far a nonce may run ahead of the first one missing.
     pub nonce_gap_max: u64,
+    /// Transactions of one signer that wait behind a missing nonce: no block can take them, so they cost their signer nothing.
+    pub signer_gapped_max: usize,
 }
 
 impl Default for MempoolLimits {
     fn default() -> Self {
-        Self { bytes_max: 64 << 20, principal_transactions_max: 16_384, nonce_gap_max: 1_024 }
+        let bytes_max = 64 << 20;
+        Self {
+            bytes_max,
+            principal_bytes_max: bytes_max / 16,
+            principal_transactions_max: 16_384,
+            nonce_gap_max: 1_024,
+            signer_gapped_max: 64,
+        }
     }
 }
 
@@ -36,12 +50,23 @@ impl Default for MempoolLimits {
 pub struct Mempool {
     limits: MempoolLimits,
     signers: BTreeMap<PublicKey, Queue>,
+    /// The signers whose first transaction carries the nonce the ledger expects.
+    ready: BTreeSet<PublicKey>,
     arrivals: BTreeMap<u64, (PublicKey, u64)>,
+    /// Arrivals of what waits behind a missing nonce: first to go when room is needed.
+    gapped: BTreeSet<u64>,
     ids: BTreeMap<TransactionId, u64>,
-    principals: BTreeMap<Principal, usize>,
+    principals: BTreeMap<Principal, Usage>,
     arrival_next: u64,
     bytes: usize,
-    ready: usize,
+    gapped_bytes: usize,
+}
+
+/// What one principal has waiting.
+#[derive(Clone, Copy, Debug, Default)]
+struct Usage {
+    transactions: usize,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -49,6 +74,8 @@ struct Queue {
     principal: Principal,
     /// The nonce the ledger expects next.
     next: u64,
+    /// The first nonce from `next` on that does not wait here.
+    end: u64,
     entries: BTreeMap<u64, Entry>,
 }
 
@@ -60,10 +87,21 @@ struct Entry {
     bytes: usize,
 }
 
-impl Queue {
-    fn is_ready(&self) -> bool {
-        self.entries.contains_key(&self.next)
+/// Whether a block could hold the transaction at `now`: the ledger's own rules, without the signature.
+/// [`Rejection::NonceGap`] may heal by itself.
+fn standing(
+    state: &State,
+    chain: &ChainId,
+    now: TimeMs,
+    transaction: &SignedTransaction,
+    bytes: usize,
+) -> Result<(), Rejection> {
+    let params = params(state);
+    if bytes > params.transaction_bytes_max as usize {
+        return Err(Rejection::TransactionTooLarge);
     }
+    transaction.check(chain, params)?;
+    admit(&state.view(), params, now, transaction, bytes as u64).map(|_| ())
 }
 
 impl Mempool {
@@ -73,19 +111,59 @@ impl Mempool {
         Self {
             limits,
             signers: BTreeMap::new(),
+            ready: BTreeSet::new(),
             arrivals: BTreeMap::new(),
+            gapped: BTreeSet::new(),
             ids: BTreeMap::new(),
             principals: BTreeMap::new(),
             arrival_next: 0,
             bytes: 0,
-            ready: 0,
+            gapped_bytes: 0,
         }
     }
 
-    /// Whether a transaction waits that a block could hold now.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.ready > 0
+    /// Whether a transaction waits that a block of the time `now` could hold. What stands first and could not be held is
+    /// dropped on the way: it would call for a block that nobody can build. Stops at the first good one.
+    pub fn is_ready(&mut self, state: &State, now: TimeMs) -> bool {
+        while let Some(signer) = self.ready.first().copied() {
+            if self.tidy_signer(state, now, &signer) {
+                return true;
+            }
+            self.ready.remove(&signer);
+        }
+        false
+    }
+
+    /// Drops whatever stands first of its signer and is refused for good, with the rest of that signer that is refused as well.
+    pub fn tidy(&mut self, state: &State, now: TimeMs) {
+        for signer in self.ready.clone() {
+            self.tidy_signer(state, now, &signer);
+        }
+    }
+
+    /// [`Self::tidy`] for one signer, also when a gap stands before all it has. Gives whether a block could hold its first.
+    fn tidy_signer(&mut self, state: &State, now: TimeMs, signer: &PublicKey) -> bool {
+        let key = state.get::<Keys>(signer);
+        self.advance(signer, key.map_or(0, |key| key.nonce));
+        let Some(queue) = self.signers.get(signer) else { return false };
+        let verdict = |entry: &Entry| {
+            standing(state, &entry.transaction.transaction.chain, now, &entry.transaction, entry.bytes)
+        };
+        let first = queue.entries.first_key_value().map(|(_, entry)| verdict(entry));
+        match first {
+            Some(Ok(())) => return true,
+            Some(Err(Rejection::NonceGap)) | None => return false,
+            Some(Err(_)) => {}
+        }
+        let refused = |(nonce, entry): (&u64, &Entry)| match verdict(entry) {
+            Ok(()) | Err(Rejection::NonceGap) => None,
+            Err(_) => Some(*nonce),
+        };
+        let refused: Vec<u64> = queue.entries.iter().filter_map(refused).collect();
+        for nonce in refused {
+            self.remove(signer, nonce);
+        }
+        false
     }
 
     /// How many wait, and their bytes together.
@@ -104,14 +182,15 @@ impl Mempool {
     #[must_use]
     pub fn nonce_next(&self, signer: &PublicKey, final_next: u64) -> u64 {
         let Some(queue) = self.signers.get(signer) else { return final_next };
-        let mut next = final_next;
+        let mut next = if queue.next == final_next { queue.end } else { final_next };
         while queue.entries.contains_key(&next) {
             next += 1;
         }
         next
     }
 
-    /// Checks what needs no signature check: whether it is worth one.
+    /// Checks what needs no signature check: whether it is worth one. `missing` holds the first nonce that is missing of each
+    /// signer, counting what passed here before in the same bundle.
     ///
     /// # Errors
     /// Why the transaction is not taken.
@@ -122,89 +201,121 @@ impl Mempool {
         now: TimeMs,
         transaction: &SignedTransaction,
         bytes: usize,
-    ) -> Result<Principal, Rejection> {
-        let params = params(state);
-        if bytes > params.transaction_bytes_max as usize {
-            return Err(Rejection::TransactionTooLarge);
-        }
-        transaction.check(chain, params)?;
+        missing: &mut BTreeMap<PublicKey, u64>,
+    ) -> Result<(), Rejection> {
         let signer = transaction.transaction.signer;
-        let key = state.get::<Keys>(&signer).ok_or(Rejection::UnknownKey)?;
-        let (principal, final_next) = (key.principal, key.nonce);
         let nonce = transaction.transaction.nonce;
-        match admit(&state.view(), params, now, transaction, bytes as u64) {
-            Ok(_) => {}
-            Err(Rejection::NonceGap) => {
-                let first_missing = self.nonce_next(&signer, final_next);
-                if nonce > first_missing.saturating_add(self.limits.nonce_gap_max) {
-                    return Err(Rejection::NonceGap);
-                }
-            }
+        match standing(state, chain, now, transaction, bytes) {
+            Ok(()) | Err(Rejection::NonceGap) => {}
             Err(rejection) => return Err(rejection),
         }
-        if let Some(entry) = self.signers.get(&signer).and_then(|queue| queue.entries.get(&nonce)) {
-            let same = entry.transaction.transaction == transaction.transaction;
-            return Err(if same { Rejection::AlreadyKnown } else { Rejection::NonceUsed });
+        let key = state.get::<Keys>(&signer).ok_or(Rejection::UnknownKey)?;
+        let first_missing = *missing.entry(signer).or_insert_with(|| self.nonce_next(&signer, key.nonce));
+        if nonce > first_missing.saturating_add(self.limits.nonce_gap_max) {
+            return Err(Rejection::NonceGap);
         }
-        if self.bytes.saturating_add(bytes) > self.limits.bytes_max {
-            return Err(Rejection::MempoolFull);
+        self.known(transaction)?;
+        self.room(key.principal, &signer, nonce > first_missing, bytes)?;
+        if nonce == first_missing {
+            let mut next = nonce.saturating_add(1);
+            while self.signers.get(&signer).is_some_and(|queue| queue.entries.contains_key(&next)) {
+                next += 1;
+            }
+            missing.insert(signer, next);
         }
-        if self.principals.get(&principal).copied().unwrap_or(0) >= self.limits.principal_transactions_max {
+        Ok(())
+    }
+
+    /// Refuses what waits already, or another transaction under a nonce that is taken.
+    fn known(&self, transaction: &SignedTransaction) -> Result<(), Rejection> {
+        let content = &transaction.transaction;
+        match self.signers.get(&content.signer).and_then(|queue| queue.entries.get(&content.nonce)) {
+            None => Ok(()),
+            Some(entry) if entry.transaction.transaction == *content => Err(Rejection::AlreadyKnown),
+            Some(_) => Err(Rejection::NonceUsed),
+        }
+    }
+
+    /// Whether one more transaction of this size has room, after what waits behind a gap has made way for one that does not.
+    fn room(&self, principal: Principal, signer: &PublicKey, gapped: bool, bytes: usize) -> Result<(), Rejection> {
+        let usage = self.principals.get(&principal).copied().unwrap_or_default();
+        if usage.transactions >= self.limits.principal_transactions_max
+            || usage.bytes.saturating_add(bytes) > self.limits.principal_bytes_max
+        {
             return Err(Rejection::TooManyWaiting);
         }
-        Ok(principal)
+        let limit = self.limits.signer_gapped_max;
+        if gapped && self.signers.get(signer).is_some_and(|queue| queue.entries.range(queue.end..).take(limit).count() >= limit) {
+            return Err(Rejection::NonceGap);
+        }
+        let evictable = if gapped { 0 } else { self.gapped_bytes };
+        if (self.bytes - evictable).saturating_add(bytes) > self.limits.bytes_max {
+            return Err(Rejection::MempoolFull);
+        }
+        Ok(())
     }
 
-    /// Takes transactions that passed [`Self::precheck`], checks their signatures in one batch and keeps the good ones.
-    pub fn insert_all(
+    /// Takes a transaction that passed [`Self::precheck`] and whose signature was checked since. Other transactions may have
+    /// come and a block may have been committed meanwhile, so every limit and the standing are looked at again.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub fn insert(
         &mut self,
         state: &State,
-        cache: &mut Cache,
-        transactions: Vec<(Principal, usize, SignedTransaction)>,
-    ) -> Vec<Result<TransactionId, Rejection>> {
-        let (facts, bodies): (Vec<_>, Vec<_>) =
-            transactions.into_iter().map(|(principal, bytes, transaction)| ((principal, bytes), transaction)).unzip();
-        let verdicts = cache.verify_all(bodies);
-        facts
-            .into_iter()
-            .zip(verdicts)
-            .map(|((principal, bytes), verdict)| match verdict {
-                Ok(verified) => self.insert(state, principal, bytes, verified),
-                Err(_) => Err(Rejection::BadSignature),
-            })
-            .collect()
-    }
-
-    fn insert(
-        &mut self,
-        state: &State,
-        principal: Principal,
+        now: TimeMs,
         bytes: usize,
         transaction: Verified<SignedTransaction>,
     ) -> Result<TransactionId, Rejection> {
         let signer = transaction.transaction.signer;
         let nonce = transaction.transaction.nonce;
-        let next = state.get::<Keys>(&signer).map_or(0, |key| key.nonce);
-        if nonce < next {
-            return Err(Rejection::NonceUsed);
+        match admit(&state.view(), params(state), now, &transaction, bytes as u64) {
+            Ok(_) | Err(Rejection::NonceGap) => {}
+            Err(rejection) => return Err(rejection),
+        }
+        let key = state.get::<Keys>(&signer).ok_or(Rejection::UnknownKey)?;
+        let (principal, next) = (key.principal, key.nonce);
+        self.advance(&signer, next);
+        self.known(&transaction)?;
+        let end = self.signers.get(&signer).map_or(next, |queue| queue.end);
+        self.room(principal, &signer, nonce > end, bytes)?;
+        while self.bytes.saturating_add(bytes) > self.limits.bytes_max {
+            let newest = self.gapped.last().and_then(|arrival| self.arrivals.get(arrival)).copied();
+            let (other, its_nonce) = newest.ok_or(Rejection::MempoolFull)?;
+            self.remove(&other, its_nonce);
         }
         let id = transaction.id();
-        let queue = self.signers.entry(signer).or_insert(Queue { principal, next, entries: BTreeMap::new() });
-        let was_ready = queue.is_ready();
-        queue.next = next;
-        if queue.entries.contains_key(&nonce) {
-            self.ready = self.ready + usize::from(queue.is_ready()) - usize::from(was_ready);
-            return Err(Rejection::AlreadyKnown);
-        }
         let arrival = self.arrival_next;
         self.arrival_next += 1;
+        let new = || Queue { principal, next, end: next, entries: BTreeMap::new() };
+        let queue = self.signers.entry(signer).or_insert_with(new);
         queue.entries.insert(nonce, Entry { transaction, id, arrival, bytes });
-        self.ready = self.ready + usize::from(queue.is_ready()) - usize::from(was_ready);
         self.arrivals.insert(arrival, (signer, nonce));
+        self.gapped.insert(arrival);
+        self.gapped_bytes += bytes;
         self.ids.insert(id, arrival);
         self.bytes += bytes;
-        *self.principals.entry(principal).or_default() += 1;
+        let usage = self.principals.entry(principal).or_default();
+        usage.transactions += 1;
+        usage.bytes += bytes;
+        self.close_gaps(&signer);
         Ok(id)
+    }
+
+    /// Takes out of the gapped what follows on the signer's first without a gap.
+    fn close_gaps(&mut self, signer: &PublicKey) {
+        let Some(queue) = self.signers.get_mut(signer) else { return };
+        while let Some(entry) = queue.entries.get(&queue.end) {
+            if self.gapped.remove(&entry.arrival) {
+                self.gapped_bytes -= entry.bytes;
+            }
+            queue.end += 1;
+        }
+        if queue.end > queue.next {
+            self.ready.insert(*signer);
+        } else {
+            self.ready.remove(signer);
+        }
     }
 
     /// Candidates for a block: by arrival, each signer's by nonce without a gap, up to the limits.
@@ -232,13 +343,14 @@ impl Mempool {
         taken
     }
 
-    /// Everything that waits, by arrival, for a peer that was away.
+    /// What waits and a block could hold, by arrival, for a peer that was away. What waits behind a gap is not passed on.
     #[must_use]
     pub fn waiting(&self, bytes_max: usize) -> Vec<SignedTransaction> {
         let mut bytes = 0usize;
         self.arrivals
-            .values()
-            .filter_map(|(signer, nonce)| self.signers.get(signer)?.entries.get(nonce))
+            .iter()
+            .filter(|(arrival, _)| !self.gapped.contains(arrival))
+            .filter_map(|(_, (signer, nonce))| self.signers.get(signer)?.entries.get(nonce))
             .take_while(|entry| {
                 bytes += entry.bytes;
                 bytes <= bytes_max
@@ -247,11 +359,11 @@ impl Mempool {
             .collect()
     }
 
-    /// Follows a committed block: what it used up or made impossible goes.
-    pub fn on_commit(&mut self, state: &State, signers: impl IntoIterator<Item = PublicKey>) {
+    /// Follows a committed block: of these signers, what it used up or made impossible goes. `now` is the time of the earliest
+    /// next block.
+    pub fn on_commit(&mut self, state: &State, now: TimeMs, signers: impl IntoIterator<Item = PublicKey>) {
         for signer in signers {
-            let next = state.get::<Keys>(&signer).map_or(0, |key| key.nonce);
-            self.advance(&signer, next);
+            self.tidy_signer(state, now, &signer);
         }
     }
 
@@ -273,34 +385,59 @@ impl Mempool {
         }
     }
 
+    /// Brings a signer's queue in step with the nonce the ledger expects.
     fn advance(&mut self, signer: &PublicKey, next: u64) {
         let Some(queue) = self.signers.get_mut(signer) else { return };
-        let was_ready = queue.is_ready();
         queue.next = next;
-        self.ready = self.ready + usize::from(queue.is_ready()) - usize::from(was_ready);
-        let passed: Vec<u64> = queue.entries.range(..next).map(|(nonce, _)| *nonce).collect();
-        for nonce in passed {
-            self.remove(signer, nonce);
+        queue.end = queue.end.max(next);
+        let kept = queue.entries.split_off(&next);
+        let passed = std::mem::replace(&mut queue.entries, kept);
+        let principal = queue.principal;
+        for entry in passed.into_values() {
+            self.forget(principal, &entry);
         }
+        self.settle(signer);
     }
 
     fn remove(&mut self, signer: &PublicKey, nonce: u64) {
         let Some(queue) = self.signers.get_mut(signer) else { return };
-        let was_ready = queue.is_ready();
-        if let Some(entry) = queue.entries.remove(&nonce) {
-            self.arrivals.remove(&entry.arrival);
-            self.ids.remove(&entry.id);
-            self.bytes -= entry.bytes;
-            if let Some(count) = self.principals.get_mut(&queue.principal) {
-                *count -= 1;
-                if *count == 0 {
-                    self.principals.remove(&queue.principal);
-                }
+        let Some(entry) = queue.entries.remove(&nonce) else { return };
+        if nonce < queue.end {
+            // What followed without a gap now has one before it.
+            for (_, later) in queue.entries.range(nonce..queue.end) {
+                self.gapped.insert(later.arrival);
+                self.gapped_bytes += later.bytes;
             }
+            queue.end = nonce.max(queue.next);
         }
-        self.ready = self.ready + usize::from(queue.is_ready()) - usize::from(was_ready);
-        if queue.entries.is_empty() {
+        let principal = queue.principal;
+        self.forget(principal, &entry);
+        self.settle(signer);
+    }
+
+    /// Ends a change of a queue: what still waits counts as gapped or not, and an empty queue goes.
+    fn settle(&mut self, signer: &PublicKey) {
+        self.close_gaps(signer);
+        if self.signers.get(signer).is_some_and(|queue| queue.entries.is_empty()) {
             self.signers.remove(signer);
+            self.ready.remove(signer);
+        }
+    }
+
+    /// Takes an entry that left its queue out of every count.
+    fn forget(&mut self, principal: Principal, entry: &Entry) {
+        self.arrivals.remove(&entry.arrival);
+        self.ids.remove(&entry.id);
+        self.bytes -= entry.bytes;
+        if self.gapped.remove(&entry.arrival) {
+            self.gapped_bytes -= entry.bytes;
+        }
+        if let Some(usage) = self.principals.get_mut(&principal) {
+            usage.transactions -= 1;
+            usage.bytes -= entry.bytes;
+            if usage.transactions == 0 {
+                self.principals.remove(&principal);
+            }
         }
     }
 }

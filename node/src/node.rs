@@ -1,5 +1,8 @@
 //! One running node: the ledger opened, the network and consensus started, the interface served; and how it all ends.
 
+#[cfg(test)]
+mod tests;
+
 use crate::blob::{BlobError, BlobStore, BlobStoreConfig};
 use crate::config::{ConfigError, NodeConfig, PeerConfig};
 use crate::consensus::{self, ConsensusConfig, ConsensusHandle, FatalReason, Peer, StartError};
@@ -15,7 +18,7 @@ use hansa_ledger::genesis::{Genesis, GenesisMember};
 use hansa_ledger::id::TransactionId;
 use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::SecretKey;
-use hansa_ledger_store::{OpenOptions, SledStore, StoreError};
+use hansa_ledger_store::{LedgerStore, OpenOptions, SledStore, StoreError};
 use bytes::Bytes;
 use hansa_node_api::peer;
 use std::path::Path;
@@ -26,6 +29,12 @@ use tokio_util::sync::CancellationToken;
 
 /// How often blobs that nothing names any more are looked for.
 const SWEEP_PAUSE: Duration = Duration::from_secs(60);
+
+/// How often the bodies of blocks beyond the configured history are looked for.
+const PRUNE_PAUSE: Duration = Duration::from_secs(60);
+
+/// How many of them are forgotten at one time.
+const PRUNE_BLOCKS_MAX: u64 = 10_000;
 
 /// How often transactions that still wait are sent to the members again: gossip promises nothing.
 const RESEND_PAUSE: Duration = Duration::from_secs(2);
@@ -123,6 +132,11 @@ pub struct Node {
 /// # Errors
 /// [`NodeError`]; whatever was started is stopped again.
 pub async fn start(config: NodeConfig, keys: NodeKeys) -> Result<Node, NodeError> {
+    start_serving(config, keys, serve).await
+}
+
+/// As [`start`], with `serve` to bring the interface up.
+async fn start_serving(config: NodeConfig, keys: NodeKeys, serve: Serve) -> Result<Node, NodeError> {
     let genesis = config.genesis()?;
     check_identity(&config, &genesis, &keys)?;
     let listener = std::net::TcpListener::bind(config.api.listen)
@@ -162,10 +176,22 @@ pub async fn start(config: NodeConfig, keys: NodeKeys) -> Result<Node, NodeError
         peers: config.peers.clone(),
         metrics: crate::metrics::install(),
     });
-    tokio::spawn(keep_house(parts.clone(), stop.clone()));
-    let api = listener.local_addr()?;
-    let api_thread = serve(listener, parts.clone(), config.api.hosts.clone(), stop.clone())?;
-    Ok(Node { parts, consensus, stop, api, api_thread })
+    let house = tokio::spawn(keep_house(parts.clone(), config.history_blocks, stop.clone()));
+    let served = listener.local_addr().and_then(|api| {
+        let api_thread = serve(listener, parts.clone(), config.api.hosts.clone(), stop.clone())?;
+        Ok((api, api_thread))
+    });
+    match served {
+        Ok((api, api_thread)) => Ok(Node { parts, consensus, stop, api, api_thread }),
+        Err(error) => {
+            stop.cancel();
+            consensus.stop().await;
+            parts.network.shutdown().await;
+            // It ends by its token; what it was doing is not left half done.
+            let _ = house.await;
+            Err(error.into())
+        }
+    }
 }
 
 impl Node {
@@ -196,11 +222,13 @@ impl Node {
         self.parts.network.shutdown().await;
         let executor = self.parts.executor.clone();
         let api_thread = self.api_thread;
+        let sound = ended.as_ref().is_none_or(FatalReason::state_is_sound);
         let closing = tokio::task::spawn_blocking(move || {
             if api_thread.join().is_err() {
                 tracing::error!("the interface's thread ended with a panic");
             }
-            executor.checkpoint()
+            // A state in doubt is not written down: the next start rebuilds it from the blocks.
+            if sound { executor.checkpoint() } else { Ok(()) }
         });
         if let Ok(Err(error)) = closing.await {
             tracing::warn!(%error, "no checkpoint was written at the end; the next start replays the blocks since the last one");
@@ -292,6 +320,14 @@ fn consensus_config(config: &NodeConfig, genesis: &Genesis, keys: &NodeKeys) -> 
     }
 }
 
+/// Brings the interface up on this listener, for these host names, until the token is cancelled.
+type Serve = fn(
+    std::net::TcpListener,
+    Arc<Parts>,
+    Vec<String>,
+    CancellationToken,
+) -> Result<std::thread::JoinHandle<()>, std::io::Error>;
+
 /// Serves the interface on a runtime and a thread of its own, so that a flood of questions does not delay votes.
 fn serve(
     listener: std::net::TcpListener,
@@ -321,16 +357,25 @@ fn serve(
     })
 }
 
-/// Small duties that recur: send waiting transactions again, drop blobs and adverts whose time is over.
-async fn keep_house(parts: Arc<Parts>, stop: CancellationToken) {
+/// Small duties that recur: send waiting transactions again, drop blobs and adverts whose time is over, and the bodies of blocks
+/// beyond `history_blocks` unless that is 0.
+async fn keep_house(parts: Arc<Parts>, history_blocks: u64, stop: CancellationToken) {
     let mut resend = tokio::time::interval(RESEND_PAUSE);
     let mut sweep = tokio::time::interval(SWEEP_PAUSE);
+    let mut prune = tokio::time::interval(PRUNE_PAUSE);
     let mut oldest = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = resend.tick() => oldest = resend_waiting(&parts, oldest).await,
             _ = sweep.tick() => sweep_blobs(&parts).await,
+            _ = prune.tick(), if history_blocks > 0 => {
+                let store = parts.executor.store().clone();
+                let pruned = tokio::task::spawn_blocking(move || prune_bodies(store.as_ref(), history_blocks));
+                if let Ok(Err(error)) = pruned.await {
+                    tracing::warn!(%error, "the bodies of old blocks could not be forgotten");
+                }
+            }
         }
     }
 }
@@ -364,4 +409,12 @@ async fn sweep_blobs(parts: &Arc<Parts>) {
     if let Ok(Err(error)) = swept.await {
         tracing::warn!(%error, "blobs could not be swept");
     }
+}
+
+/// Forgets the bodies of all but the last `history_blocks` blocks, a part of them at a time, and says how many. The block of the
+/// latest checkpoint stays: a restart begins with it.
+fn prune_bodies(store: &dyn LedgerStore, history_blocks: u64) -> Result<u64, StoreError> {
+    let (Some(tip), Some(checkpoint)) = (store.tip()?, store.latest_checkpoint()?) else { return Ok(0) };
+    let below = tip.height.saturating_add(1).saturating_sub(history_blocks).min(checkpoint.height);
+    store.prune_bodies_below(below, PRUNE_BLOCKS_MAX)
 }

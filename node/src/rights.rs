@@ -1,8 +1,5 @@
 //! Who may have a blob: who keeps it here, and the provider of a lease of theirs that names it; nobody else.
 
-#[cfg(test)]
-mod tests;
-
 use crate::blob::BlobStore;
 use crate::executor::Executor;
 use hansa_ledger::id::{BlobHash, LeaseId, OrganisationId};
@@ -10,6 +7,7 @@ use hansa_ledger::row::{JobState, Lease, LeaseState, Principal, Request, Request
 use hansa_ledger::state::State;
 use hansa_ledger::tables::{Jobs, Keys, Leases, Requests};
 use hansa_ledger_signature::PublicKey;
+use hansa_node_api::error::Fault;
 use hansa_node_api::job::{MANIFEST_BYTES_MAX, Manifest, OutputManifest};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, VecDeque};
@@ -18,6 +16,9 @@ use tokio::io::AsyncReadExt as _;
 
 /// The most manifests that are read to answer one request for a blob.
 pub const MANIFESTS_MAX: usize = 256;
+
+/// The most jobs that are looked at to tell why a blob is refused.
+const REFUSAL_JOBS_MAX: usize = 4_096;
 
 /// The organisation a key acts for.
 #[must_use]
@@ -143,19 +144,38 @@ async fn files_of(blobs: &BlobStore, owner: &OrganisationId, manifest: &BlobHash
 /// Whether an organisation may read a blob without naming a lease: it keeps the blob on its own account, or a lease that it
 /// provides names it and that lease's requester keeps it. At most [`MANIFESTS_MAX`] manifests are looked at, those of leases that
 /// are not settled first, then of the newest.
+///
+/// # Errors
+/// [`Fault::BlobUnknown`] where a job of a lease of the reader's is, or left behind, just this blob: to the reader it is not here,
+/// whoever else keeps it. [`Fault::BlobForbidden`] otherwise.
 pub async fn may_read(
     ledger: &(impl StateSource + Sync),
     blobs: &BlobStore,
     reader: OrganisationId,
     hash: &BlobHash,
-) -> bool {
+) -> Result<(), Fault> {
     let owners = blobs.owners(&hash.0);
-    if owners.contains(&reader.0) {
-        return true;
+    if owners.contains(&reader.0) || (!owners.is_empty() && is_provided(ledger, blobs, reader, hash, &owners).await) {
+        return Ok(());
     }
-    if owners.is_empty() {
-        return false;
-    }
+    let expects = ledger.read_state(|state| {
+        let leases = state.rows::<Leases>().filter(|(_, row)| row.requester == reader || row.provider == reader);
+        let view = state.view();
+        let jobs = leases.flat_map(|(id, _)| view.range::<Jobs>((*id, 0)..=(*id, u32::MAX)));
+        let mut named = jobs.take(REFUSAL_JOBS_MAX).flat_map(|(_, job)| [Some(job.manifest), job.outputs]);
+        named.any(|named| named == Some(*hash))
+    });
+    Err(if expects { Fault::BlobUnknown } else { Fault::BlobForbidden })
+}
+
+/// Whether a lease that `reader` provides to one of the `owners` names the blob.
+async fn is_provided(
+    ledger: &(impl StateSource + Sync),
+    blobs: &BlobStore,
+    reader: OrganisationId,
+    hash: &BlobHash,
+    owners: &BTreeSet<[u8; 32]>,
+) -> bool {
     let provided = ledger.read_state(|state| {
         let mut leases: Vec<_> = state
             .rows::<Leases>()

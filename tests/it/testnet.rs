@@ -183,6 +183,24 @@ impl Testnet {
         done.unwrap_or_else(|error| panic!("{error}\n{}", self.tails()));
     }
 
+    /// Starts several nodes again at once: where most are away, none is ready before the others are back.
+    #[track_caller]
+    pub fn restart_all(&self, names: &[&str]) {
+        let (verb, program) = (self.verb(), Some(Path::new(PROGRAM)));
+        let each = names.iter().map(|name| {
+            let verb = verb.clone();
+            async move { hansa_testnet::restart(&verb, name, program, &mut Vec::new()).await }
+        });
+        for done in self.wait(futures::future::join_all(each)) {
+            done.unwrap_or_else(|error| panic!("{error}\n{}", self.tails()));
+        }
+    }
+
+    /// Does something beside the test.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+        self.runtime.spawn(work)
+    }
+
     /// The process of this name.
     pub fn process(&self, name: &str) -> ProcessRecord {
         self.state().processes[name]

@@ -48,13 +48,14 @@ pub struct Timeouts {
 /// How a block reached this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The first proposal of a round, seen while that round runs: the only origin to which the clock rule applies.
+    /// The first proposal of a round, seen while that round runs: the only origin whose block may not be from the past.
     Live,
-    /// Proposed again in a later round, because members may be locked on it.
+    /// Proposed again in a later round, because members may be locked on it, as far as its proposer says. Like every block
+    /// without a certificate it may not be from the future: an honest one never is.
     Reproposed,
     /// Decided by the others before; fetched with its certificate.
     Synced,
-    /// Seen before a restart, or kept while an earlier height was still open.
+    /// Kept while an earlier height was still open. Its time is compared with the clock when it is judged.
     Replayed,
 }
 
@@ -66,7 +67,7 @@ pub enum Verdict {
     /// Proposer and hash are right; the execution refuses the content, here and on every other node, whenever it is asked. The
     /// engine remembers it against the id for good, so nothing that depends on this node's clock or disk may give it.
     Invalid(String),
-    /// The block's time is too far from this node's clock ([`Origin::Live`] only). It gets no vote now, and nothing is held
+    /// The block's time is ahead of this node's clock, or behind it ([`Origin::Live`] only). It gets no vote now, and nothing is held
     /// against its id: if the others decide it, it comes again as [`Origin::Synced`] and must be accepted.
     Untimely(String),
     /// The body does not hash to the id, or cannot be decoded. Nothing is remembered about the id.

@@ -1,6 +1,6 @@
 //! What consensus asks of the application half.
 
-use super::{Executed, Executor, clock};
+use super::{Executed, Executor, block_time, clock};
 use crate::consensus::application::{AppError, Application, Built, Id, Origin, Timeouts, Tip, ValidatorInfo, Verdict};
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -8,10 +8,9 @@ use hansa_ledger::apply::{BlockError, build_block, chain, params};
 use hansa_ledger::block::validators;
 use hansa_ledger::id::BlockId;
 use hansa_ledger::tables::Members;
-use hansa_ledger::time::TimeMs;
 use hansa_ledger_signature::PublicKey;
 use hansa_ledger_store::{Commit, StoreError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn failed(error: StoreError) -> AppError {
     AppError(error.to_string())
@@ -48,19 +47,22 @@ impl Application for Executor {
         }
     }
 
-    fn build(&self, height: u64, _round: u32, _budget: Duration) -> Result<Option<Built>, AppError> {
+    fn build(&self, height: u64, _round: u32, budget: Duration) -> Result<Option<Built>, AppError> {
         let state = self.state();
         let tip = chain(&state);
         if height != tip.height + 1 {
             return Err(AppError(format!("asked to build height {height} on height {}", tip.height)));
         }
         let params = params(&state);
-        // Block time is the proposer's clock, but always later than the parent's.
-        let time = clock().max(TimeMs(tip.time.0 + 1));
+        let time = block_time(&state);
+        let deadline = Instant::now() + budget;
         let candidates = self
             .lock_mempool()
             .candidates(params.block_transactions_max as usize, params.block_bytes_max as usize);
-        match build_block(&state, self.runtime.as_ref(), self.chain, self.member, time, &candidates, &mut || true) {
+        let mut first = true;
+        // One at least, however little time there is: a budget that never suffices must not stop the federation.
+        let mut go_on = || std::mem::take(&mut first) || Instant::now() < deadline;
+        match build_block(&state, self.runtime.as_ref(), self.chain, self.member, time, &candidates, &mut go_on) {
             Ok((block, outcome)) => {
                 drop(state);
                 let id = block.header.id();
@@ -68,7 +70,11 @@ impl Application for Executor {
                 self.remember(id, Executed { block, outcome });
                 Ok(Some(Built { id: id.0, body }))
             }
-            Err(BlockError::Needless) => Ok(None),
+            Err(BlockError::Needless) => {
+                // Nothing of what seemed ready can stand in a block: it must not call for another.
+                self.lock_mempool().tidy(&state, time);
+                Ok(None)
+            }
             Err(error) => Err(AppError(error.to_string())),
         }
     }
@@ -91,6 +97,12 @@ impl Application for Executor {
         if height != tip.height + 1 {
             return Verdict::NotReady(format!("height {height} does not follow the last block {}", tip.height));
         }
+        // Whatever way the block took, honest members never see one from the future: a proposer cannot talk itself out of the
+        // clock by calling its block one that was proposed before. Only the members' certificate settles the time.
+        let (now, time) = (clock(), block.header.time);
+        let skew_max = params(&self.state()).clock_skew_ms;
+        let ahead = time.0.saturating_sub(now.0);
+        let behind = now.0.saturating_sub(time.0);
         if origin == Origin::Live {
             let by_proposer = self
                 .state()
@@ -99,12 +111,14 @@ impl Application for Executor {
             if !by_proposer {
                 return Verdict::Invalid("the header names another proposer than the one that sent it".to_owned());
             }
-            let skew = clock().0.abs_diff(block.header.time.0);
-            let skew_max = params(&self.state()).clock_skew_ms;
-            if skew > skew_max {
-                tracing::warn!(alarm = "clock_skew", skew, skew_max, proposer = %block.header.proposer, "a proposal's time is far from this node's clock");
-                return Verdict::Untimely(format!("the block's time is {skew} ms from this node's clock"));
-            }
+        }
+        if (origin != Origin::Synced && ahead > skew_max) || (origin == Origin::Live && behind > skew_max) {
+            tracing::warn!(alarm = "clock_skew", ahead, behind, skew_max, ?origin, proposer = %block.header.proposer, "a proposal's time is far from this node's clock");
+            return Verdict::Untimely(format!(
+                "the block's time is {} ms {} this node's clock",
+                ahead.max(behind),
+                if ahead > 0 { "ahead of" } else { "behind" }
+            ));
         }
         if self.lock_executed().contains_key(&id) {
             return Verdict::Valid;
@@ -171,7 +185,14 @@ impl Application for Executor {
         }
         self.store.extend_certificate(height, certificate).map_err(failed)?;
         self.store.prune_undecided_to(height).map_err(failed)?;
-        self.checkpoint_if_due(false).map_err(failed)
+        match self.checkpoint_if_due(false) {
+            // The blocks are durable without it: a restart replays more of them, that is all.
+            Err(error @ (StoreError::TooLarge { .. } | StoreError::DiskLow { .. })) => {
+                tracing::error!(alarm = "checkpoint_failed", height, %error, "no checkpoint was written; it will be tried again later");
+                Ok(())
+            }
+            written => written.map_err(failed),
+        }
     }
 
     fn decided(&self, height: u64) -> Result<Option<(Vec<u8>, Bytes)>, AppError> {
@@ -191,7 +212,7 @@ impl Application for Executor {
                 let changed = this.changed.notified();
                 tokio::pin!(changed);
                 changed.as_mut().enable();
-                if this.lock_mempool().is_ready() {
+                if this.is_ready() {
                     return;
                 }
                 let (due, now) = (this.due(), clock());

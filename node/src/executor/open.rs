@@ -1,17 +1,17 @@
 //! Opening: the last checkpoint, then the blocks after it, every root compared.
 
+use super::signatures::Signatures;
 use super::{Dirty, Executor, FOLLOWERS_LAG_MAX, SIGNATURES_REMEMBERED};
 use crate::history::History;
 use crate::mempool::{Mempool, MempoolLimits};
 use hansa_contracts_host::{Host, vm_profile};
 use hansa_ledger::apply::chain;
 use hansa_ledger::genesis::Genesis;
-use hansa_ledger::id::BlockId;
+use hansa_ledger::id::{BlockId, ChainId};
 use hansa_ledger::invariants::check_state;
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::state::State;
 use hansa_ledger::tables::Contracts;
-use hansa_ledger_signature::Cache;
 use hansa_ledger_store::{LedgerStore, StoreError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
@@ -37,6 +37,14 @@ pub enum OpenError {
         /// Which rule, where.
         reason: String,
     },
+    /// The data directory belongs to another federation.
+    #[error("the data directory holds the ledger of federation {stored}, and the genesis is that of {expected}; start with the genesis it was made with, or with an empty data directory")]
+    OtherGenesis {
+        /// Whose blocks are stored.
+        stored: ChainId,
+        /// Whose genesis was given.
+        expected: ChainId,
+    },
     /// What is stored is not what was decided.
     #[error("the stored ledger is not what the members decided: {0}; move the data directory away, and the node will fetch the ledger from its peers")]
     Doubt(String),
@@ -56,6 +64,7 @@ impl Executor {
         if genesis.vm_profile != vm_profile() {
             return Err(OpenError::Engine);
         }
+        check_federation(&genesis, store.as_ref())?;
         let state = load(&genesis, store.as_ref())?;
         let host = Host::new();
         for (_, contract) in state.rows::<Contracts>() {
@@ -82,7 +91,7 @@ impl Executor {
             executed: Mutex::new(BTreeMap::new()),
             dirty: Mutex::new(dirty),
             mempool: Mutex::new(Mempool::new(limits)),
-            signatures: Mutex::new(Cache::new(SIGNATURES_REMEMBERED)),
+            signatures: Signatures::new(SIGNATURES_REMEMBERED),
             history: RwLock::new(History::default()),
             followers: broadcast::Sender::new(FOLLOWERS_LAG_MAX),
             changed: Arc::new(Notify::new()),
@@ -124,6 +133,18 @@ impl Executor {
     }
 }
 
+/// Refuses blocks of another federation before anything is read from them: with a checkpoint the genesis itself is not executed.
+fn check_federation(genesis: &Genesis, store: &dyn LedgerStore) -> Result<(), OpenError> {
+    let Some(tip) = store.tip()? else { return Ok(()) };
+    let decided = store
+        .decided(tip.height)?
+        .ok_or_else(|| OpenError::Doubt(format!("the last block, {}, is missing", tip.height)))?;
+    let block = Executor::read_block(&BlockId(decided.block), &decided.body)
+        .map_err(|reason| OpenError::Doubt(format!("block {}: {reason}", tip.height)))?;
+    let (stored, expected) = (block.header.chain, genesis.chain_id());
+    if stored == expected { Ok(()) } else { Err(OpenError::OtherGenesis { stored, expected }) }
+}
+
 /// The state of the last whole checkpoint, or of genesis.
 fn load(genesis: &Genesis, store: &dyn LedgerStore) -> Result<State, OpenError> {
     let Some(checkpoint) = store.latest_checkpoint()? else {
@@ -137,8 +158,13 @@ fn load(genesis: &Genesis, store: &dyn LedgerStore) -> Result<State, OpenError> 
     let tip = store
         .decided(checkpoint.height)?
         .ok_or_else(|| OpenError::Doubt(format!("the block of the checkpoint at {} is missing", checkpoint.height)))?;
+    let block = Executor::read_block(&BlockId(tip.block), &tip.body)
+        .map_err(|reason| OpenError::Doubt(format!("block {}: {reason}", checkpoint.height)))?;
+    if block.header.chain != genesis.chain_id() {
+        return Err(OpenError::OtherGenesis { stored: block.header.chain, expected: genesis.chain_id() });
+    }
     let state = State::load(rows, BlockId(tip.block)).map_err(OpenError::Doubt)?;
-    if state.root() != checkpoint.root {
+    if state.root() != checkpoint.root || block.header.state_root != checkpoint.root {
         return Err(OpenError::Doubt(format!("the checkpoint at {} has another root than its block", checkpoint.height)));
     }
     check_state(&state).map_err(OpenError::Doubt)?;

@@ -126,7 +126,8 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Whether an organisation may have a blob: it keeps it here itself, or a lease that it
     /// provides names it and that lease's requester keeps it.
-    fn may_read_blob(&self, reader: OrganisationId, hash: BlobHash) -> BoxFuture<'_, bool>;
+    /// Gives the fault to refuse with otherwise.
+    fn may_read_blob(&self, reader: OrganisationId, hash: BlobHash) -> BoxFuture<'_, Result<(), Fault>>;
 
     /// A blob's file and size in bytes; none if it is not here.
     fn open_blob(&self, hash: BlobHash)

@@ -116,11 +116,13 @@ pub(super) async fn get(
     let hash: BlobHash = parse("blob hash", &hash)?;
     let reader = signer(&shared, &headers, &Method::GET, uri.path(), empty_body(), false)?;
     // Asked before whether it is here, so that a stranger does not learn what this node keeps.
-    if !shared.backend.may_read_blob(reader, hash).await {
-        return Err(Fault::BlobForbidden.into());
-    }
-    let Some((file, bytes)) = shared.backend.open_blob(hash).await? else {
-        return Err(Problem::new(Fault::BlobUnknown, format!("this node keeps no blob {hash}")));
+    let opened = match shared.backend.may_read_blob(reader, hash).await {
+        Ok(()) => shared.backend.open_blob(hash).await?,
+        Err(Fault::BlobUnknown) => None,
+        Err(fault) => return Err(fault.into()),
+    };
+    let Some((file, bytes)) = opened else {
+        return Err(Problem::new(Fault::BlobUnknown, format!("this node keeps no blob {hash} for you")));
     };
     let body = Body::from_stream(ReaderStream::with_capacity(file, READ_BYTES));
     let headers = [

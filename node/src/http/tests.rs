@@ -5,6 +5,7 @@ mod double;
 mod limits;
 mod market;
 mod resources;
+mod rights;
 mod streams;
 
 use double::{Double, key};

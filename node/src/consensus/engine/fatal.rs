@@ -127,4 +127,10 @@ impl FatalReason {
     pub fn restart_helps(&self) -> bool {
         matches!(self, Self::EngineEnded)
     }
+
+    /// Whether what the application holds in memory is still the state of one height, so that it may be written down.
+    #[must_use]
+    pub fn state_is_sound(&self) -> bool {
+        !matches!(self, Self::ApplicationPanicked(_) | Self::CommitFailed { .. })
+    }
 }

@@ -3,6 +3,7 @@
 use crate::blob::{BlobStore, BlobStoreConfig};
 use crate::consensus::certificate::{Certificate, precommit_bytes};
 use crate::http::backend::*;
+use crate::rights::{StateSource, may_read};
 use futures::future::BoxFuture;
 use hansa_contracts_abi::{Runtime as _, Terms};
 use hansa_ledger::action::{
@@ -72,6 +73,16 @@ fn accredit(number: &str, called: &str, class: OrganisationClass) -> Action {
         key: key(called).public_key(),
     }
     .into()
+}
+
+/// Makes a second start-up of Estonia, with money.
+pub fn rival() -> Vec<(&'static str, Action)> {
+    let organisation = organisation_id("EE".parse().unwrap(), "10002");
+    let deposit = AttestDeposit { organisation, amount: Money(100_000_000), reference: name("d-2") };
+    vec![
+        ("EE registrar", accredit("10002", "rivaal", OrganisationClass::StartUp)),
+        ("EE treasury", deposit.into()),
+    ]
 }
 
 /// Who does what before there is a market.
@@ -279,6 +290,12 @@ fn genesis() -> Genesis {
     }
 }
 
+impl StateSource for Double {
+    fn read_state<R>(&self, reader: impl FnOnce(&State) -> R) -> R {
+        reader(&self.inner.read().unwrap().state)
+    }
+}
+
 impl Backend for Double {
     fn genesis(&self) -> &Genesis {
         &self.genesis
@@ -417,8 +434,12 @@ impl Backend for Double {
         Box::pin(async move { Ok(self.blobs.put(owner.0, Some(hash.0), body, now_ms()).await?.size) })
     }
 
-    fn may_read_blob(&self, reader: OrganisationId, _: BlobHash) -> BoxFuture<'_, bool> {
-        Box::pin(async move { reader == startup() })
+    fn may_read_blob(
+        &self,
+        reader: OrganisationId,
+        hash: BlobHash,
+    ) -> BoxFuture<'_, Result<(), hansa_node_api::Fault>> {
+        Box::pin(async move { may_read(self, &self.blobs, reader, &hash).await })
     }
 
     fn open_blob(

@@ -384,7 +384,7 @@ async fn a_blob_with_another_hash_or_an_old_signature_is_refused() {
         (request("PUT", now_ms() - 1, hash, "truth"), 401, "SignatureExpired"),
         (request("PUT", now_ms() + LIFE_MS_MAX + 60_000, hash, "truth"), 401, "SignatureExpired"),
         (request("PUT", soon, empty_body(), "truth"), 401, "SignatureWrong"),
-        (request("GET", soon, empty_body(), ""), 404, "BlobUnknown"),
+        (request("GET", soon, empty_body(), ""), 403, "BlobForbidden"),
     ];
     for (request, status, name) in table {
         let (found, answer) = server.raw(request.as_bytes()).await;

@@ -1,0 +1,140 @@
+//! The closed sets of cases that rows are made of.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+
+cases! {
+    /// What kind of legal person an organisation is.
+    pub enum OrganisationClass {
+        /// Founded within the registrar's limit of years, and small.
+        StartUp,
+        /// Small or medium enterprise.
+        Sme,
+        /// Larger company.
+        Large,
+        /// University or research organisation.
+        Research,
+        /// Public body.
+        Public,
+    }
+
+    /// Where an organisation stands.
+    pub enum Standing {
+        /// May act.
+        Accredited,
+        /// Its time ran out.
+        Expired,
+        /// Its registrar took the accreditation back.
+        Revoked,
+    }
+
+    /// What a grant may be spent on.
+    pub enum Purpose {
+        /// Innovation by start-ups and small firms.
+        Innovation,
+        /// Research.
+        Research,
+        /// Public services.
+        PublicService,
+        /// Industrial use, which no grant pays unless it names it.
+        Industrial,
+    }
+
+    /// An office of a member state, each with a key of its own.
+    pub enum Office {
+        /// Accredits organisations and sites.
+        Registrar,
+        /// Issues grants and attests deposits.
+        Treasury,
+        /// Votes on parameters.
+        Governance,
+    }
+
+    /// Whose pool a site's capacity belongs to.
+    pub enum Pool {
+        /// Public money.
+        Public,
+        /// Private money.
+        Private,
+    }
+
+    /// Where an offer stands.
+    pub enum OfferState {
+        /// In the book.
+        Open,
+        /// Taken back by the provider; its leases go on.
+        Withdrawn,
+    }
+
+    /// Where a request stands.
+    pub enum RequestState {
+        /// In the book.
+        Open,
+        /// Matched.
+        Awarded,
+        /// Taken back by the requester.
+        Cancelled,
+        /// Its window passed without a match.
+        Expired,
+        /// Closed since the organisation lost its accreditation.
+        Revoked,
+    }
+
+    /// Where a lease stands.
+    pub enum LeaseState {
+        /// Matched; capacity and money are held.
+        Awarded,
+        /// The provider has begun it.
+        Active,
+        /// Its time is over; the final usage is awaited or may be contested.
+        Ended,
+        /// Paid and closed.
+        Settled,
+    }
+
+    /// Why a lease was settled.
+    pub enum Closing {
+        /// Final usage, countersigned or uncontested.
+        Final,
+        /// No final usage came in time.
+        Expired,
+        /// The requester cancelled it.
+        CancelledByRequester,
+        /// The provider gave it up.
+        CancelledByProvider,
+        /// The provider never began it.
+        NoShow,
+        /// Contested usage, divided as signed.
+        Ruling,
+    }
+
+    /// Where a job stands.
+    pub enum JobState {
+        /// On the ledger, awaited by the provider.
+        Submitted,
+        /// Ended with exit code 0 and its outputs returned.
+        Succeeded,
+        /// Ended otherwise.
+        Failed,
+    }
+
+    /// What a deadline does when it is due. The order is the order within one millisecond.
+    pub enum DeadlineKind {
+        /// Settle a lease whose challenge window has passed.
+        LeaseChallenge,
+        /// Settle a lease whose report window has passed.
+        LeaseReport,
+        /// End a lease.
+        LeaseEnd,
+        /// Close a lease that the provider did not begin.
+        LeaseStart,
+        /// Close a request whose window has passed.
+        RequestExpiry,
+        /// Return a grant to its budget line.
+        GrantExpiry,
+        /// End an accreditation.
+        OrganisationExpiry,
+        /// Clear a class.
+        Batch,
+    }
+}

@@ -1,0 +1,167 @@
+//! Leases, their jobs and their settlements.
+
+use super::{AccountId, Closing, JobState, LeaseState, Purse};
+use crate::id::{BlobHash, CodeHash, GroupId, OfferId, OrganisationId, RequestId};
+use crate::member::MemberCode;
+use crate::money::{Money, Price};
+use crate::name::Name;
+use crate::time::{Slot, TimeMs};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+
+data! {
+    /// A purse's part in a lease.
+    pub struct LeaseSource {
+        /// Which.
+        pub purse: Purse,
+        /// Its part, in basis points.
+        pub share_bps: u16,
+        /// Locked at award.
+        pub locked: Money,
+        /// Paid out of it.
+        pub paid: Money,
+    }
+
+    /// What was agreed: fixed at award, whatever becomes of the parameters.
+    pub struct Agreement {
+        /// First second, and the moment the provider may begin.
+        pub start: TimeMs,
+        /// End.
+        pub end: TimeMs,
+        /// Price.
+        pub price: Price,
+        /// The federation's part.
+        pub fee_bps: u16,
+        /// The contract that settles.
+        pub contract: CodeHash,
+        /// Its parameters.
+        #[serde(with = "crate::bytes")]
+        pub contract_params: Vec<u8>,
+        /// Version of the contract interface.
+        pub contract_abi: u16,
+        /// The rule when the contract fails, by number: 0 refunds what is not countersigned, 1 pays what is.
+        pub fallback: u8,
+        /// Last moment to begin.
+        pub start_deadline: TimeMs,
+        /// Time to report after the end.
+        pub report_window_ms: u64,
+        /// Time to contest after the final report.
+        pub challenge_window_ms: u64,
+        /// The provider's part of what stays contested.
+        pub contest_provider_bps: u16,
+    }
+
+    /// A lease: a window of capacity.
+    pub struct Lease {
+        /// The request it came from.
+        pub request: RequestId,
+        /// The offer it came from.
+        pub offer: OfferId,
+        /// Who uses it.
+        pub requester: OrganisationId,
+        /// Home of the requester's money.
+        pub requester_home: MemberCode,
+        /// Beneficial-owner group of the requester.
+        pub group: GroupId,
+        /// Who delivers it.
+        pub provider: OrganisationId,
+        /// Home of the provider.
+        pub provider_home: MemberCode,
+        /// Where.
+        pub site: Name,
+        /// What.
+        pub class: Name,
+        /// Accelerators.
+        pub quantity: u32,
+        /// First slot.
+        pub start: Slot,
+        /// Slots.
+        pub slots: u32,
+        /// What was agreed.
+        pub agreement: Agreement,
+        /// Who pays.
+        pub sources: Vec<LeaseSource>,
+        /// Locked over all sources.
+        pub locked: Money,
+        /// Where it stands.
+        pub state: LeaseState,
+        /// When it was awarded.
+        pub awarded_at: TimeMs,
+        /// When the provider began it.
+        pub started_at: Option<TimeMs>,
+        /// When it ended.
+        pub ended_at: Option<TimeMs>,
+        /// Reported usage, cumulative accelerator-seconds.
+        pub reported: u64,
+        /// Reports so far.
+        pub reports: u32,
+        /// Whether the reported usage is final.
+        pub reported_final: bool,
+        /// Whether it became final only since the provider never said so in time.
+        pub report_expired: bool,
+        /// Countersigned usage, cumulative accelerator-seconds.
+        pub countersigned: u64,
+        /// Usage the requester admits where it contests the final report.
+        pub contested: Option<u64>,
+        /// Until when the final usage may be contested, once it is reported and not yet countersigned.
+        pub challenge_due: Option<TimeMs>,
+        /// Jobs so far.
+        pub jobs: u32,
+        /// Cumulative payments per party index.
+        pub paid: Vec<(u8, Money)>,
+        /// Why it was settled.
+        pub closing: Option<Closing>,
+    }
+
+    /// A job of a lease.
+    pub struct Job {
+        /// Its manifest.
+        pub manifest: BlobHash,
+        /// Where it stands.
+        pub state: JobState,
+        /// When it was submitted.
+        pub submitted_at: TimeMs,
+        /// When its end was reported.
+        pub ended_at: Option<TimeMs>,
+        /// Exit code, where it exited.
+        pub exit_code: Option<i32>,
+        /// Manifest of its outputs.
+        pub outputs: Option<BlobHash>,
+    }
+
+    /// Everything a settlement was decided from, and what was decided.
+    pub struct Settlement {
+        /// The contract's code.
+        pub contract: CodeHash,
+        /// The contract's parameters.
+        #[serde(with = "crate::bytes")]
+        pub contract_params: Vec<u8>,
+        /// The facts handed in (borsh).
+        #[serde(with = "crate::bytes")]
+        pub facts: Vec<u8>,
+        /// The split that was paid (borsh).
+        #[serde(with = "crate::bytes")]
+        pub split: Vec<u8>,
+        /// Fuel used.
+        pub fuel: u64,
+        /// Why the signed fallback decided, if it did (borsh of the failure).
+        #[serde(with = "crate::bytes::option")]
+        pub failure: Option<Vec<u8>>,
+        /// Height of the block.
+        pub height: u64,
+        /// Who was paid what.
+        pub payments: Vec<Payment>,
+        /// What went back to the requester's purses.
+        pub refunds: Vec<Payment>,
+    }
+
+    /// Money that moved.
+    pub struct Payment {
+        /// From.
+        pub from: AccountId,
+        /// To.
+        pub to: AccountId,
+        /// How much.
+        pub amount: Money,
+    }
+}
