@@ -4,7 +4,7 @@ mod application;
 mod open;
 mod signatures;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use crate::history::BlockRecord;
 pub use open::OpenError;

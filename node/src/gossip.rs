@@ -198,3 +198,28 @@ impl BodySource for PeerBodies {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_body;
+    use crate::consensus::application::Application;
+    use crate::executor::tests::{accreditation, genesis, open};
+    use hansa_ledger::block::Block;
+    use hansa_ledger_store::MemoryStore;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    #[test]
+    fn a_body_with_other_transactions_under_the_same_header_is_passed_over() {
+        let node = open(&genesis(), Arc::new(MemoryStore::new()));
+        assert!(node.submit_all(vec![accreditation(&node, 0, "one")])[0].is_ok());
+        let built = node.build(1, 0, Duration::from_secs(1)).unwrap().unwrap();
+        assert!(is_body(&built.id, &built.body));
+        let mut lie = Block::decode(&built.body).unwrap();
+        lie.transactions = vec![accreditation(&node, 0, "two")];
+        assert!(!is_body(&built.id, &lie.encode()));
+        lie.transactions.clear();
+        assert!(!is_body(&built.id, &lie.encode()));
+        assert!(!is_body(&[7; 32], &built.body));
+    }
+}

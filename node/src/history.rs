@@ -109,3 +109,58 @@ impl History {
         Some((self.block(*height)?, *index))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hansa_ledger::block::Receipt;
+    use hansa_ledger::id::ChainId;
+    use hansa_ledger::time::TimeMs;
+
+    fn record(height: u64, certificate: Vec<u8>) -> BlockRecord {
+        let header = Header {
+            protocol_version: 1,
+            chain: ChainId([0; 32]),
+            height,
+            time: TimeMs(height),
+            parent: BlockId([0; 32]),
+            proposer: "DE".parse().unwrap(),
+            transactions_root: [0; 32],
+            receipts_root: [0; 32],
+            state_root: [0; 32],
+            members_hash: [0; 32],
+        };
+        let receipt = Receipt {
+            transaction: TransactionId(*blake3::hash(&height.to_le_bytes()).as_bytes()),
+            code: 0,
+            action: None,
+            events: Vec::new(),
+        };
+        let receipts = Receipts { deadlines: Vec::new(), transactions: vec![receipt] };
+        BlockRecord { id: BlockId([0; 32]), header, transactions: Vec::new(), receipts, certificate }
+    }
+
+    #[test]
+    fn the_oldest_blocks_go_when_the_kept_ones_are_too_large() {
+        let mut history = History::default();
+        let quarter = HISTORY_BYTES_MAX / 4;
+        for height in 1..=6 {
+            history.push(Arc::new(record(height, vec![0; quarter])));
+            let bytes: usize = history.blocks.iter().map(|kept| kept.record.bytes()).sum();
+            assert_eq!(bytes, history.bytes);
+            assert!(bytes <= HISTORY_BYTES_MAX);
+        }
+        // What goes with the certificates leaves room for three of them.
+        assert!(history.block(3).is_none() && history.block(4).is_some());
+        let first = record(1, Vec::new()).receipts.transactions[0].transaction;
+        assert!(history.transaction(&first).is_none());
+        let small = record(7, Vec::new());
+        assert_eq!(small.bytes(), 4 + borsh::to_vec(&small.receipts).unwrap().len());
+        history.push(Arc::new(small));
+        assert!(history.block(4).is_some());
+        history.push(Arc::new(record(8, vec![0; HISTORY_BYTES_MAX])));
+        assert_eq!(history.blocks.len(), 1, "the newest stays whatever its size");
+        assert_eq!(history.since(7, 8).unwrap().len(), 1);
+        assert!(history.since(6, 8).is_none());
+    }
+}

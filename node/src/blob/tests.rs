@@ -102,7 +102,7 @@ async fn pieces_build_a_blob_in_order_within_quota_and_by_hash() {
     let put = async |offset: usize, owner, now_ms| {
         let end = (offset + piece).min(bytes.len());
         let piece = bytes[offset..end].to_vec();
-        store.put_piece(owner, hash, total, offset as u64, piece, now_ms).await
+        store.put_piece(Account::of(owner), hash, total, offset as u64, piece, now_ms).await
     };
     let at = |next_offset: usize| Progress { next_offset: next_offset as u64, complete: false };
     assert_eq!(put(piece, OWNER, 0).await.unwrap(), at(0), "begins with the first");
@@ -120,11 +120,11 @@ async fn pieces_build_a_blob_in_order_within_quota_and_by_hash() {
     assert_eq!(put(0, OTHER, 0).await.unwrap(), at(piece), "but not to others");
     assert_eq!(whole(&store, &hash).await.unwrap(), bytes);
 
-    let outcome = store.put_piece([9; 32], [8; 32], 5, 0, vec![0; 5], 0).await;
+    let outcome = store.put_piece(Account::of([9; 32]), [8; 32], 5, 0, vec![0; 5], 0).await;
     assert!(matches!(outcome, Err(BlobError::HashMismatch { .. })), "{outcome:?}");
-    let outcome = store.put_piece([9; 32], [8; 32], 5, 0, vec![0; 6], 0).await;
+    let outcome = store.put_piece(Account::of([9; 32]), [8; 32], 5, 0, vec![0; 6], 0).await;
     assert!(matches!(outcome, Err(BlobError::OutOfOrder)), "{outcome:?}");
-    let outcome = store.put_piece([9; 32], [8; 32], 4 << 20, 0, vec![0; 6], 0).await;
+    let outcome = store.put_piece(Account::of([9; 32]), [8; 32], 4 << 20, 0, vec![0; 6], 0).await;
     assert!(matches!(outcome, Err(BlobError::TooLarge { .. })), "{outcome:?}");
     assert_eq!(store.used(&[9; 32]), 0, "refused uploads count no more");
 }
@@ -134,7 +134,7 @@ async fn uploads_are_bounded_and_resting_ones_give_way() {
     let folder = tempfile::tempdir().unwrap();
     let store = BlobStore::new(config(folder.path())).unwrap();
     let begin = async |index: usize, now_ms| {
-        store.put_piece([index as u8; 32], [index as u8; 32], 2, 0, vec![0], now_ms).await
+        store.put_piece(Account::of([index as u8; 32]), [index as u8; 32], 2, 0, vec![0], now_ms).await
     };
     for index in 0..UPLOADS_MAX {
         assert!(begin(index, 0).await.is_ok());
@@ -142,6 +142,82 @@ async fn uploads_are_bounded_and_resting_ones_give_way() {
     assert!(matches!(begin(UPLOADS_MAX, 0).await, Err(BlobError::Busy)));
     assert!(begin(UPLOADS_MAX, UPLOAD_REST_MS_MAX).await.is_ok());
     assert_eq!(files(&config(folder.path()).folder).len(), 2, "the others' files are gone");
+}
+
+#[tokio::test]
+async fn an_account_is_opened_by_the_content_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = BlobStore::new(config(folder.path())).unwrap();
+    let bytes = content(100, 0);
+    let hash = store.put(OWNER, None, bytes.as_slice(), 0).await.unwrap().hash;
+    for wrong in [&b""[..], &bytes[..99]] {
+        let outcome = store.put(OTHER, Some(hash), wrong, 0).await;
+        assert!(matches!(outcome, Err(BlobError::HashMismatch { .. })), "{outcome:?}");
+        assert!(!store.owns(&OTHER, &hash));
+    }
+    assert_eq!(store.put(OWNER, Some(hash), &b""[..], 0).await.unwrap().size, 100, "its own is not sent again");
+    store.put(OTHER, Some(hash), bytes.as_slice(), 0).await.unwrap();
+    let store = BlobStore::new(config(folder.path())).unwrap();
+    assert_eq!(store.owners(&hash), [OWNER, OTHER].into());
+    assert!(store.owns(&OWNER, &hash) && store.owns(&OTHER, &hash));
+}
+
+#[tokio::test]
+async fn a_provider_leaves_no_more_behind_than_a_lease_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = BlobStoreConfig { blob_bytes_max: 5 << 30, owner_bytes_max: 20 << 30, ..config(folder.path()) };
+    let store = BlobStore::new(config.clone()).unwrap();
+    let begin = async |store: &BlobStore, account, seed: u8, total| {
+        store.put_piece(account, [seed; 32], total, 0, vec![0], 0).await
+    };
+    let (first, second) = (Account::of_lease(OWNER, [1; 32]), Account::of_lease(OWNER, [2; 32]));
+    let outcome = begin(&store, first, 1, LEASE_OUTPUT_BYTES_MAX + 1).await;
+    assert!(matches!(outcome, Err(BlobError::LeaseFull { count: 0, used: 0 })), "{outcome:?}");
+
+    // What has come counts as well as what comes, and both after a restart.
+    let bytes = content(1_000, 0);
+    let hash = *blake3::hash(&bytes).as_bytes();
+    assert!(store.put_piece(first, hash, 1_000, 0, bytes.clone(), 0).await.unwrap().complete);
+    let store = BlobStore::new(config).unwrap();
+    let outcome = begin(&store, first, 1, LEASE_OUTPUT_BYTES_MAX - 999).await;
+    assert!(matches!(outcome, Err(BlobError::LeaseFull { count: 1, used: 1_000 })), "{outcome:?}");
+    assert!(begin(&store, first, 1, LEASE_OUTPUT_BYTES_MAX - 1_001).await.is_ok());
+    let outcome = begin(&store, first, 2, 2).await;
+    assert!(matches!(outcome, Err(BlobError::LeaseFull { count: 2, .. })), "{outcome:?}");
+    // Other leases have their own limit, and the owner has none but its quota.
+    assert!(begin(&store, second, 3, LEASE_OUTPUT_BYTES_MAX).await.is_ok());
+    assert!(begin(&store, Account::of(OWNER), 4, LEASE_OUTPUT_BYTES_MAX).await.is_ok());
+    // What the owner has brought itself is not counted again.
+    let own = store.put(OWNER, None, content(10, 1).as_slice(), 0).await.unwrap().hash;
+    assert!(store.put_piece(first, own, 10, 0, content(10, 1), 0).await.unwrap().complete);
+    assert_eq!(store.inner.lock().used_by_lease(&[1; 32]).blobs, 2);
+}
+
+#[tokio::test]
+async fn nobody_keeps_more_blobs_than_its_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = BlobStore::new(config(folder.path())).unwrap();
+    let fill = |from: usize, to: usize, leases: &[[u8; 32]]| {
+        let mut state = store.inner.lock();
+        for index in from..to {
+            let mut entry = index::Entry::new(1, 0);
+            entry.owners.insert(OWNER);
+            entry.leases.extend(leases);
+            state.index.blobs.insert(*blake3::hash(&index.to_le_bytes()).as_bytes(), entry);
+        }
+    };
+    let lease = Account::of_lease(OWNER, [1; 32]);
+    let begin = async |account, seed: u8| store.put_piece(account, [seed; 32], 2, 0, vec![0], 0).await;
+    fill(0, LEASE_OUTPUTS_MAX - 1, &[[1; 32]]);
+    assert!(begin(lease, 1).await.is_ok());
+    let outcome = begin(lease, 2).await;
+    assert!(matches!(outcome, Err(BlobError::LeaseFull { count: LEASE_OUTPUTS_MAX, .. })), "{outcome:?}");
+    fill(LEASE_OUTPUTS_MAX, OWNER_BLOBS_MAX, &[]);
+    let outcome = begin(Account::of(OWNER), 3).await;
+    assert!(matches!(outcome, Err(BlobError::OwnerFull { count: OWNER_BLOBS_MAX })), "{outcome:?}");
+    let outcome = store.put(OWNER, None, content(10, 5).as_slice(), 0).await;
+    assert!(matches!(outcome, Err(BlobError::OwnerFull { .. })), "{outcome:?}");
+    assert!(store.put(OTHER, None, content(10, 5).as_slice(), 0).await.is_ok());
 }
 
 #[tokio::test]

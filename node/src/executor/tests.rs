@@ -1,25 +1,29 @@
-use super::{Executor, clock};
+use super::{CHECKPOINT_BYTES, CHECKPOINT_RETRY_HEIGHTS, Executor, OpenError, clock};
 use crate::consensus::application::{Application, Origin, Verdict};
 use crate::mempool::MempoolLimits;
-use hansa_ledger::action::{AccreditOrganisation, Action};
-use hansa_ledger::apply::chain;
+use hansa_ledger::action::{AccreditOrganisation, Action, RemoveKey, SetKey};
+use hansa_ledger::apply::{build_block, chain, params};
+use hansa_ledger::block::Block;
 use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember};
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;
 use hansa_ledger::rejection::Rejection;
-use hansa_ledger::row::OrganisationClass;
+use hansa_ledger::row::{OrganisationClass, Roles};
+use hansa_ledger::state::State;
+use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::{SignedTransaction, Transaction};
-use hansa_ledger_signature::SecretKey;
-use hansa_ledger_store::{LedgerStore, MemoryStore};
+use hansa_ledger_signature::{Cache, Lookup, SecretKey};
+use hansa_ledger_store::{LedgerStore, MemoryStore, VALUE_BYTES_MAX};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-fn key(name: &str) -> SecretKey {
+pub(crate) fn key(name: &str) -> SecretKey {
     SecretKey::from_bytes(*blake3::hash(name.as_bytes()).as_bytes())
 }
 
-fn genesis() -> Genesis {
+pub(crate) fn genesis() -> Genesis {
     let members = ["DE", "EE", "ES", "FR"].map(|code| GenesisMember {
         code: code.parse().unwrap(),
         consensus_key: key(&format!("{code} consensus")).public_key(),
@@ -43,11 +47,11 @@ fn genesis() -> Genesis {
     }
 }
 
-fn open(genesis: &Genesis, store: Arc<dyn LedgerStore>) -> Arc<Executor> {
+pub(crate) fn open(genesis: &Genesis, store: Arc<dyn LedgerStore>) -> Arc<Executor> {
     Executor::open(genesis.clone(), "DE".parse().unwrap(), store, MempoolLimits::default()).unwrap()
 }
 
-fn accreditation(executor: &Executor, nonce: u64, number: &str) -> SignedTransaction {
+pub(crate) fn accreditation(executor: &Executor, nonce: u64, number: &str) -> SignedTransaction {
     let action = AccreditOrganisation {
         register_number: number.to_owned(),
         owner: None,
@@ -56,15 +60,18 @@ fn accreditation(executor: &Executor, nonce: u64, number: &str) -> SignedTransac
         accredited_until: clock().plus(86_400_000),
         key: key(number).public_key(),
     };
-    let registrar = key("EE registrar");
+    signed(executor, &key("EE registrar"), nonce, Action::from(action))
+}
+
+fn signed(executor: &Executor, by: &SecretKey, nonce: u64, action: Action) -> SignedTransaction {
     let transaction = Transaction {
         chain: executor.chain(),
-        signer: registrar.public_key(),
+        signer: by.public_key(),
         nonce,
         valid_until: clock().plus(60_000),
-        actions: vec![Action::from(action)],
+        actions: vec![action],
     };
-    transaction.sign(&registrar)
+    transaction.sign(by)
 }
 
 /// Builds on one node, judges and commits on both.
@@ -166,4 +173,193 @@ fn the_mempool_says_why_it_refuses() {
     assert_eq!(node.mempool_size(), (0, 0), "nothing is remembered of what is refused");
     assert!(node.submit_all(vec![good.clone()])[0].is_ok());
     assert_eq!(node.submit_all(vec![good]), vec![Err(Rejection::AlreadyKnown)]);
+}
+
+#[test]
+fn no_block_from_the_future_gets_a_vote_however_it_came() {
+    let node = open(&genesis(), Arc::new(MemoryStore::new()));
+    let one = Cache::new(1).verify(accreditation(&node, 0, "one")).unwrap();
+    let skew_max = params(&node.state()).clock_skew_ms;
+    let verdict = |time: TimeMs, origin| {
+        let state = node.state();
+        let candidates = [one.clone()];
+        let (block, _) =
+            build_block(&state, node.runtime(), node.chain(), node.member(), time, &candidates, &mut || true).unwrap();
+        drop(state);
+        node.check(1, 0, &key("DE consensus").public_key(), &block.header.id().0, &block.encode(), origin)
+    };
+    let (past, future) = (chain(&node.state()).time.plus(1), clock().plus(skew_max + 30_000));
+    assert!(past.plus(skew_max) < clock(), "the genesis is old enough for a block of the past");
+    for (time, origin, timely) in [
+        (future, Origin::Live, false),
+        (future, Origin::Reproposed, false),
+        (future, Origin::Replayed, false),
+        (future, Origin::Synced, true),
+        (past, Origin::Live, false),
+        (past, Origin::Reproposed, true),
+        (past, Origin::Replayed, true),
+        (clock(), Origin::Live, true),
+    ] {
+        let said = verdict(time, origin);
+        assert_eq!(said == Verdict::Valid, timely, "{origin:?}: {said:?}");
+        assert_eq!(matches!(said, Verdict::Untimely(_)), !timely, "{origin:?}: {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_block_can_hold_keeps_nobody_awake() {
+    let genesis = genesis();
+    let [first, second] = [(); 2].map(|()| open(&genesis, Arc::new(MemoryStore::new())));
+    let (admin, other) = (key("one"), key("other"));
+    assert!(first.submit_all(vec![accreditation(&first, 0, "one")])[0].is_ok());
+    advance(&first, &second);
+    let set = SetKey { key: other.public_key(), roles: Roles::ADMIN, amount_max: None };
+    assert!(first.submit_all(vec![signed(&first, &admin, 0, Action::from(set.clone()))])[0].is_ok());
+    advance(&first, &second);
+    // The key is taken back by the block in which its own transactions, waiting on both nodes, could have stood.
+    let remove = RemoveKey { key: other.public_key() };
+    let removal = signed(&first, &admin, 1, Action::from(remove));
+    let waiting = [0, 1].map(|nonce| signed(&first, &other, nonce, Action::from(set.clone())));
+    let bundle = [&[removal][..], &waiting].concat();
+    for node in [&first, &second] {
+        assert!(node.submit_all(bundle.clone()).iter().all(Result::is_ok));
+        assert!(tokio::time::timeout(Duration::from_secs(5), node.work()).await.is_ok());
+    }
+    let height = advance(&first, &second);
+    assert_eq!(second.history().transaction(&waiting[0].id()).map(|_| ()), None, "the removal came first");
+    assert_eq!(height, 3);
+    for node in [&first, &second] {
+        assert_eq!(node.mempool_size(), (0, 0));
+        assert!(!node.is_ready());
+        assert!(node.due() > clock().plus(1_000), "nor is a deadline or the heartbeat near");
+        assert!(tokio::time::timeout(Duration::from_millis(100), node.work()).await.is_err());
+    }
+}
+
+#[test]
+fn nothing_is_locked_while_signatures_are_checked() {
+    let node = open(&genesis(), Arc::new(MemoryStore::new()));
+    let [one, two] = [(0, "one"), (1, "two")].map(|(nonce, number)| accreditation(&node, nonce, number));
+    // Another thread has the second signature in hand: the submission has to wait for it.
+    let mut claimed = Lookup::new(vec![two.clone()]);
+    node.signatures.claim(&mut claimed);
+    std::thread::scope(|scope| {
+        let submission = scope.spawn(|| node.submit_all(vec![one.clone(), two.clone()]));
+        while node.signature_checks() == 0 {
+            std::thread::yield_now();
+        }
+        assert!(node.state.try_write().is_ok() && node.mempool.try_lock().is_ok());
+        claimed.check();
+        node.signatures.settle(&mut claimed);
+        assert!(submission.join().unwrap().iter().all(Result::is_ok));
+    });
+    assert_eq!(node.signature_checks(), 2);
+    assert_eq!(node.mempool_size().0, 2);
+}
+
+#[test]
+fn a_checkpoint_holds_one_height_whole_whenever_it_is_written() {
+    let genesis = genesis();
+    let store = Arc::new(MemoryStore::new());
+    let [node, other] = [store.clone(), Arc::new(MemoryStore::new())].map(|store| open(&genesis, store));
+    let done = AtomicBool::new(false);
+    let checked = std::thread::scope(|scope| {
+        let checking = scope.spawn(|| {
+            let (mut checked, mut last) = (0, None);
+            while !done.load(Ordering::Relaxed) {
+                node.checkpoint().unwrap();
+                let checkpoint = store.latest_checkpoint().unwrap();
+                if checkpoint == last {
+                    continue;
+                }
+                last = checkpoint;
+                checked += 1;
+                let mut rows = Vec::new();
+                let mut visit = |table: u8, key: &[u8], value: &[u8]| {
+                    rows.push((table, key.to_vec(), value.to_vec()));
+                    Ok(())
+                };
+                store.rows(&mut visit).unwrap();
+                let state = State::load(rows, hansa_ledger::id::BlockId([0; 32])).unwrap();
+                let checkpoint = checkpoint.unwrap();
+                assert_eq!(state.root(), checkpoint.root, "height {}", checkpoint.height);
+            }
+            checked
+        });
+        for height in 0..40 {
+            let bundle = (0..20).map(|index| accreditation(&node, height * 20 + index, &format!("{height}/{index}")));
+            assert!(node.submit_all(bundle.collect()).iter().all(Result::is_ok));
+            advance(&node, &other);
+            if checking.is_finished() {
+                break;
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        checking.join().unwrap()
+    });
+    assert!(checked > 5, "{checked}");
+}
+
+#[test]
+fn a_checkpoint_that_finds_no_room_is_tried_again_and_ends_no_node() {
+    let genesis = genesis();
+    let store = Arc::new(MemoryStore::new());
+    let [node, other] = [store.clone(), Arc::new(MemoryStore::new())].map(|store| open(&genesis, store));
+    let large = (u8::MAX, b"too large".to_vec());
+    {
+        let mut dirty = node.lock_dirty();
+        dirty.bytes = CHECKPOINT_BYTES;
+        dirty.rows.insert(large.clone(), Some(vec![0; VALUE_BYTES_MAX + 1]));
+    }
+    let next = |nonce: u64| {
+        assert!(node.submit_all(vec![accreditation(&node, nonce, &format!("number {nonce}"))])[0].is_ok());
+        // Finalizing is part of it, and it succeeds.
+        advance(&node, &other);
+    };
+    next(0);
+    assert_eq!(store.latest_checkpoint().unwrap(), None);
+    assert!(node.lock_dirty().rows.contains_key(&large), "the rows are kept");
+    assert!(node.lock_dirty().rows.len() > 10);
+    node.lock_dirty().rows.remove(&large);
+    for nonce in 1..=CHECKPOINT_RETRY_HEIGHTS {
+        assert_eq!(store.latest_checkpoint().unwrap(), None, "not at once again");
+        next(nonce);
+    }
+    let root = node.state().root();
+    assert_eq!(store.latest_checkpoint().unwrap().map(|checkpoint| checkpoint.root), Some(root));
+    drop(node);
+    assert_eq!(open(&genesis, store).state().root(), root);
+}
+
+#[test]
+fn the_ledger_of_another_federation_is_not_opened() {
+    let genesis = genesis();
+    let other = Genesis { name: Name::new("other").unwrap(), ..genesis.clone() };
+    for checkpoint in [false, true] {
+        let store = Arc::new(MemoryStore::new());
+        let node = open(&genesis, store.clone());
+        assert!(node.submit_all(vec![accreditation(&node, 0, "one")])[0].is_ok());
+        advance(&node, &open(&genesis, Arc::new(MemoryStore::new())));
+        if checkpoint {
+            node.checkpoint().unwrap();
+        }
+        drop(node);
+        let opened = Executor::open(other.clone(), "DE".parse().unwrap(), store.clone(), MempoolLimits::default());
+        let Err(OpenError::OtherGenesis { stored, expected }) = opened else {
+            panic!("opened with a checkpoint: {checkpoint}");
+        };
+        assert_eq!((stored, expected), (genesis.chain_id(), other.chain_id()));
+        open(&genesis, store);
+    }
+}
+
+#[test]
+fn a_proposer_out_of_time_builds_what_it_can() {
+    let node = open(&genesis(), Arc::new(MemoryStore::new()));
+    let bundle = (0..5).map(|nonce| accreditation(&node, nonce, &format!("number {nonce}"))).collect();
+    assert!(node.submit_all(bundle).iter().all(Result::is_ok));
+    for (budget, count) in [(Duration::ZERO, 1), (Duration::from_secs(60), 5)] {
+        let built = node.build(1, 0, budget).unwrap().unwrap();
+        assert_eq!(Block::decode(&built.body).unwrap().transactions.len(), count);
+    }
 }

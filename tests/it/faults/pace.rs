@@ -74,7 +74,8 @@ pub fn final_at_once(testnet: &Testnet) {
 pub fn batch_on_time(testnet: &Testnet) {
     let home = testnet.home();
     let words = ["bid", "--class", "gh200-96", "--duration", "10s", "--limit", "0.01", "--within", "1h", "--cash"];
-    let words = [&["--key", "sme-fr", "--node", &testnet.api("FR")], &words[..]].concat();
+    let api = testnet.api("FR");
+    let words = [&["--key", "sme-fr", "--node", &api], &words[..]].concat();
     let placed: serde_json::Value = home.ask(&words);
     let height = placed["height"].as_u64().unwrap();
     until_height(testnet, height + 5);

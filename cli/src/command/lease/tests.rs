@@ -45,6 +45,7 @@ pub(crate) fn lease() -> Lease {
         reported: 0,
         reports: 1,
         reported_final: true,
+        report_expired: false,
         countersigned: 0,
         contested: None,
         challenge_due: None,

@@ -140,3 +140,20 @@ async fn a_start_that_cannot_work_says_why() {
     assert!(matches!(keys, StartError::SameKeys), "{keys}");
     federation.stop_all().await;
 }
+
+#[test]
+fn a_state_in_doubt_is_not_written_down() {
+    use crate::consensus::FatalReason;
+    use crate::consensus::application::AppError;
+    let error = || AppError("the disk is full".into());
+    for (reason, sound) in [
+        (FatalReason::EngineEnded, true),
+        (FatalReason::SafetyHang, true),
+        (FatalReason::FinalizeFailed { height: 1, error: error() }, true),
+        (FatalReason::VersionSkew { height: 1, id: [0; 32] }, true),
+        (FatalReason::CommitFailed { height: 1, error: error() }, false),
+        (FatalReason::ApplicationPanicked("an assertion".into()), false),
+    ] {
+        assert_eq!(reason.state_is_sound(), sound, "{reason}");
+    }
+}
