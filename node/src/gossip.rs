@@ -70,7 +70,11 @@ fn is_fault(rejection: Rejection) -> bool {
 ///
 /// # Errors
 /// Why it is not remembered.
-pub fn hear_advert(executor: &Executor, adverts: &Mutex<AdvertBook>, bytes: &[u8]) -> Result<(), AdvertRefusal> {
+pub fn hear_advert(
+    executor: &Executor,
+    adverts: &Mutex<AdvertBook>,
+    bytes: &[u8],
+) -> Result<(), AdvertRefusal> {
     let speaks_for = |key: &PublicKey, provider: &[u8; 32]| {
         executor.state().get::<Keys>(key).is_some_and(|row| {
             let organisation = Principal::Organisation(OrganisationId(*provider));
@@ -85,9 +89,12 @@ pub fn hear_advert(executor: &Executor, adverts: &Mutex<AdvertBook>, bytes: &[u8
 impl NetworkApplication for Gossip {
     async fn transactions(&self, _from: Option<PeerId>, bundle: Bytes) -> Acceptance {
         let executor = self.executor.clone();
-        let verdicts = tokio::task::spawn_blocking(move || Some(executor.submit_all(read_bundle(&bundle)?))).await;
+        let verdicts =
+            tokio::task::spawn_blocking(move || Some(executor.submit_all(read_bundle(&bundle)?))).await;
         match verdicts {
-            Ok(Some(verdicts)) if verdicts.iter().any(|verdict| verdict.is_err_and(is_fault)) => Acceptance::Reject,
+            Ok(Some(verdicts)) if verdicts.iter().any(|verdict| verdict.is_err_and(is_fault)) => {
+                Acceptance::Reject
+            }
             Ok(Some(verdicts)) if verdicts.iter().any(Result::is_ok) => Acceptance::Accept,
             Ok(Some(_)) | Err(_) => Acceptance::Ignore,
             Ok(None) => Acceptance::Reject,
@@ -193,9 +200,7 @@ pub struct PeerBodies(pub NetworkHandle);
 impl BodySource for PeerBodies {
     fn fetch(&self, id: [u8; 32], timeout: Duration) -> BoxFuture<'static, Option<Bytes>> {
         let network = self.0.clone();
-        Box::pin(async move {
-            network.fetch_body(id, timeout, |body| is_body(&id, body)).await
-        })
+        Box::pin(async move { network.fetch_body(id, timeout, |body| is_body(&id, body)).await })
     }
 }
 

@@ -237,7 +237,13 @@ impl Mempool {
     }
 
     /// Whether one more transaction of this size has room, after what waits behind a gap has made way for one that does not.
-    fn room(&self, principal: Principal, signer: &PublicKey, gapped: bool, bytes: usize) -> Result<(), Rejection> {
+    fn room(
+        &self,
+        principal: Principal,
+        signer: &PublicKey,
+        gapped: bool,
+        bytes: usize,
+    ) -> Result<(), Rejection> {
         let usage = self.principals.get(&principal).copied().unwrap_or_default();
         if usage.transactions >= self.limits.principal_transactions_max
             || usage.bytes.saturating_add(bytes) > self.limits.principal_bytes_max
@@ -245,7 +251,12 @@ impl Mempool {
             return Err(Rejection::TooManyWaiting);
         }
         let limit = self.limits.signer_gapped_max;
-        if gapped && self.signers.get(signer).is_some_and(|queue| queue.entries.range(queue.end..).take(limit).count() >= limit) {
+        if gapped
+            && self
+                .signers
+                .get(signer)
+                .is_some_and(|queue| queue.entries.range(queue.end..).take(limit).count() >= limit)
+        {
             return Err(Rejection::NonceGap);
         }
         let evictable = if gapped { 0 } else { self.gapped_bytes };

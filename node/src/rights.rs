@@ -70,7 +70,8 @@ pub async fn blob_right(
             return None;
         }
         if write {
-            return (provides && row.state != LeaseState::Settled).then_some((row.requester, Wanted::Nothing));
+            return (provides && row.state != LeaseState::Settled)
+                .then_some((row.requester, Wanted::Nothing));
         }
         let wanted = match row.requester == organisation {
             true => Wanted::Ownership,
@@ -81,7 +82,9 @@ pub async fn blob_right(
     let holds = match wanted {
         Wanted::Nothing => true,
         Wanted::Ownership => blobs.owns(&owner.0, &hash.0),
-        Wanted::Name(manifests) => blobs.owns(&owner.0, &hash.0) && is_named(blobs, &owner, &manifests, hash).await,
+        Wanted::Name(manifests) => {
+            blobs.owns(&owner.0, &hash.0) && is_named(blobs, &owner, &manifests, hash).await
+        }
     };
     holds.then_some(owner)
 }
@@ -114,7 +117,12 @@ fn manifests_of_lease(state: &State, lease: &LeaseId) -> Vec<BlobHash> {
 }
 
 /// Whether one of the manifests is the blob or lists it, where `owner` keeps them.
-async fn is_named(blobs: &BlobStore, owner: &OrganisationId, manifests: &[BlobHash], hash: &BlobHash) -> bool {
+async fn is_named(
+    blobs: &BlobStore,
+    owner: &OrganisationId,
+    manifests: &[BlobHash],
+    hash: &BlobHash,
+) -> bool {
     if manifests.contains(hash) {
         return true;
     }
@@ -155,11 +163,14 @@ pub async fn may_read(
     hash: &BlobHash,
 ) -> Result<(), Fault> {
     let owners = blobs.owners(&hash.0);
-    if owners.contains(&reader.0) || (!owners.is_empty() && is_provided(ledger, blobs, reader, hash, &owners).await) {
+    if owners.contains(&reader.0)
+        || (!owners.is_empty() && is_provided(ledger, blobs, reader, hash, &owners).await)
+    {
         return Ok(());
     }
     let expects = ledger.read_state(|state| {
-        let leases = state.rows::<Leases>().filter(|(_, row)| row.requester == reader || row.provider == reader);
+        let leases =
+            state.rows::<Leases>().filter(|(_, row)| row.requester == reader || row.provider == reader);
         let view = state.view();
         let jobs = leases.flat_map(|(id, _)| view.range::<Jobs>((*id, 0)..=(*id, u32::MAX)));
         let mut named = jobs.take(REFUSAL_JOBS_MAX).flat_map(|(_, job)| [Some(job.manifest), job.outputs]);
@@ -239,7 +250,9 @@ fn roots_of_ledger(state: &State, now_ms: u64, retention_ms: u64) -> BTreeSet<(O
         .collect();
     for ((lease, _), job) in state.rows::<Jobs>() {
         if let Some(row) = state.get::<Leases>(lease).filter(|row| is_retained(row)) {
-            roots.extend([Some(job.manifest), job.outputs].into_iter().flatten().map(|hash| (row.requester, hash)));
+            roots.extend(
+                [Some(job.manifest), job.outputs].into_iter().flatten().map(|hash| (row.requester, hash)),
+            );
         }
     }
     roots

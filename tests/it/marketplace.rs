@@ -124,6 +124,8 @@ fn the_marketplace_from_the_command_line() {
         ("the chain can be looked at and proven", chain::looked_at_and_proven),
         ("bids that cannot be are refused by number", refusals::bids),
         ("transactions that are not sound are refused by number", refusals::transactions),
+        ("bytes that are no transaction are refused", refusals::bytes),
+        ("expired grants and impossible offers are refused", refusals::grants_and_offers),
         ("offices act for their own members only", refusals::offices),
         ("money is conserved and all nodes agree", money::conserved),
     ];

@@ -29,7 +29,14 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(size: u64, put_ms: u64) -> Self {
-        Self { owners: BTreeSet::new(), leases: BTreeSet::new(), size, put_ms, kept_until_ms: put_ms, pins: 0 }
+        Self {
+            owners: BTreeSet::new(),
+            leases: BTreeSet::new(),
+            size,
+            put_ms,
+            kept_until_ms: put_ms,
+            pins: 0,
+        }
     }
 }
 

@@ -155,7 +155,11 @@ async fn an_account_is_opened_by_the_content_alone() {
         assert!(matches!(outcome, Err(BlobError::HashMismatch { .. })), "{outcome:?}");
         assert!(!store.owns(&OTHER, &hash));
     }
-    assert_eq!(store.put(OWNER, Some(hash), &b""[..], 0).await.unwrap().size, 100, "its own is not sent again");
+    assert_eq!(
+        store.put(OWNER, Some(hash), &b""[..], 0).await.unwrap().size,
+        100,
+        "its own is not sent again"
+    );
     store.put(OTHER, Some(hash), bytes.as_slice(), 0).await.unwrap();
     let store = BlobStore::new(config(folder.path())).unwrap();
     assert_eq!(store.owners(&hash), [OWNER, OTHER].into());
@@ -165,7 +169,8 @@ async fn an_account_is_opened_by_the_content_alone() {
 #[tokio::test]
 async fn a_provider_leaves_no_more_behind_than_a_lease_may() {
     let folder = tempfile::tempdir().unwrap();
-    let config = BlobStoreConfig { blob_bytes_max: 5 << 30, owner_bytes_max: 20 << 30, ..config(folder.path()) };
+    let config =
+        BlobStoreConfig { blob_bytes_max: 5 << 30, owner_bytes_max: 20 << 30, ..config(folder.path()) };
     let store = BlobStore::new(config.clone()).unwrap();
     let begin = async |store: &BlobStore, account, seed: u8, total| {
         store.put_piece(account, [seed; 32], total, 0, vec![0], 0).await

@@ -1,7 +1,9 @@
 //! What consensus asks of the application half.
 
 use super::{Executed, Executor, block_time, clock};
-use crate::consensus::application::{AppError, Application, Built, Id, Origin, Timeouts, Tip, ValidatorInfo, Verdict};
+use crate::consensus::application::{
+    AppError, Application, Built, Id, Origin, Timeouts, Tip, ValidatorInfo, Verdict,
+};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use hansa_ledger::apply::{BlockError, build_block, chain, params};
@@ -62,7 +64,15 @@ impl Application for Executor {
         let mut first = true;
         // One at least, however little time there is: a budget that never suffices must not stop the federation.
         let mut go_on = || std::mem::take(&mut first) || Instant::now() < deadline;
-        match build_block(&state, self.runtime.as_ref(), self.chain, self.member, time, &candidates, &mut go_on) {
+        match build_block(
+            &state,
+            self.runtime.as_ref(),
+            self.chain,
+            self.member,
+            time,
+            &candidates,
+            &mut go_on,
+        ) {
             Ok((block, outcome)) => {
                 drop(state);
                 let id = block.header.id();
@@ -95,7 +105,10 @@ impl Application for Executor {
         };
         let tip = chain(&self.state()).clone();
         if height != tip.height + 1 {
-            return Verdict::NotReady(format!("height {height} does not follow the last block {}", tip.height));
+            return Verdict::NotReady(format!(
+                "height {height} does not follow the last block {}",
+                tip.height
+            ));
         }
         // Whatever way the block took, honest members never see one from the future: a proposer cannot talk itself out of the
         // clock by calling its block one that was proposed before. Only the members' certificate settles the time.
@@ -109,7 +122,9 @@ impl Application for Executor {
                 .get::<Members>(&block.header.proposer)
                 .is_some_and(|member| member.consensus_key.as_ref() == Some(proposer));
             if !by_proposer {
-                return Verdict::Invalid("the header names another proposer than the one that sent it".to_owned());
+                return Verdict::Invalid(
+                    "the header names another proposer than the one that sent it".to_owned(),
+                );
             }
         }
         if (origin != Origin::Synced && ahead > skew_max) || (origin == Origin::Live && behind > skew_max) {
@@ -129,7 +144,14 @@ impl Application for Executor {
         }
     }
 
-    fn save_undecided(&self, height: u64, round: u32, id: &Id, body: &[u8], record: &[u8]) -> Result<(), AppError> {
+    fn save_undecided(
+        &self,
+        height: u64,
+        round: u32,
+        id: &Id,
+        body: &[u8],
+        record: &[u8],
+    ) -> Result<(), AppError> {
         self.store.put_body_and_undecided(height, round, id, body, record).map_err(failed)
     }
 
@@ -162,7 +184,8 @@ impl Application for Executor {
         }
         if !self.lock_executed().contains_key(&block_id) {
             let body = self.store.body(id).map_err(failed)?;
-            let body = body.ok_or_else(|| AppError(format!("the body of block {block_id} is not kept here")))?;
+            let body =
+                body.ok_or_else(|| AppError(format!("the body of block {block_id} is not kept here")))?;
             let block = Self::read_block(&block_id, &body).map_err(AppError)?;
             self.execute(block_id, block).map_err(|reason| {
                 AppError(format!("the decided block {block_id} cannot be executed by this program: {reason}"))
@@ -180,7 +203,11 @@ impl Application for Executor {
 
     fn finalize(&self, height: u64, certificate: &[u8], evidence: Vec<Vec<u8>>) -> Result<(), AppError> {
         for proof in evidence {
-            tracing::error!(alarm = "double_signing", height, "a member signed two things for one vote; the evidence is kept");
+            tracing::error!(
+                alarm = "double_signing",
+                height,
+                "a member signed two things for one vote; the evidence is kept"
+            );
             self.store.put_evidence(&proof).map_err(failed)?;
         }
         self.store.extend_certificate(height, certificate).map_err(failed)?;

@@ -27,7 +27,9 @@ pub enum OpenError {
     #[error("the genesis is refused: {0}")]
     Genesis(String),
     /// Another contract engine.
-    #[error("the genesis asks for another contract engine than this program has; install the federation's version")]
+    #[error(
+        "the genesis asks for another contract engine than this program has; install the federation's version"
+    )]
     Engine,
     /// A contract that may not run.
     #[error("contract `{name}` is refused: {reason}")]
@@ -38,7 +40,9 @@ pub enum OpenError {
         reason: String,
     },
     /// The data directory belongs to another federation.
-    #[error("the data directory holds the ledger of federation {stored}, and the genesis is that of {expected}; start with the genesis it was made with, or with an empty data directory")]
+    #[error(
+        "the data directory holds the ledger of federation {stored}, and the genesis is that of {expected}; start with the genesis it was made with, or with an empty data directory"
+    )]
     OtherGenesis {
         /// Whose blocks are stored.
         stored: ChainId,
@@ -46,7 +50,9 @@ pub enum OpenError {
         expected: ChainId,
     },
     /// What is stored is not what was decided.
-    #[error("the stored ledger is not what the members decided: {0}; move the data directory away, and the node will fetch the ledger from its peers")]
+    #[error(
+        "the stored ledger is not what the members decided: {0}; move the data directory away, and the node will fetch the ledger from its peers"
+    )]
     Doubt(String),
 }
 
@@ -155,9 +161,9 @@ fn load(genesis: &Genesis, store: &dyn LedgerStore) -> Result<State, OpenError> 
         rows.push((table, key.to_vec(), value.to_vec()));
         Ok(())
     })?;
-    let tip = store
-        .decided(checkpoint.height)?
-        .ok_or_else(|| OpenError::Doubt(format!("the block of the checkpoint at {} is missing", checkpoint.height)))?;
+    let tip = store.decided(checkpoint.height)?.ok_or_else(|| {
+        OpenError::Doubt(format!("the block of the checkpoint at {} is missing", checkpoint.height))
+    })?;
     let block = Executor::read_block(&BlockId(tip.block), &tip.body)
         .map_err(|reason| OpenError::Doubt(format!("block {}: {reason}", checkpoint.height)))?;
     if block.header.chain != genesis.chain_id() {
@@ -165,7 +171,10 @@ fn load(genesis: &Genesis, store: &dyn LedgerStore) -> Result<State, OpenError> 
     }
     let state = State::load(rows, BlockId(tip.block)).map_err(OpenError::Doubt)?;
     if state.root() != checkpoint.root || block.header.state_root != checkpoint.root {
-        return Err(OpenError::Doubt(format!("the checkpoint at {} has another root than its block", checkpoint.height)));
+        return Err(OpenError::Doubt(format!(
+            "the checkpoint at {} has another root than its block",
+            checkpoint.height
+        )));
     }
     check_state(&state).map_err(OpenError::Doubt)?;
     Ok(state)

@@ -49,7 +49,8 @@ impl Signatures {
                 cache.settle(&mut claims.lookup);
                 self.settled.notify_all();
             } else if claims.lookup.is_open() {
-                cache = self.settled.wait(cache).expect("no thread panics while it holds the signature cache");
+                cache =
+                    self.settled.wait(cache).expect("no thread panics while it holds the signature cache");
             } else {
                 break;
             }

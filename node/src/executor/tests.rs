@@ -96,11 +96,19 @@ fn blocks_are_built_judged_committed_and_found_again_after_a_restart() {
     let genesis = genesis();
     let stores: [Arc<MemoryStore>; 2] = [Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new())];
     let [first, second] = stores.clone().map(|store| open(&genesis, store));
-    assert_eq!(first.build(1, 0, Duration::from_secs(1)).unwrap(), None, "an empty federation makes no block");
+    assert_eq!(
+        first.build(1, 0, Duration::from_secs(1)).unwrap(),
+        None,
+        "an empty federation makes no block"
+    );
     // The second comes before the first: it waits for it, and both are final in one block.
     let [one, two] = [(0, "one"), (1, "two")].map(|(nonce, number)| accreditation(&first, nonce, number));
     assert!(first.submit_all(vec![two.clone()])[0].is_ok());
-    assert_eq!(first.build(1, 0, Duration::from_secs(1)).unwrap(), None, "a gap in the nonces is no reason for a block");
+    assert_eq!(
+        first.build(1, 0, Duration::from_secs(1)).unwrap(),
+        None,
+        "a gap in the nonces is no reason for a block"
+    );
     assert!(first.submit_all(vec![one.clone()])[0].is_ok());
     advance(&first, &second);
     assert_eq!(first.mempool_size(), (0, 0));
@@ -123,7 +131,11 @@ fn blocks_are_built_judged_committed_and_found_again_after_a_restart() {
     advance(&again, &second);
     drop(again);
     let again = open(&genesis, stores[0].clone());
-    assert_eq!(again.state().root(), second.state().root(), "loaded from the checkpoint, replayed from there");
+    assert_eq!(
+        again.state().root(),
+        second.state().root(),
+        "loaded from the checkpoint, replayed from there"
+    );
     assert_eq!(chain(&again.state()).height, 2);
 }
 
@@ -141,8 +153,14 @@ fn bodies_are_refused_that_are_not_what_their_id_says() {
     let mut other = built.body.to_vec();
     *other.last_mut().unwrap() ^= 1;
     assert!(matches!(verdict(&built.id, &other, &key("DE consensus"), Origin::Live), Verdict::Mismatch(_)));
-    assert!(matches!(verdict(&[7; 32], &built.body, &key("DE consensus"), Origin::Live), Verdict::Mismatch(_)));
-    assert!(matches!(verdict(&built.id, &built.body, &key("FR consensus"), Origin::Live), Verdict::Invalid(_)));
+    assert!(matches!(
+        verdict(&[7; 32], &built.body, &key("DE consensus"), Origin::Live),
+        Verdict::Mismatch(_)
+    ));
+    assert!(matches!(
+        verdict(&built.id, &built.body, &key("FR consensus"), Origin::Live),
+        Verdict::Invalid(_)
+    ));
     assert_eq!(verdict(&built.id, &built.body, &key("FR consensus"), Origin::Reproposed), Verdict::Valid);
     assert_eq!(judge.check(1, 0, &proposer, &built.id, &built.body, Origin::Live), Verdict::Valid);
 }
@@ -184,7 +202,8 @@ fn no_block_from_the_future_gets_a_vote_however_it_came() {
         let state = node.state();
         let candidates = [one.clone()];
         let (block, _) =
-            build_block(&state, node.runtime(), node.chain(), node.member(), time, &candidates, &mut || true).unwrap();
+            build_block(&state, node.runtime(), node.chain(), node.member(), time, &candidates, &mut || true)
+                .unwrap();
         drop(state);
         node.check(1, 0, &key("DE consensus").public_key(), &block.header.id().0, &block.encode(), origin)
     };
@@ -262,8 +281,16 @@ fn a_checkpoint_holds_one_height_whole_whenever_it_is_written() {
     let genesis = genesis();
     let store = Arc::new(MemoryStore::new());
     let [node, other] = [store.clone(), Arc::new(MemoryStore::new())].map(|store| open(&genesis, store));
+    /// Ends the checking also when the test fails.
+    struct Done<'a>(&'a AtomicBool);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     let done = AtomicBool::new(false);
     let checked = std::thread::scope(|scope| {
+        let finish = Done(&done);
         let checking = scope.spawn(|| {
             let (mut checked, mut last) = (0, None);
             while !done.load(Ordering::Relaxed) {
@@ -287,14 +314,15 @@ fn a_checkpoint_holds_one_height_whole_whenever_it_is_written() {
             checked
         });
         for height in 0..40 {
-            let bundle = (0..20).map(|index| accreditation(&node, height * 20 + index, &format!("{height}/{index}")));
+            let bundle =
+                (0..20).map(|index| accreditation(&node, height * 20 + index, &format!("{height}.{index}")));
             assert!(node.submit_all(bundle.collect()).iter().all(Result::is_ok));
             advance(&node, &other);
             if checking.is_finished() {
                 break;
             }
         }
-        done.store(true, Ordering::Relaxed);
+        drop(finish);
         checking.join().unwrap()
     });
     assert!(checked > 5, "{checked}");
@@ -312,7 +340,7 @@ fn a_checkpoint_that_finds_no_room_is_tried_again_and_ends_no_node() {
         dirty.rows.insert(large.clone(), Some(vec![0; VALUE_BYTES_MAX + 1]));
     }
     let next = |nonce: u64| {
-        assert!(node.submit_all(vec![accreditation(&node, nonce, &format!("number {nonce}"))])[0].is_ok());
+        assert!(node.submit_all(vec![accreditation(&node, nonce, &format!("number-{nonce}"))])[0].is_ok());
         // Finalizing is part of it, and it succeeds.
         advance(&node, &other);
     };
@@ -344,7 +372,8 @@ fn the_ledger_of_another_federation_is_not_opened() {
             node.checkpoint().unwrap();
         }
         drop(node);
-        let opened = Executor::open(other.clone(), "DE".parse().unwrap(), store.clone(), MempoolLimits::default());
+        let opened =
+            Executor::open(other.clone(), "DE".parse().unwrap(), store.clone(), MempoolLimits::default());
         let Err(OpenError::OtherGenesis { stored, expected }) = opened else {
             panic!("opened with a checkpoint: {checkpoint}");
         };
@@ -356,7 +385,7 @@ fn the_ledger_of_another_federation_is_not_opened() {
 #[test]
 fn a_proposer_out_of_time_builds_what_it_can() {
     let node = open(&genesis(), Arc::new(MemoryStore::new()));
-    let bundle = (0..5).map(|nonce| accreditation(&node, nonce, &format!("number {nonce}"))).collect();
+    let bundle = (0..5).map(|nonce| accreditation(&node, nonce, &format!("number-{nonce}"))).collect();
     assert!(node.submit_all(bundle).iter().all(Result::is_ok));
     for (budget, count) in [(Duration::ZERO, 1), (Duration::from_secs(60), 5)] {
         let built = node.build(1, 0, budget).unwrap().unwrap();

@@ -84,7 +84,8 @@ fn accepted(verdicts: &[Result<(), Rejection>]) -> usize {
 #[test]
 fn one_principal_fills_no_pool_not_even_in_one_bundle() {
     let size = Desk::new(MempoolLimits::default()).size();
-    let limits = MempoolLimits { bytes_max: 64 * size, principal_bytes_max: 4 * size, ..MempoolLimits::default() };
+    let limits =
+        MempoolLimits { bytes_max: 64 * size, principal_bytes_max: 4 * size, ..MempoolLimits::default() };
     let mut desk = Desk::new(limits);
     let verdicts = desk.submit("DE registrar", 0..10);
     assert_eq!(verdicts[..4], [Ok(()); 4]);
@@ -93,7 +94,8 @@ fn one_principal_fills_no_pool_not_even_in_one_bundle() {
     assert_eq!(accepted(&desk.submit("DE treasury", 0..3)), 3, "another one has room");
     desk.check_counts();
     // The pool itself is not overshot either.
-    let small = MempoolLimits { bytes_max: 5 * size + 1, principal_bytes_max: 64 * size, ..MempoolLimits::default() };
+    let small =
+        MempoolLimits { bytes_max: 5 * size + 1, principal_bytes_max: 64 * size, ..MempoolLimits::default() };
     let mut desk = Desk::new(small);
     let verdicts = desk.submit("DE registrar", 0..10);
     assert_eq!((accepted(&verdicts), verdicts[9]), (5, Err(Rejection::MempoolFull)));
@@ -103,7 +105,8 @@ fn one_principal_fills_no_pool_not_even_in_one_bundle() {
 #[test]
 fn what_waits_behind_a_gap_is_little_and_makes_way_first() {
     let size = Desk::new(MempoolLimits::default()).size();
-    let limits = MempoolLimits { bytes_max: 10 * size, principal_bytes_max: 10 * size, ..MempoolLimits::default() };
+    let limits =
+        MempoolLimits { bytes_max: 10 * size, principal_bytes_max: 10 * size, ..MempoolLimits::default() };
     let mut desk = Desk::new(MempoolLimits { signer_gapped_max: 6, ..limits });
     assert_eq!(accepted(&desk.submit("DE registrar", 1..10)), 6, "few of one signer");
     assert_eq!(accepted(&desk.submit("DE registrar", 20..21)), 0);
@@ -114,7 +117,8 @@ fn what_waits_behind_a_gap_is_little_and_makes_way_first() {
     desk.check_counts();
     assert_eq!(accepted(&desk.submit("FR registrar", 0..8)), 8, "they make way");
     desk.check_counts();
-    let left: Vec<u64> = desk.mempool.signers[&key("DE registrar").public_key()].entries.keys().copied().collect();
+    let left: Vec<u64> =
+        desk.mempool.signers[&key("DE registrar").public_key()].entries.keys().copied().collect();
     assert_eq!(left, [1, 2], "the newest of the gapped go first");
     assert_eq!(desk.mempool.waiting(1 << 20).len(), 8);
     // The missing nonce makes good ones of those that waited for it, and takes the room of one.
@@ -127,7 +131,8 @@ fn what_waits_behind_a_gap_is_little_and_makes_way_first() {
 
 #[test]
 fn a_bundle_of_one_signer_in_order_has_no_gap() {
-    let mut desk = Desk::new(MempoolLimits { nonce_gap_max: 8, signer_gapped_max: 2, ..MempoolLimits::default() });
+    let mut desk =
+        Desk::new(MempoolLimits { nonce_gap_max: 8, signer_gapped_max: 2, ..MempoolLimits::default() });
     assert_eq!(accepted(&desk.submit("DE registrar", 0..100)), 100);
     assert_eq!(desk.submit("DE registrar", [200]), [Err(Rejection::NonceGap)]);
     // What stands before the others goes: they wait behind a gap, and come back when it is closed.

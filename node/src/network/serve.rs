@@ -76,7 +76,14 @@ async fn try_blob(
                 return Err(BlobRefusal::Malformed);
             }
             let progress = store
-                .put_piece(Account::of_lease(owner, terms.lease), terms.hash, terms.total, terms.offset, piece.content, now_ms)
+                .put_piece(
+                    Account::of_lease(owner, terms.lease),
+                    terms.hash,
+                    terms.total,
+                    terms.offset,
+                    piece.content,
+                    now_ms,
+                )
                 .await
                 .map_err(|error| refusal(&error))?;
             Ok(BlobReply::Stored { next_offset: progress.next_offset, complete: progress.complete })

@@ -80,6 +80,7 @@ pub fn several_jobs_share_a_lease(market: &Market) {
     assert_eq!(fetched, "last\n");
     home.run(&["--json", "lease", "logs", &text, "--job", "99"]).refused(508);
 
+    super::usage::reports_are_checked(market, lease);
     home.run(&["lease", "end", &text]).succeeded();
     home.run(&["--json", "job", "run", &text, "--run", "true"]).refused(502);
     market.until_lease("its final usage is reported", lease, |lease| lease.row.reported_final);

@@ -32,8 +32,12 @@ pub fn accredited_and_funded(market: &Market) {
     };
     home.run(&["--json", "account", "show"]).refused(8);
     let accredited: Value = accredit("17000001", "main").read();
-    accredit("17000001", "main").refused(106);
+    // The number is taken for everybody else, and the key for every other number; with both, it is a renewal.
+    home.run(&["key", "new", "other", "--unencrypted"]).succeeded();
+    accredit("17000001", "other").refused(106);
     accredit("17000002", "main").refused(107);
+    let renewed: Value = accredit("17000001", "main").read();
+    assert_eq!(renewed["organisation"], accredited["organisation"]);
 
     let treasury = market.office("EE", "treasury");
     let issue = ["--json", "--key", &treasury, "credit", "issue", "newco", "250", "--reference", GRANT, "--line"];

@@ -99,6 +99,92 @@ pub fn transactions(market: &Market) {
     assert_eq!(market.account().cash.0, before.0 - 10_000);
 }
 
+/// What is no transaction at all is refused before anything of it is believed.
+pub fn bytes(market: &Market) {
+    let key = below(&market.home.home, "keys/daily.key");
+    let account = market.testnet.account_of(key.as_ref(), "EE");
+    let nonce = market.testnet.wait(account.client.next_nonce(&account.public_key())).unwrap();
+    let good = account.sign(nonce, vec![RedeemCash { amount: Money(10_000) }.into()]).encode();
+    let post = |path: &str, body: &[u8]| post(&market.testnet.api("EE"), path, body);
+    let longer = [&good[..], &[0]].concat();
+    let mut tagged = good.clone();
+    tagged[0] ^= 0x80;
+    for (what, body) in [
+        ("nothing", &[][..]),
+        ("a byte too many", &longer),
+        ("a byte too few", &good[..good.len() - 1]),
+        ("another first byte", &tagged),
+        ("noise", &[0x5a; 400]),
+    ] {
+        let (status, code) = post("/v1/transactions", body);
+        assert!(status == 400 || status == 422, "{what}: {status}");
+        assert!(code == u64::from(Rejection::Malformed.code()) || code == 4 || code == 5, "{what}: {code}");
+    }
+    let (status, _) = post("/v1/transactions", &vec![0; 2 << 20]);
+    assert_eq!(status, 413, "two megabytes");
+    let (status, code) = post("/v1/nothing", &good);
+    assert_eq!((status, code), (404, 1002));
+    // After all of this the good one is taken, with the nonce that none of them has burnt.
+    let (status, _) = post("/v1/transactions", &good);
+    assert!((200..300).contains(&status), "{status}");
+}
+
+/// Posts bytes as any program can, and gives status and number of the answer.
+fn post(api: &str, path: &str, body: &[u8]) -> (u16, u64) {
+    use std::io::{Read as _, Write as _};
+    let host = api.strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/octet-stream\r\n");
+    write!(stream, "{head}content-length: {}\r\nconnection: close\r\n\r\n", body.len()).unwrap();
+    // A node that has seen enough may stop reading.
+    let _ = stream.write_all(body);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    let json = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
+    let json: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
+    (status, json["error"]["code"].as_u64().unwrap_or_default())
+}
+
+/// Money and capacity that are not there: a grant that has expired, an offer over what is accredited.
+pub fn grants_and_offers(market: &Market) {
+    let home = &market.home;
+    let treasury = market.office("EE", "treasury");
+    let issue = ["--json", "--key", &treasury, "credit", "issue", "newco", "20", "--reference", "brief", "--line"];
+    home.run(&[&issue[..], &["short", "--purpose", "innovation", "--expires", "in 2s"]].concat()).succeeded();
+    let grant = |market: &Market| {
+        market.account().grants.into_iter().find(|grant| grant.row.reference.as_str() == "brief").unwrap()
+    };
+    market.testnet.until("the grant expires", super::MARKET_TIME_MAX, || {
+        let grant = grant(market);
+        grant.row.closed.then(|| assert_eq!(grant.balance, Money::ZERO, "the rest is back at its line"))
+    });
+    let bid = ["--json", "bid", "--class", CLASS, "--duration", "10s", "--limit", "2.40", "--within", "1m"];
+    home.run(&[&bid[..], &["--grant", "brief"]].concat()).refused(Rejection::GrantExpired.code());
+
+    let provider = below(market.testnet.layout.folder(), "providers/bsc/provider.key");
+    let offers: Vec<serde_json::Value> = home.ask(&["offer", "list"]);
+    let own = offers.iter().find(|offer| offer["class"] == CLASS).unwrap();
+    let action = |action: serde_json::Value, key: &str| {
+        let file = home.write("offer.json", action.to_string());
+        home.run(&["--json", "--key", key, "submit", crate::testnet::text(&file)])
+    };
+    let mut post = serde_json::json!({ "action": "post_offer", "contract_params": own["contract_params"] });
+    for field in ["site", "class", "ask", "calendar", "contract"] {
+        post[field] = own[field].clone();
+    }
+    action(post.clone(), &provider).refused(Rejection::OfferExists.code());
+    action(post.clone(), "daily").refused(Rejection::RoleMissing.code());
+    post["site"] = "somewhere".into();
+    action(post, &provider).refused(Rejection::SiteUnknown.code());
+    // Who offers nothing there can neither change nor withdraw it.
+    let id = own["id"].as_str().unwrap();
+    let other = below(market.testnet.layout.folder(), "providers/jsc/provider.key");
+    home.run(&["--json", "--key", &other, "offer", "withdraw", id]).refused(Rejection::OfferUnknown.code());
+}
+
 /// Each office does its own member's business, and an organisation nobody else's.
 pub fn offices(market: &Market) {
     let home = &market.home;

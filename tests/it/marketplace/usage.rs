@@ -1,8 +1,12 @@
 //! What becomes of reported usage.
 
 use super::Market;
+use crate::testnet::below;
+use hansa_ledger::action::{CountersignUsage, LeaseUsage, ReportUsage};
 use hansa_ledger::id::LeaseId;
+use hansa_ledger::rejection::Rejection;
 use hansa_ledger::row::{AccountId, Closing, LeaseState};
+use hansa_node_api::Account;
 use hansa_node_api::lease::LeaseInfo;
 use serde_json::Value;
 
@@ -46,4 +50,34 @@ pub fn judged_by_policy(market: &Market) {
     assert!(due(100) <= paid + due(2), "what is admitted is paid: {paid}, {lease:?}");
     assert!(paid < due(lease.row.reported), "what is contested is divided: {paid}, {lease:?}");
     home.run(&["--json", "lease", "contest", &silent.to_string(), "--admit", "1"]).refused(507);
+}
+
+/// What a provider reports about an active lease is checked against the lease.
+pub fn reports_are_checked(market: &Market, lease: LeaseId) {
+    let folder = market.testnet.layout.folder();
+    let provider = |name: &str| {
+        let key = below(folder, &format!("providers/{name}/provider.key"));
+        market.testnet.account_of(key.as_ref(), "ES")
+    };
+    let report = |account: &Account, cumulative: u64| {
+        let usages = vec![LeaseUsage { lease, cumulative }];
+        market.testnet.wait(account.send(vec![ReportUsage { usages }.into()])).map_err(|error| error.rejection())
+    };
+    let own = provider("bsc");
+    report(&own, 4).unwrap();
+    for (account, cumulative, rejection) in [
+        (&own, 3, Rejection::UsageBackwards),
+        (&own, 1_000_000, Rejection::UsageOverLease),
+        (&provider("jsc"), 5, Rejection::LeaseUnknown),
+    ] {
+        let refused = report(account, cumulative).map(|done| done.height);
+        assert_eq!(refused, Err(Some(rejection)), "{cumulative} accelerator-seconds");
+    }
+    let twice = vec![LeaseUsage { lease, cumulative: 5 }; 2];
+    let refused = market.testnet.wait(own.send(vec![ReportUsage { usages: twice }.into()])).unwrap_err();
+    assert_eq!(refused.rejection(), Some(Rejection::ListInvalid));
+    let too_much = CountersignUsage { usages: vec![LeaseUsage { lease, cumulative: 1_000 }] };
+    let requester = market.testnet.account_of(below(&market.home.home, "keys/daily.key").as_ref(), "EE");
+    let refused = market.testnet.wait(requester.send(vec![too_much.into()])).unwrap_err();
+    assert_eq!(refused.rejection(), Some(Rejection::UsageUnreported));
 }

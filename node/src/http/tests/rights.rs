@@ -35,8 +35,7 @@ impl Server {
     /// A lease that `who` pays in cash, with this job.
     async fn lease(&self, who: &str, sources: Vec<Source>, job: BlobHash) -> LeaseId {
         let demand = Demand { sources, job: Some(job), ..demand() };
-        let (signed, _) =
-            self.account(who).send_signed(vec![PlaceRequest { demand }.into()]).await.unwrap();
+        let (signed, _) = self.account(who).send_signed(vec![PlaceRequest { demand }.into()]).await.unwrap();
         let mut due = None;
         self.double
             .read(&mut |state| due = state.get::<Classes>(&name("h100")).and_then(|class| class.batch_due));
@@ -73,7 +72,9 @@ fn manifest(files: &[BlobHash]) -> Vec<u8> {
         size: 1,
         executable: false,
     });
-    Manifest::new(vec!["true".to_owned()], files.collect(), Vec::new(), JobLimits::default()).unwrap().encode()
+    Manifest::new(vec!["true".to_owned()], files.collect(), Vec::new(), JobLimits::default())
+        .unwrap()
+        .encode()
 }
 
 fn cash() -> Vec<Source> {
@@ -106,7 +107,7 @@ async fn a_requester_opens_nothing_of_another_by_naming_its_manifest() {
 
     // The manifest's hash is on the ledger: the rival runs it in a lease of its own, and one that lists the file itself.
     let theirs = server.lease("rivaal", cash(), job).await;
-    let listing = server.put("rivaal", &manifest(&[secret])).await;
+    let listing = server.put("rivaal", &manifest(&[secret, BlobHash([9; 32])])).await;
     server.send("rivaal", RunJob { lease: theirs, manifest: listing }).await;
     server.send("rivaal", RunJob { lease: theirs, manifest: secret }).await;
     for hash in [secret, job] {
@@ -128,7 +129,8 @@ async fn a_requester_opens_nothing_of_another_by_naming_its_manifest() {
 #[tokio::test]
 async fn a_provider_opens_nothing_by_what_it_reports() {
     let server = open_market_of_two().await;
-    let (input, secret) = (server.put("kodu", b"for mare").await, server.put("kodu", b"for somebody else").await);
+    let (input, secret) =
+        (server.put("kodu", b"for mare").await, server.put("kodu", b"for somebody else").await);
     let job = server.put("kodu", &manifest(&[input])).await;
     let elsewhere = server.put("kodu", &manifest(&[secret])).await;
     let lease = server.lease("kodu", demand().sources, job).await;
@@ -142,7 +144,11 @@ async fn a_provider_opens_nothing_by_what_it_reports() {
         assert!(server.refusal("mare", hash).await.is_some());
         assert_eq!(server.gets("kodu", lease, hash).await, Some(startup()));
     }
-    assert_eq!(server.gets("mare", lease, input).await, Some(startup()), "an ended job may have to be run again");
+    assert_eq!(
+        server.gets("mare", lease, input).await,
+        Some(startup()),
+        "an ended job may have to be run again"
+    );
 }
 
 #[tokio::test]
@@ -164,7 +170,10 @@ async fn no_more_manifests_are_read_than_a_request_is_worth() {
     assert!(server.gets("mare", lease, file).await.is_some(), "the last within the limit");
     let second_file = server.put("kodu", b"more data").await;
     let second = server.put("kodu", &manifest(&[second_file])).await;
-    account.send(vec![RunJob { lease, manifest: second }.into(), RunJob { lease, manifest: first }.into()]).await.unwrap();
+    account
+        .send(vec![RunJob { lease, manifest: second }.into(), RunJob { lease, manifest: first }.into()])
+        .await
+        .unwrap();
     assert!(server.gets("mare", lease, second_file).await.is_none(), "its turn has not come");
     assert!(server.refusal("mare", second_file).await.is_some());
     assert!(server.gets("kodu", lease, second_file).await.is_some(), "its own needs no manifest");
@@ -175,7 +184,7 @@ async fn only_its_owner_keeps_a_blob_alive_by_naming_it() {
     let server = open_market_of_two().await;
     let secret = server.put("kodu", b"old data").await;
     let job = server.put("kodu", &manifest(&[secret])).await;
-    let listing = server.put("rivaal", &manifest(&[secret])).await;
+    let listing = server.put("rivaal", &manifest(&[secret, BlobHash([9; 32])])).await;
     let theirs = server.lease("rivaal", cash(), job).await;
     server.send("rivaal", RunJob { lease: theirs, manifest: listing }).await;
     let double: &Double = &server.double;
