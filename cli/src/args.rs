@@ -65,7 +65,10 @@ mod tests {
                 let path = format!("{path} {}", verb.get_name());
                 for argument in verb.get_arguments() {
                     let id = argument.get_id().as_str();
-                    assert!(!everywhere.iter().any(|name| name == id), "`{path}` has an argument `{id}` of its own");
+                    assert!(
+                        !everywhere.iter().any(|name| name == id),
+                        "`{path}` has an argument `{id}` of its own"
+                    );
                 }
                 walk(verb, everywhere, &path);
             }

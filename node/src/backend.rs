@@ -3,7 +3,8 @@
 use crate::executor::{BlockRecord, clock};
 use crate::gossip::hear_advert;
 use crate::http::backend::{
-    AdvertFailure, Backend, BlobBody, BlobFailure, FinalTransaction, NodeStatus, PeerStatus, TransactionStatus,
+    AdvertFailure, Backend, BlobBody, BlobFailure, FinalTransaction, NodeStatus, PeerStatus,
+    TransactionStatus,
 };
 use crate::metrics::Figures;
 use crate::network::AdvertRefusal;
@@ -48,11 +49,17 @@ impl NodeBackend {
     fn unready_reason(&self, peers_connected: usize, members: usize) -> Option<String> {
         let needed = members.saturating_mul(2) / 3;
         if peers_connected < needed {
-            return Some(format!("connected to {peers_connected} other members, and {needed} are needed for a decision"));
+            return Some(format!(
+                "connected to {peers_connected} other members, and {needed} are needed for a decision"
+            ));
         }
         let late = clock().0.saturating_sub(self.parts.executor.due().0);
-        (late > SILENCE_MS_MAX)
-            .then(|| format!("a block has been due for {} s; the node catches up or the federation stands still", late / 1_000))
+        (late > SILENCE_MS_MAX).then(|| {
+            format!(
+                "a block has been due for {} s; the node catches up or the federation stands still",
+                late / 1_000
+            )
+        })
     }
 }
 
@@ -67,7 +74,8 @@ impl Backend for NodeBackend {
 
     fn status(&self) -> NodeStatus {
         let executor = &self.parts.executor;
-        let peers_connected = self.parts.network.peers().iter().filter(|peer| peer.member && peer.ready).count();
+        let peers_connected =
+            self.parts.network.peers().iter().filter(|peer| peer.member && peer.ready).count();
         let (mempool_transactions, mempool_bytes) = executor.mempool_size();
         let (tip, block, state_root, members) = {
             let state = executor.state();
@@ -122,7 +130,10 @@ impl Backend for NodeBackend {
         })
     }
 
-    fn submit_bundle(&self, transactions: Vec<SignedTransaction>) -> BoxFuture<'_, Vec<Result<TransactionId, Rejection>>> {
+    fn submit_bundle(
+        &self,
+        transactions: Vec<SignedTransaction>,
+    ) -> BoxFuture<'_, Vec<Result<TransactionId, Rejection>>> {
         let parts = self.parts.clone();
         Box::pin(async move {
             let count = transactions.len();
@@ -132,7 +143,9 @@ impl Backend for NodeBackend {
                 (verdicts, transactions)
             });
             // A panic while they were taken is this node's fault, and nothing was kept of them.
-            let Ok((verdicts, transactions)) = taken.await else { return vec![Err(Rejection::MempoolFull); count] };
+            let Ok((verdicts, transactions)) = taken.await else {
+                return vec![Err(Rejection::MempoolFull); count];
+            };
             for (transaction, verdict) in transactions.into_iter().zip(&verdicts) {
                 if verdict.is_ok() {
                     parts.outgoing.send(transaction).await;
@@ -145,11 +158,14 @@ impl Backend for NodeBackend {
     fn advert(&self, bytes: Vec<u8>) -> Result<(), AdvertFailure> {
         let parts = &self.parts;
         let heard = hear_advert(&parts.executor, &parts.adverts, &bytes);
-        heard.map_err(|refusal| AdvertFailure { fault: advert_fault(&refusal), message: refusal.to_string() })?;
-        parts.network.publish_advert(bytes.into()).map_err(|refusal| AdvertFailure {
-            fault: Fault::Busy,
+        heard.map_err(|refusal| AdvertFailure {
+            fault: advert_fault(&refusal),
             message: refusal.to_string(),
-        })
+        })?;
+        parts
+            .network
+            .publish_advert(bytes.into())
+            .map_err(|refusal| AdvertFailure { fault: Fault::Busy, message: refusal.to_string() })
     }
 
     fn next_nonce(&self, key: &PublicKey) -> Option<u64> {
@@ -200,9 +216,9 @@ impl Backend for NodeBackend {
             .iter()
             .map(|peer| {
                 let address = self.parts.member_address(peer);
-                let is_connected = address.as_ref().is_some_and(|(id, _)| {
-                    connected.iter().any(|info| info.peer_id == *id && info.ready)
-                });
+                let is_connected = address
+                    .as_ref()
+                    .is_some_and(|(id, _)| connected.iter().any(|info| info.peer_id == *id && info.ready));
                 PeerStatus {
                     member: peer.member,
                     connected: is_connected,
@@ -234,7 +250,10 @@ impl Backend for NodeBackend {
         Box::pin(async move { may_read(&self.parts.executor, &self.parts.blobs, reader, &hash).await })
     }
 
-    fn open_blob(&self, hash: BlobHash) -> BoxFuture<'_, Result<Option<(tokio::fs::File, u64)>, BlobFailure>> {
+    fn open_blob(
+        &self,
+        hash: BlobHash,
+    ) -> BoxFuture<'_, Result<Option<(tokio::fs::File, u64)>, BlobFailure>> {
         Box::pin(async move {
             match self.parts.blobs.open(&hash.0).await {
                 Ok(opened) => Ok(Some(opened)),

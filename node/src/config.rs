@@ -106,7 +106,9 @@ impl NodeConfig {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = read_toml(path, "node configuration")?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        for file in [&mut config.genesis, &mut config.data, &mut config.keys.consensus, &mut config.keys.network] {
+        for file in
+            [&mut config.genesis, &mut config.data, &mut config.keys.consensus, &mut config.keys.network]
+        {
             *file = folder.join(&*file);
         }
         config.keys.passphrase_file = config.keys.passphrase_file.map(|file| folder.join(file));
@@ -127,8 +129,8 @@ impl NodeConfig {
 /// # Errors
 /// Names the file, and for a mistake in it the line and column.
 pub fn read_toml<T: serde::de::DeserializeOwned>(path: &Path, what: &'static str) -> Result<T, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
     toml::from_str(&text).map_err(|error| {
         let place = error.span().map(|span| place_of(&text, span.start)).unwrap_or_default();
         let reason = format!("{place}{}", error.message());

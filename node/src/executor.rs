@@ -20,10 +20,10 @@ use hansa_ledger::id::{BlockId, ChainId, TransactionId};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::state::State;
-use hansa_ledger::time::TimeMs;
-use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger::state::Table as _;
 use hansa_ledger::tables::Keys;
+use hansa_ledger::time::TimeMs;
+use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::{PublicKey, Verified};
 use hansa_ledger_store::{Checkpoint, LedgerStore, StoreError};
 use signatures::Signatures;
@@ -73,7 +73,11 @@ struct Dirty {
 /// How a body of a missing block can be had from peers.
 pub trait BodySource: Send + Sync + 'static {
     /// Asks the peers; the hash is checked by the caller.
-    fn fetch(&self, id: [u8; 32], timeout: Duration) -> futures::future::BoxFuture<'static, Option<bytes::Bytes>>;
+    fn fetch(
+        &self,
+        id: [u8; 32],
+        timeout: Duration,
+    ) -> futures::future::BoxFuture<'static, Option<bytes::Bytes>>;
 }
 
 /// The application half of a node.
@@ -342,7 +346,8 @@ impl Executor {
             let chain = chain(&state);
             (chain.height, state.root(), chain.protocol_version)
         };
-        let due = height.saturating_sub(dirty.checkpoint_height) >= CHECKPOINT_HEIGHTS || dirty.bytes >= CHECKPOINT_BYTES;
+        let due = height.saturating_sub(dirty.checkpoint_height) >= CHECKPOINT_HEIGHTS
+            || dirty.bytes >= CHECKPOINT_BYTES;
         if height == dirty.checkpoint_height || !(force || due && height >= dirty.retry_height) {
             return Ok(());
         }

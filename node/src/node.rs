@@ -3,23 +3,23 @@
 #[cfg(test)]
 mod tests;
 
+use crate::backend::NodeBackend;
 use crate::blob::{BlobError, BlobStore, BlobStoreConfig};
 use crate::config::{ConfigError, NodeConfig, PeerConfig};
 use crate::consensus::{self, ConsensusConfig, ConsensusHandle, FatalReason, Peer, StartError};
 use crate::executor::{Executor, OpenError, clock};
-use crate::backend::NodeBackend;
 use crate::gossip::{Gossip, Outgoing, PeerBodies};
 use crate::http::{self, HttpLimits};
 use crate::mempool::MempoolLimits;
 use crate::network::{self, AdvertBook, Member, NetworkConfig, NetworkError, NetworkHandle, NetworkLimits};
 use crate::rights::named_by_ledger;
+use bytes::Bytes;
 use hansa_ledger::apply::params;
 use hansa_ledger::genesis::{Genesis, GenesisMember};
 use hansa_ledger::id::TransactionId;
 use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::SecretKey;
 use hansa_ledger_store::{LedgerStore, OpenOptions, SledStore, StoreError};
-use bytes::Bytes;
 use hansa_node_api::peer;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -158,7 +158,8 @@ async fn start_serving(config: NodeConfig, keys: NodeKeys, serve: Serve) -> Resu
     // Set once, here; the gossip side only needs it after a member has connected.
     let _ = late.set(network.clone());
     executor.set_bodies(Arc::new(PeerBodies(network.clone())));
-    let consensus = match consensus::start(consensus_config(&config, &genesis, &keys), executor.clone()).await {
+    let consensus = match consensus::start(consensus_config(&config, &genesis, &keys), executor.clone()).await
+    {
         Ok(consensus) => consensus,
         Err(error) => {
             network.shutdown().await;
@@ -254,10 +255,14 @@ fn check_identity(config: &NodeConfig, genesis: &Genesis, keys: &NodeKeys) -> Re
     }
     for peer in &config.peers {
         if peer.member == config.member {
-            return Err(NodeError::Identity(format!("{} stands among its own peers; leave it out", peer.member)));
+            return Err(NodeError::Identity(format!(
+                "{} stands among its own peers; leave it out",
+                peer.member
+            )));
         }
-        genesis_member(genesis, peer.member)
-            .ok_or_else(|| NodeError::Identity(format!("peer {} is no member of the genesis", peer.member)))?;
+        genesis_member(genesis, peer.member).ok_or_else(|| {
+            NodeError::Identity(format!("peer {} is no member of the genesis", peer.member))
+        })?;
     }
     Ok(())
 }
@@ -286,7 +291,11 @@ fn is_absent(directory: &Path) -> bool {
     std::fs::symlink_metadata(directory).is_err()
 }
 
-fn network_config(config: &NodeConfig, genesis: &Genesis, keys: &NodeKeys) -> Result<NetworkConfig, NodeError> {
+fn network_config(
+    config: &NodeConfig,
+    genesis: &Genesis,
+    keys: &NodeKeys,
+) -> Result<NetworkConfig, NodeError> {
     let mut members = Vec::new();
     for peer in &config.peers {
         let key = genesis_member(genesis, peer.member).map(|member| member.network_key);

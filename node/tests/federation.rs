@@ -78,7 +78,8 @@ fn config(folder: &Path, index: usize, ports: &[u16]) -> NodeConfig {
 
 async fn start(folder: &Path, index: usize, ports: &[u16]) -> Node {
     let code = MEMBERS[index];
-    let keys = NodeKeys { consensus: key(&format!("{code} consensus")), network: key(&format!("{code} network")) };
+    let keys =
+        NodeKeys { consensus: key(&format!("{code} consensus")), network: key(&format!("{code} network")) };
     hansa_node::start(config(folder, index, ports), keys).await.unwrap()
 }
 

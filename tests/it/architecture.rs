@@ -88,11 +88,7 @@ fn group(text: &str, folders: &BTreeSet<String>) -> Vec<String> {
 }
 
 /// Everything that can be reached along arrows.
-fn reach<'a>(
-    arrows: &'a BTreeMap<String, BTreeSet<String>>,
-    from: &'a str,
-    seen: &mut BTreeSet<&'a str>,
-) {
+fn reach<'a>(arrows: &'a BTreeMap<String, BTreeSet<String>>, from: &'a str, seen: &mut BTreeSet<&'a str>) {
     for to in arrows.get(from).into_iter().flatten() {
         if seen.insert(to) {
             reach(arrows, to, seen);
@@ -127,7 +123,11 @@ fn crates_use_each_other_along_the_documented_arrows() {
                 member.folder
             );
         }
-        assert!(!allowed.contains(member.folder.as_str()), "the arrows run in a circle at `{}`", member.folder);
+        assert!(
+            !allowed.contains(member.folder.as_str()),
+            "the arrows run in a circle at `{}`",
+            member.folder
+        );
     }
 }
 
@@ -135,7 +135,10 @@ fn crates_use_each_other_along_the_documented_arrows() {
 fn each_crate_says_in_one_line_what_it_is_for_and_always_the_same() {
     for member in members() {
         let (folder, purpose) = (&member.folder, &member.description);
-        assert!(purpose.ends_with('.') && purpose.len() < 100, "{folder}: `{purpose}` is no one-line purpose");
+        assert!(
+            purpose.ends_with('.') && purpose.len() < 100,
+            "{folder}: `{purpose}` is no one-line purpose"
+        );
         let source = std::fs::read_to_string(&member.source).unwrap();
         let first = source.lines().next().unwrap_or_default();
         assert_eq!(first, format!("//! {purpose}"), "the first line of {}", member.source);
@@ -163,7 +166,9 @@ fn engines_are_named_in_one_place_each() {
             .into_iter()
             .filter(|path| path.ends_with("Cargo.toml") && path != "Cargo.toml")
             .filter(|path| {
-                read(path).lines().any(|line| line.trim_start_matches("arc-").trim_start().starts_with(engine))
+                read(path)
+                    .lines()
+                    .any(|line| line.trim_start_matches("arc-").trim_start().starts_with(engine))
             })
             .collect();
         assert_eq!(users, BTreeSet::from([format!("{home}/Cargo.toml")]), "who depends on {engine}");

@@ -54,7 +54,8 @@ impl Market {
     #[track_caller]
     fn lease(&self, accelerators: u32, length: &str) -> LeaseId {
         let quantity = accelerators.to_string();
-        let request = self.bid(&["--quantity", &quantity, "--duration", length, "--limit", "2.40", "--within", "1m"]);
+        let request =
+            self.bid(&["--quantity", &quantity, "--duration", length, "--limit", "2.40", "--within", "1m"]);
         let lease = self.awarded(request);
         self.until_lease("it is active", lease, |lease| lease.row.state == LeaseState::Active);
         lease

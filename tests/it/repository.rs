@@ -11,7 +11,8 @@ pub fn root() -> &'static Path {
 /// The text of a file, by its path below the top.
 pub fn read(path: &str) -> String {
     let path: PathBuf = root().join(path);
-    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
+    let bytes =
+        std::fs::read(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
     String::from_utf8(bytes).unwrap_or_else(|error| panic!("{} is not text: {error}", path.display()))
 }
 

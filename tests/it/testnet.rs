@@ -10,8 +10,8 @@ use hansa_node_api::keyfile::KeyFile;
 use hansa_node_api::status::NodeStatus;
 use hansa_node_api::{Account, ApiError, Client};
 use hansa_testnet::{
-    Cluster, ClusterOptions, Federation, Layout, Plan, ProcessRecord, Progress, State, UserRecord, VerbOptions,
-    found, parse_members,
+    Cluster, ClusterOptions, Federation, Layout, Plan, ProcessRecord, Progress, State, UserRecord,
+    VerbOptions, found, parse_members,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -64,7 +64,8 @@ impl Testnet {
         std::fs::write(layout.genesis(), toml::to_string(&genesis).unwrap()).unwrap();
         state.chain = genesis.chain_id();
         layout.write_state(&state).unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         // The cluster listens for Ctrl-C to end things in order; here the end of this process ends its children.
         runtime.spawn(async {
             let _ = tokio::signal::ctrl_c().await;
@@ -225,7 +226,11 @@ impl Testnet {
             let level = first.height >= height && rest.iter().all(|one| one.height == first.height);
             if level {
                 for one in rest {
-                    assert_eq!(one.state_root, first.state_root, "{} and {} differ", first.member, one.member);
+                    assert_eq!(
+                        one.state_root, first.state_root,
+                        "{} and {} differ",
+                        first.member, one.member
+                    );
                 }
             }
             level.then(|| (first.height, first.state_root.to_string()))

@@ -50,9 +50,12 @@ fn nothing_is_left_unfinished() {
     let mut found = Vec::new();
     for (path, text) in sources().iter().filter(|(path, _)| path != own) {
         for (number, line) in text.lines().enumerate() {
-            found.extend(marks.iter().filter(|mark| line.contains(*mark)).map(|mark| {
-                format!("{path}:{}: {mark}", number + 1)
-            }));
+            found.extend(
+                marks
+                    .iter()
+                    .filter(|mark| line.contains(*mark))
+                    .map(|mark| format!("{path}:{}: {mark}", number + 1)),
+            );
         }
     }
     assert!(found.is_empty(), "{found:#?}");
@@ -65,16 +68,22 @@ fn no_text_names_one_developers_machine() {
     // The mark begins a path: in `net/home/` it does not.
     let begins = |line: &str, mark: &str| {
         line.match_indices(mark).any(|(at, _)| {
-            line[..at].chars().next_back().is_none_or(|before| !before.is_alphanumeric() && !"}_-.".contains(before))
+            line[..at]
+                .chars()
+                .next_back()
+                .is_none_or(|before| !before.is_alphanumeric() && !"}_-.".contains(before))
         })
     };
     let mut found = Vec::new();
     for path in files().into_iter().filter(|path| path != own) {
         let Ok(text) = std::fs::read_to_string(root().join(&path)) else { continue };
         for (number, line) in text.lines().enumerate() {
-            found.extend(marks.iter().filter(|mark| begins(line, mark)).map(|mark| {
-                format!("{path}:{}: {mark}", number + 1)
-            }));
+            found.extend(
+                marks
+                    .iter()
+                    .filter(|mark| begins(line, mark))
+                    .map(|mark| format!("{path}:{}: {mark}", number + 1)),
+            );
         }
     }
     assert!(found.is_empty(), "{found:#?}");
@@ -185,7 +194,10 @@ fn signatures_are_checked_by_one_rule_in_one_crate() {
     }
     for path in files().into_iter().filter(|path| path.ends_with("Cargo.toml") && path != "Cargo.toml") {
         if path != "ledger/signature/Cargo.toml" {
-            assert!(!read(&path).lines().any(|line| line.starts_with("ed25519")), "{path} depends on a rule of its own");
+            assert!(
+                !read(&path).lines().any(|line| line.starts_with("ed25519")),
+                "{path} depends on a rule of its own"
+            );
         }
     }
 }

@@ -87,7 +87,7 @@ faults! {
     1011 SignatureWrong 401 "the signature does not match the request and the key", "sign chain, method, path, body hash and expiry with this key";
     1012 SignatureExpired 401 "the signed request has expired, or would live too long", "sign it again, to expire within five minutes; check the clock";
     1013 KeyRefused 403 "the key belongs to no organisation that may do this", "sign with a key of an accredited organisation";
-    1014 BlobForbidden 403 "the blob belongs to others", "sign with a key of its owner, or of a side of a lease that names it";
+    1014 BlobForbidden 403 "the blob belongs to others", "sign with a key of its owner, or of the provider of a lease of theirs that names it";
     1015 BlobUnknown 404 "this node keeps no such blob", "ask the node it was sent to";
     1016 BlobTooLarge 413 "the blob is larger than the federation allows", "split it";
     1017 BlobQuota 429 "the organisation keeps as much on this node as it may", "wait until old blobs are dropped, or ask the member";

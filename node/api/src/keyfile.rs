@@ -86,7 +86,8 @@ impl KeyFile {
     /// # Errors
     /// When the passphrase is missing or wrong, or the file was changed.
     pub fn open(&self, passphrase: Option<&Passphrase>) -> Result<SecretKey, KeyFileError> {
-        let stored = Zeroizing::new(hex::decode(&self.secret).map_err(|error| malformed("`secret`", &error))?);
+        let stored =
+            Zeroizing::new(hex::decode(&self.secret).map_err(|error| malformed("`secret`", &error))?);
         let secret = match (self.protection, passphrase) {
             (Protection::None, _) => stored,
             (Protection::Passphrase, None) => return Err(KeyFileError::PassphraseMissing),
@@ -108,7 +109,9 @@ impl KeyFile {
     pub fn to_text(&self) -> Zeroizing<String> {
         let fields = toml::to_string(self).expect("a flat table of text and numbers is always TOML");
         let warning = match self.protection {
-            Protection::None => "# NOT ENCRYPTED: whoever reads this file owns the key. For test networks only.\n",
+            Protection::None => {
+                "# NOT ENCRYPTED: whoever reads this file owns the key. For test networks only.\n"
+            }
             Protection::Passphrase => "",
         };
         Zeroizing::new(format!("# A key of hansa. Keep it to yourself.\n{warning}{fields}"))
@@ -121,7 +124,8 @@ impl KeyFile {
     pub fn from_text(text: &str) -> Result<Self, KeyFileError> {
         // The words of the parser quote the file, and the file holds a secret: only the place is told.
         let file: Self = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            let line =
+                error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
             KeyFileError::Malformed(format!("line {line} is not what stands in a key file"))
         })?;
         if file.version == 1 { Ok(file) } else { Err(KeyFileError::Version(file.version)) }

@@ -19,9 +19,7 @@ use hansa_ledger::rejection::Rejection;
 use hansa_ledger::row::{Demand, Offer, Organisation, Request, RequestState};
 use hansa_ledger::share;
 use hansa_ledger::state::{State, View};
-use hansa_ledger::tables::{
-    Chains, Classes, Offers, ParamsTable, Requests, RequestsOpen,
-};
+use hansa_ledger::tables::{Chains, Classes, Offers, ParamsTable, Requests, RequestsOpen};
 use hansa_ledger::time::{Slot, TimeMs};
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::error::{ErrorBody, Fault};

@@ -17,8 +17,10 @@ const MARK: &str = "7331.25";
 pub fn killed_under_its_job(testnet: &Testnet) {
     let home = testnet.home();
     home.write("slow.sh", format!("#!/bin/sh\necho begun\nsleep {MARK}\n"));
-    let words = ["bid", "--class", "h100-64", "--quantity", "4", "--duration", "2m", "--limit", "2.40", "--grant"];
-    let placed: Value = home.ask(&[&words[..], &["innovation-1", "--within", "1m", "--run", "slow.sh"]].concat());
+    let words =
+        ["bid", "--class", "h100-64", "--quantity", "4", "--duration", "2m", "--limit", "2.40", "--grant"];
+    let placed: Value =
+        home.ask(&[&words[..], &["innovation-1", "--within", "1m", "--run", "slow.sh"]].concat());
     let request = placed["request"].as_str().unwrap().to_owned();
     let lease = testnet.until("the award", TIME_MAX, || {
         let shown: Value = home.ask(&["request", "show", &request]);
@@ -44,7 +46,8 @@ pub fn killed_under_its_job(testnet: &Testnet) {
     assert!(log.contains("restarted while the job ran"), "{log}");
     let agent_log = testnet.layout.log("bsc");
     let starts = std::fs::read_to_string(&agent_log).unwrap();
-    let starts = starts.lines().filter(|line| line.contains("the job starts") && line.contains(&lease)).count();
+    let starts =
+        starts.lines().filter(|line| line.contains("the job starts") && line.contains(&lease)).count();
     assert_eq!(starts, 1, "{}", tail(&agent_log));
 
     // The lease goes on: another job runs in it, and then it is settled, once, for the time by the ledger's clock.

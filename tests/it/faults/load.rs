@@ -72,7 +72,11 @@ impl<'a> Load<'a> {
             for (id, height) in &acknowledged {
                 match self.testnet.wait(client.transaction(id)).unwrap().status {
                     TransactionStatus::Final(found) => {
-                        assert_eq!((found.height, found.receipt.code), (*height, 0), "transaction {id} at {code}");
+                        assert_eq!(
+                            (found.height, found.receipt.code),
+                            (*height, 0),
+                            "transaction {id} at {code}"
+                        );
                     }
                     other => panic!("transaction {id} was final in block {height}; {code} says {other:?}"),
                 }

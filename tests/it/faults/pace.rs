@@ -73,7 +73,8 @@ pub fn final_at_once(testnet: &Testnet) {
 /// A request wakes its class: a batch runs when it is due, leaves the request, and does not run again for nothing.
 pub fn batch_on_time(testnet: &Testnet) {
     let home = testnet.home();
-    let words = ["bid", "--class", "gh200-96", "--duration", "10s", "--limit", "0.01", "--within", "1h", "--cash"];
+    let words =
+        ["bid", "--class", "gh200-96", "--duration", "10s", "--limit", "0.01", "--within", "1h", "--cash"];
     let api = testnet.api("FR");
     let words = [&["--key", "sme-fr", "--node", &api], &words[..]].concat();
     let placed: serde_json::Value = home.ask(&words);

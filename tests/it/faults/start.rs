@@ -60,7 +60,8 @@ pub fn a_node_says_why(testnet: &Testnet) {
     run(&home, &clash).failed(1, &["cannot listen", &taken, "another process may use the port"]);
 
     let unknown = variant(testnet, "unknown.toml", &[("history_blocks", "history_bloks")]);
-    let line = 1 + std::fs::read_to_string(&unknown).unwrap().lines().position(|one| one.contains("bloks")).unwrap();
+    let line =
+        1 + std::fs::read_to_string(&unknown).unwrap().lines().position(|one| one.contains("bloks")).unwrap();
     run(&home, &unknown).failed(1, &["unknown.toml", &format!("line {line}, column 1"), "history_bloks"]);
     let torn = variant(testnet, "torn.toml", &[("member = \"ES\"", "member = \"ES")]);
     run(&home, &torn).failed(1, &["torn.toml", "line 1, column "]);
@@ -81,7 +82,8 @@ pub fn a_node_says_why(testnet: &Testnet) {
     let usual = folder.join("node.toml");
     run(&home, &usual).failed(1, &["consensus.key` is open to other users (mode 644)", "chmod 600"]);
     mode(0o600);
-    let swapped = variant(testnet, "swapped.toml", &[("consensus = \"consensus.key\"", "consensus = \"network.key\"")]);
+    let swapped =
+        variant(testnet, "swapped.toml", &[("consensus = \"consensus.key\"", "consensus = \"network.key\"")]);
     run(&home, &swapped).failed(1, &["key"]);
     let (right, wrong) = (home.write("right", "correct horse\n"), home.write("wrong", "battery staple\n"));
     home.run(&["key", "new", "locked", "--passphrase-file", text(&right)]).succeeded();

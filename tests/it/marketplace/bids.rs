@@ -23,7 +23,8 @@ pub fn capacity_is_listed(market: &Market) {
     // Adverts are gossiped: what the agent in Spain says reaches the node in Estonia.
     market.testnet.until("an advert of each agent", MARKET_TIME_MAX, || {
         let all: Vec<CapacityInfo> = market.home.ask(&["capacity", "list"]);
-        let said = all.iter().all(|one| one.advert.as_ref().is_some_and(|advert| advert.total == one.accelerators));
+        let said =
+            all.iter().all(|one| one.advert.as_ref().is_some_and(|advert| advert.total == one.accelerators));
         said.then_some(())
     });
     let spain: Vec<CapacityInfo> = market.home.ask(&["capacity", "list", "--country", "ES"]);
@@ -36,7 +37,8 @@ pub fn capacity_is_listed(market: &Market) {
 /// What the node says would become of a bid is what becomes of it; given up before it began, it costs nothing.
 pub fn a_dry_run_tells_the_award(market: &Market) {
     let start = TimeMs((now_ms() / 1_000 + 25) * 1_000);
-    let words = ["--quantity", "16", "--duration", "30s", "--limit", "2.40 EUR/h", "--country", "ES", "--start"];
+    let words =
+        ["--quantity", "16", "--duration", "30s", "--limit", "2.40 EUR/h", "--country", "ES", "--start"];
     let moment = start.to_string();
     let words = [&words[..], &[&moment]].concat();
     let before = market.account();
@@ -47,7 +49,10 @@ pub fn a_dry_run_tells_the_award(market: &Market) {
 
     let request = market.bid(&words);
     let locked = market.account();
-    assert_eq!(Some(before.grants[0].balance.0 - locked.grants[0].balance.0), quote.locked.map(|money| money.0));
+    assert_eq!(
+        Some(before.grants[0].balance.0 - locked.grants[0].balance.0),
+        quote.locked.map(|money| money.0)
+    );
     let lease = market.awarded(request);
     let shown: LeaseInfo = market.show(lease);
     let agreed = &shown.row.agreement;
@@ -73,22 +78,45 @@ fn sum(settlement: &SettlementInfo, paid: bool) -> u64 {
 /// A shell script is the job, and a file its input. The command follows it to the end and brings its output back.
 pub fn a_bid_is_followed(market: &Market) {
     let home = &market.home;
-    home.write("count.sh", "#!/bin/sh\necho counting\nsleep 2\nwc -l < \"$1\" > lines.txt\nsort \"$1\" > sorted.txt\n");
+    home.write(
+        "count.sh",
+        "#!/bin/sh\necho counting\nsleep 2\nwc -l < \"$1\" > lines.txt\nsort \"$1\" > sorted.txt\n",
+    );
     home.write("words.txt", "pear\napple\nfig\n");
     let before = market.account();
-    let words = ["bid", "--class", CLASS, "--grant", GRANT, "--quantity", "8", "--duration", "40s", "--limit", "2.40"];
+    let words = [
+        "bid",
+        "--class",
+        CLASS,
+        "--grant",
+        GRANT,
+        "--quantity",
+        "8",
+        "--duration",
+        "40s",
+        "--limit",
+        "2.40",
+    ];
     let job = ["--run", "count.sh", "--arg", "in/words.txt", "--input", "words.txt:in/words.txt"];
-    let outputs = ["--output", "lines.txt:1KiB", "--output", "sorted.txt", "--wait", "--into", "back", "--json"];
+    let outputs =
+        ["--output", "lines.txt:1KiB", "--output", "sorted.txt", "--wait", "--into", "back", "--json"];
     let run = home.run(&[&words[..], &job[..], &outputs[..]].concat()).succeeded();
     let lines = run.lines();
     let stages: Vec<&str> = lines.iter().map(|line| line["stage"].as_str().unwrap()).collect();
-    assert_eq!(stages, ["placed", "awarded", "started", "job", "fetched", "ended", "usage", "settled"], "{run}");
+    assert_eq!(
+        stages,
+        ["placed", "awarded", "started", "job", "fetched", "ended", "usage", "settled"],
+        "{run}"
+    );
     assert_eq!(lines[3]["job"]["exit_code"], 0, "{run}");
     assert_eq!(lines[6]["outcome"], "countersigned", "{run}");
     assert_eq!(lines[7]["closing"], "final", "{run}");
     let lease: LeaseId = serde_json::from_value(lines[7]["lease"].clone()).unwrap();
     let read = |path: &str| std::fs::read_to_string(home.work.join(path)).unwrap();
-    assert_eq!((read("back/job-0/lines.txt").trim(), read("back/job-0/sorted.txt").as_str()), ("3", "apple\nfig\npear\n"));
+    assert_eq!(
+        (read("back/job-0/lines.txt").trim(), read("back/job-0/sorted.txt").as_str()),
+        ("3", "apple\nfig\npear\n")
+    );
 
     // The lease was ended when its job had: only what was used is paid, and the grant has the rest.
     let shown: Value = home.ask(&["lease", "show", &lease.to_string()]);
@@ -111,7 +139,8 @@ pub fn a_bid_is_followed(market: &Market) {
     assert_eq!(home.run(&["lease", "logs", &lease[..12], "--job", "0"]).succeeded().stdout, "counting\n");
     let fetched: Value = home.ask(&["lease", "fetch", &lease, "--into", "again"]);
     assert_eq!(read("again/job-0/sorted.txt"), "apple\nfig\npear\n");
-    let sorted = fetched[0]["files"].as_array().unwrap().iter().find(|file| file["path"] == "sorted.txt").unwrap();
+    let sorted =
+        fetched[0]["files"].as_array().unwrap().iter().find(|file| file["path"] == "sorted.txt").unwrap();
     assert_eq!(sorted["bytes"], 15, "{fetched}");
     let listed: Vec<LeaseInfo> = home.ask(&["lease", "list", "--state", "settled"]);
     assert!(listed.iter().any(|one| one.id == info.id));

@@ -48,19 +48,25 @@ pub fn looked_at_and_proven(market: &Market) {
     let validators = market.testnet.federation.validators();
     hansa_node_api::certificate::verify(&block.header, &block.certificate, &validators).unwrap();
     for code in ["FR", "DE", "ES"] {
-        let there: BlockInfo = home.ask(&["--node", &market.testnet.api(code), "chain", "block", &height.to_string()]);
+        let there: BlockInfo =
+            home.ask(&["--node", &market.testnet.api(code), "chain", "block", &height.to_string()]);
         assert_eq!(there.id, block.id, "block {height} of {code}");
     }
     home.run(&["--json", "chain", "block", "999999"]).refused(1001);
 
     let organisation = market.organisation().to_string();
     let genesis = market.testnet.layout.genesis();
-    let proven: Value = home.ask(&["chain", "proof", "organisations", &organisation, "--genesis", text(&genesis)]);
+    let proven: Value =
+        home.ask(&["chain", "proof", "organisations", &organisation, "--genesis", text(&genesis)]);
     assert_eq!(proven["verified"], true);
     assert!(proven["proof"]["row"].is_string(), "{proven}");
     // That something is not there is proven too.
     let absent: Value = home.ask(&["chain", "proof", "organisations", &"5".repeat(64)]);
-    assert_eq!((absent["verified"].as_bool(), absent["proof"]["row"].is_null()), (Some(true), true), "{absent}");
+    assert_eq!(
+        (absent["verified"].as_bool(), absent["proof"]["row"].is_null()),
+        (Some(true), true),
+        "{absent}"
+    );
     let events = home.run(&["--json", "chain", "events", "--kind", "cash_redeemed", "--last", "1000"]);
     assert!(events.lines().iter().any(|event| event["amount"] == "0.10"), "{events}");
 }

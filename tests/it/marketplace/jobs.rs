@@ -73,7 +73,10 @@ pub fn several_jobs_share_a_lease(market: &Market) {
         (without_input + 1, "hansa: "),
     ] {
         let log: Value = home.ask(&["lease", "logs", &text, "--job", &job.to_string()]);
-        assert!(log["log"].as_str().unwrap().contains(said), "`{said}` is not in the log of job {job}: {log}");
+        assert!(
+            log["log"].as_str().unwrap().contains(said),
+            "`{said}` is not in the log of job {job}: {log}"
+        );
     }
     home.run(&["lease", "fetch", &text, "--job", &last.to_string(), "--into", "last"]).succeeded();
     let fetched = std::fs::read_to_string(home.work.join(format!("last/job-{last}/out"))).unwrap();
@@ -118,6 +121,9 @@ pub fn blobs_are_kept_from_strangers(market: &Market) {
     let lease = leases.iter().find(|one| one["jobs"].as_u64() > Some(0)).unwrap()["id"].as_str().unwrap();
     let theirs = below(&market.testnet.layout.home(), "keys/sme-fr.key");
     for words in [["lease", "logs", lease], ["lease", "fetch", lease]] {
-        market.home.run(&[&["--json", "--key", &theirs], &words[..]].concat()).refused(Fault::BlobForbidden.code());
+        market
+            .home
+            .run(&[&["--json", "--key", &theirs], &words[..]].concat())
+            .refused(Fault::BlobForbidden.code());
     }
 }

@@ -40,8 +40,10 @@ pub fn accredited_and_funded(market: &Market) {
     assert_eq!(renewed["organisation"], accredited["organisation"]);
 
     let treasury = market.office("EE", "treasury");
-    let issue = ["--json", "--key", &treasury, "credit", "issue", "newco", "250", "--reference", GRANT, "--line"];
-    let issue = [&issue[..], &["startup-vouchers", "--purpose", "innovation", "--expires", "in 90d"]].concat();
+    let issue =
+        ["--json", "--key", &treasury, "credit", "issue", "newco", "250", "--reference", GRANT, "--line"];
+    let issue =
+        [&issue[..], &["startup-vouchers", "--purpose", "innovation", "--expires", "in 90d"]].concat();
     home.run(&issue).succeeded();
     home.run(&issue).refused(207);
     let deposit = ["--json", "--key", &treasury, "credit", "deposit", "newco", "50", "--reference", "bank-1"];
@@ -71,7 +73,8 @@ pub fn keys_have_roles_and_limits(market: &Market) {
     let sme = market.testnet.user("sme-fr").organisation.to_string();
     let transfer = |amount: &str| home.run(&["--json", "--key", "daily", "credit", "transfer", &sme, amount]);
     transfer("1").refused(100);
-    with_phrase(&["org", "key", "set", "daily", "--roles", "bid,treasury,admin", "--limit", "40"]).succeeded();
+    with_phrase(&["org", "key", "set", "daily", "--roles", "bid,treasury,admin", "--limit", "40"])
+        .succeeded();
     transfer("40.01").refused(113);
     with_phrase(&["org", "key", "set", "daily", "--roles", "bid,treasury,admin"]).succeeded();
     home.run(&["config", "set", "key", "daily"]).succeeded();

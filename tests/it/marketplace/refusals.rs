@@ -94,7 +94,10 @@ pub fn transactions(market: &Market) {
     let again = submit(&good).map(|done| done.height);
     assert!(again.as_ref().is_ok_and(|height| *height == done.height) || again.is_err(), "{again:?}");
     let elsewhere = market.testnet.wait(market.testnet.client("FR").submit(&good));
-    assert!(elsewhere.as_ref().err().and_then(hansa_node_api::ApiError::rejection).is_some(), "{elsewhere:?}");
+    assert!(
+        elsewhere.as_ref().err().and_then(hansa_node_api::ApiError::rejection).is_some(),
+        "{elsewhere:?}"
+    );
     market.testnet.agree(done.height);
     assert_eq!(market.account().cash.0, before.0 - 10_000);
 }
@@ -152,7 +155,8 @@ fn post(api: &str, path: &str, body: &[u8]) -> (u16, u64) {
 pub fn grants_and_offers(market: &Market) {
     let home = &market.home;
     let treasury = market.office("EE", "treasury");
-    let issue = ["--json", "--key", &treasury, "credit", "issue", "newco", "20", "--reference", "brief", "--line"];
+    let issue =
+        ["--json", "--key", &treasury, "credit", "issue", "newco", "20", "--reference", "brief", "--line"];
     home.run(&[&issue[..], &["short", "--purpose", "innovation", "--expires", "in 2s"]].concat()).succeeded();
     let grant = |market: &Market| {
         market.account().grants.into_iter().find(|grant| grant.row.reference.as_str() == "brief").unwrap()
@@ -197,7 +201,8 @@ pub fn offices(market: &Market) {
     act("daily", &deposit).refused(Rejection::NotTreasury.code());
     act(&fr_registrar, &["org", "revoke", "newco"]).refused(Rejection::NotRegistrar.code());
     act(&ee_treasury, &["org", "revoke", "newco"]).refused(Rejection::NotRegistrar.code());
-    let accredit = ["org", "accredit", "own", "--register-number", "1", "--class", "sme", "--admin-key", "main"];
+    let accredit =
+        ["org", "accredit", "own", "--register-number", "1", "--class", "sme", "--admin-key", "main"];
     act("daily", &accredit).refused(Rejection::NotRegistrar.code());
 
     // Revoked, an organisation can do nothing more, and its open request is refunded.

@@ -35,7 +35,10 @@ impl Client {
     ///
     /// # Errors
     /// As [`ApiError`], when nothing of the bundle was taken; refusals of single transactions stand in the verdicts.
-    pub async fn submit_bundle(&self, transactions: &[SignedTransaction]) -> Result<Vec<BundleVerdict>, ApiError> {
+    pub async fn submit_bundle(
+        &self,
+        transactions: &[SignedTransaction],
+    ) -> Result<Vec<BundleVerdict>, ApiError> {
         let builder = self.request(Method::POST, "/v1/bundles").body(bundle::encode(transactions));
         let verdicts: Vec<BundleVerdict> =
             self.json(self.send(builder.header("content-type", "application/octet-stream")).await?).await?;

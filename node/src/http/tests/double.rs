@@ -208,7 +208,8 @@ impl Double {
             let verified: Vec<_> = verified.into_iter().map(Result::unwrap).collect();
             let proposer = "DE".parse().unwrap();
             let (block, outcome) =
-                build_block(&inner.state, &self.host, self.chain, proposer, time, &verified, &mut || true).unwrap();
+                build_block(&inner.state, &self.host, self.chain, proposer, time, &verified, &mut || true)
+                    .unwrap();
             let id = block.header.id();
             let signed = precommit_bytes(&self.chain.0, block.header.height, 0, &id.0);
             let mut signatures: Vec<_> = ["DE", "EE", "ES"]

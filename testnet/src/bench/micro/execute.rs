@@ -60,7 +60,8 @@ pub(super) fn measure(report: &mut Report, _: &Path) -> Result<(), TestnetError>
     );
 
     let time = START.plus(10_000);
-    let build = || build_block(&world.state, &world.host, world.chain, member(0), time, &verified, &mut || true);
+    let build =
+        || build_block(&world.state, &world.host, world.chain, member(0), time, &verified, &mut || true);
     let (block, _) = build().map_err(broken)?;
     if block.transactions.len() != TRANSFERS {
         return Err(broken("the block does not hold all transfers"));
@@ -176,7 +177,8 @@ impl World {
             .collect::<Result<_, _>>()
             .map_err(broken)?;
         let (block, outcome) =
-            build_block(&self.state, &self.host, self.chain, member(0), time, &verified, &mut || true).map_err(broken)?;
+            build_block(&self.state, &self.host, self.chain, member(0), time, &verified, &mut || true)
+                .map_err(broken)?;
         if let Some(refused) = outcome.receipts.transactions.iter().find(|receipt| receipt.code != 0) {
             return Err(broken(format!("the federation cannot be set up: code {}", refused.code)));
         }
