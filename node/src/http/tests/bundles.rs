@@ -65,7 +65,7 @@ async fn an_advert_is_taken_once_it_is_one() {
         signer: key("mare").public_key(),
     };
     server.client.advert(&Advert::sign(content.clone(), &key("mare"))).await.unwrap();
-    assert_eq!(*server.double.adverts.lock().unwrap(), [content.clone()]);
+    assert_eq!(*server.double.adverts.lock().unwrap(), std::slice::from_ref(&content));
     let foreign = Advert::sign(AdvertContent { chain_id: [9; 32], ..content }, &key("mare"));
     let refused: Result<(), ApiError> = server.client.advert(&foreign).await;
     assert!(refused.is_err_and(|error| error.fault() == Some(Fault::RequestMalformed)));
