@@ -47,8 +47,8 @@ async fn offers_follow_the_inventory() {
     assert_eq!(offer.calendar.free_at(next_slot(&bench.world)), 8, "12 less the 4 that are leased");
     assert_eq!(offer.calendar.free_at(Slot(row.start.0 + row.slots)), 12);
 
-    // Another contract makes another offer, in one transaction.
-    let params = "contract_params = \"e8030000000000000000000000000000\"\n";
+    // Another contract makes another offer, in one transaction. Its least fee is within the price of one accelerator-slot.
+    let params = "contract_params = \"64000000000000000000000000000000\"\n";
     reload(format!("{INVENTORY}{params}")).await;
     bench.until("the offer is replaced", |world| open(world).iter().any(|(id, _)| *id != first)).await;
     assert_eq!(open(&bench.world).len(), 1);
