@@ -93,19 +93,16 @@ async fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn four_nodes_agree_on_a_transaction_and_one_of_them_catches_up_after_a_restart() {
+async fn four_nodes_agree_on_transactions_and_check_each_signature_once() {
     let folder = tempfile::tempdir().unwrap();
     let genesis = genesis();
     std::fs::write(folder.path().join("genesis.toml"), toml::to_string(&genesis).unwrap()).unwrap();
     let ports = ports(8);
-    let begun = Instant::now();
     let mut nodes = Vec::new();
     for index in 0..4 {
         nodes.push(start(folder.path(), index, &ports).await);
     }
-    println!("started in {:?}", begun.elapsed());
     let executors: Vec<_> = nodes.iter().map(|node| node.parts().executor.clone()).collect();
-    let height = |index: usize| hansa_ledger::apply::chain(&executors[index].state()).height;
     for nonce in 0..5u64 {
         let number = format!("org-{nonce}");
         let action = AccreditOrganisation {
@@ -126,13 +123,11 @@ async fn four_nodes_agree_on_a_transaction_and_one_of_them_catches_up_after_a_re
         };
         let signed = transaction.sign(&registrar);
         let id = signed.id();
-        let sent = Instant::now();
         assert!(executors[1].submit_all(vec![signed.clone()])[0].is_ok());
         nodes[1].parts().outgoing.send(signed).await;
         for executor in &executors {
             wait_for("finality", || executor.history().transaction(&id).is_some()).await;
         }
-        println!("final on all four in {:?}, heights {:?}", sent.elapsed(), [0, 1, 2, 3].map(height));
     }
     let roots: Vec<_> = executors.iter().map(|executor| executor.state().root()).collect();
     assert!(roots.iter().all(|root| *root == roots[0]));
