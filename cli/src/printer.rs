@@ -61,6 +61,12 @@ impl Printer {
         let _ = out.write_all(bytes).and_then(|()| out.flush());
     }
 
+    /// Whether a person reads the result on a terminal, which acts upon some of what it is to show.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        std::io::stdout().is_terminal()
+    }
+
     /// Tells people something by the way.
     pub fn note(self, text: &str) {
         if !self.quiet {

@@ -1,9 +1,11 @@
-//! Between the mempool and the network: bundles out, bundles in, blobs to those who may have them.
+//! Between the mempool and the network: bundles out, bundles in, blobs to those who may have
+//! them, logs from those who may write them.
 
 use crate::blob::BlobStore;
 use crate::executor::{BodySource, Executor, clock};
+use crate::log::LogStore;
 use crate::network::{Acceptance, AdvertBook, AdvertRefusal, NetworkApplication, NetworkHandle, PeerId};
-use crate::rights::blob_right;
+use crate::rights::{blob_right, log_right};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -14,6 +16,7 @@ use hansa_ledger::tables::Keys;
 use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::peer::blob::{BlobDirection, BlobRefusal, BlobRequest};
+use hansa_node_api::peer::log::{LogRefusal, LogTerms};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -34,6 +37,7 @@ const OUTGOING_MAX: usize = 65_536;
 pub struct Gossip {
     executor: Arc<Executor>,
     blobs: BlobStore,
+    logs: LogStore,
     adverts: Arc<Mutex<AdvertBook>>,
     network: Arc<OnceLock<NetworkHandle>>,
 }
@@ -44,10 +48,11 @@ impl Gossip {
     pub fn new(
         executor: Arc<Executor>,
         blobs: BlobStore,
+        logs: LogStore,
         adverts: Arc<Mutex<AdvertBook>>,
         network: Arc<OnceLock<NetworkHandle>>,
     ) -> Self {
-        Self { executor, blobs, adverts, network }
+        Self { executor, blobs, logs, adverts, network }
     }
 }
 
@@ -126,6 +131,16 @@ impl NetworkApplication for Gossip {
 
     fn blobs(&self) -> &BlobStore {
         &self.blobs
+    }
+
+    async fn log_access(&self, terms: &LogTerms) -> Result<[u8; 32], LogRefusal> {
+        let home = self.executor.member();
+        let owner = log_right(&self.executor, &terms.sender, &LeaseId(terms.lease), terms.job, home)?;
+        Ok(owner.0)
+    }
+
+    fn logs(&self) -> &LogStore {
+        &self.logs
     }
 
     async fn member_connected(&self, peer: PeerId) {

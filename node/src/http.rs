@@ -11,6 +11,7 @@ mod chain;
 mod connection;
 mod events;
 mod leases;
+mod logs;
 mod market;
 mod node;
 mod organisations;
@@ -58,6 +59,8 @@ pub struct HttpLimits {
     pub idle_time_max: Duration,
     /// The longest that a request may wait for finality.
     pub wait_time_max: Duration,
+    /// Requests that wait for more of a log at one time; beyond, they are answered at once.
+    pub log_waits_max: usize,
     /// How often a silent stream of events says that it lives.
     pub keep_alive: Duration,
     /// Names that the server answers under besides the address it listens on and the loopback ones.
@@ -75,6 +78,7 @@ impl Default for HttpLimits {
             request_time_max: Duration::from_secs(10),
             idle_time_max: Duration::from_secs(20),
             wait_time_max: Duration::from_secs(30),
+            log_waits_max: 64,
             keep_alive: Duration::from_secs(15),
             hosts: Vec::new(),
         }
@@ -89,6 +93,7 @@ struct Shared {
     listens: SocketAddr,
     requests: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    log_waits: Arc<Semaphore>,
     shutdown: CancellationToken,
 }
 
@@ -104,6 +109,7 @@ impl Shared {
             listens,
             requests: Arc::new(Semaphore::new(limits.requests_max)),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
+            log_waits: Arc::new(Semaphore::new(limits.log_waits_max)),
             limits: Arc::new(limits),
             shutdown,
         }
@@ -166,6 +172,7 @@ routes! {
     get "/v1/leases" => leases::leases;
     get "/v1/leases/{id}" => leases::lease;
     get "/v1/leases/{id}/jobs" => leases::jobs;
+    get "/v1/leases/{id}/jobs/{job}/log" => logs::log;
     get "/v1/leases/{id}/settlement" => leases::settlement;
     get "/v1/contracts" => leases::contracts;
     get "/v1/contracts/{hash}" => leases::contract;

@@ -1,14 +1,17 @@
-//! Who may have a blob: who keeps it here, and the provider of a lease of theirs that names it; nobody else.
+//! Who may have a blob: who keeps it here, and the provider of a lease of theirs that names it; nobody else. And who may write
+//! the log of a job.
 
 use crate::blob::BlobStore;
 use crate::executor::Executor;
 use hansa_ledger::id::{BlobHash, LeaseId, OrganisationId};
+use hansa_ledger::member::MemberCode;
 use hansa_ledger::row::{JobState, Lease, LeaseState, Principal, Request, RequestState};
 use hansa_ledger::state::State;
 use hansa_ledger::tables::{Jobs, Keys, Leases, Requests};
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::error::Fault;
 use hansa_node_api::job::{MANIFEST_BYTES_MAX, Manifest, OutputManifest};
+use hansa_node_api::peer::log::LogRefusal;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -149,6 +152,50 @@ async fn files_of(blobs: &BlobStore, owner: &OrganisationId, manifest: &BlobHash
     }
 }
 
+/// Whose account the log of a job is kept on, if `key` may write it on the node of the member `home`: the requester's, while the
+/// lease is not settled, for its provider and nobody else.
+///
+/// # Errors
+/// The refusal to answer with.
+pub fn log_right(
+    ledger: &impl StateSource,
+    key: &PublicKey,
+    lease: &LeaseId,
+    job: u32,
+    home: MemberCode,
+) -> Result<OrganisationId, LogRefusal> {
+    ledger.read_state(|state| {
+        let provider = organisation_of(state, key).ok_or(LogRefusal::NotAllowed)?;
+        let row = state.get::<Leases>(lease).filter(|row| row.provider == provider);
+        let row = row.filter(|row| row.state != LeaseState::Settled).ok_or(LogRefusal::NotAllowed)?;
+        state.get::<Jobs>(&(*lease, job)).ok_or(LogRefusal::NotAllowed)?;
+        if row.requester_home == home { Ok(row.requester) } else { Err(LogRefusal::WrongHome) }
+    })
+}
+
+/// Those of the leases whose retention is over, or that the ledger does not know.
+#[must_use]
+pub fn leases_over(
+    ledger: &impl StateSource,
+    leases: BTreeSet<[u8; 32]>,
+    now_ms: u64,
+    retention_ms: u64,
+) -> BTreeSet<[u8; 32]> {
+    ledger.read_state(|state| {
+        let is_over = |lease: &[u8; 32]| {
+            let row = state.get::<Leases>(&LeaseId(*lease));
+            !row.is_some_and(|row| is_retained(row, now_ms, retention_ms))
+        };
+        leases.into_iter().filter(is_over).collect()
+    })
+}
+
+/// Whether what belongs to a lease is still kept.
+fn is_retained(lease: &Lease, now_ms: u64, retention_ms: u64) -> bool {
+    lease.state != LeaseState::Settled
+        || lease.ended_at.is_some_and(|ended| now_ms < ended.0.saturating_add(retention_ms))
+}
+
 /// Whether an organisation may read a blob without naming a lease: it keeps the blob on its own account, or a lease that it
 /// provides names it and that lease's requester keeps it. At most [`MANIFESTS_MAX`] manifests are looked at, those of leases that
 /// are not settled first, then of the newest.
@@ -235,10 +282,7 @@ pub async fn named_by_ledger(
 
 /// The manifests that open requests and leases within their retention name, each with the requester.
 fn roots_of_ledger(state: &State, now_ms: u64, retention_ms: u64) -> BTreeSet<(OrganisationId, BlobHash)> {
-    let is_retained = |lease: &Lease| {
-        lease.state != LeaseState::Settled
-            || lease.ended_at.is_some_and(|ended| now_ms < ended.0.saturating_add(retention_ms))
-    };
+    let is_retained = |lease: &Lease| is_retained(lease, now_ms, retention_ms);
     let is_kept = |request: &Request| {
         request.state == RequestState::Open
             || request.lease.and_then(|lease| state.get::<Leases>(&lease)).is_some_and(is_retained)

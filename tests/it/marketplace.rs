@@ -119,6 +119,7 @@ fn the_marketplace_from_the_command_line() {
         ("a bid with a job is followed to its settlement", bids::a_bid_is_followed),
         ("a request that cannot match says why", bids::a_request_says_why),
         ("several jobs share a lease, and none that fails ends it", jobs::several_jobs_share_a_lease),
+        ("a log is followed while its job runs", jobs::a_log_is_followed),
         ("blobs are kept from strangers", jobs::blobs_are_kept_from_strangers),
         ("usage is countersigned, contested or left by policy", usage::judged_by_policy),
         ("any action is submitted from a file", chain::submitted_from_a_file),

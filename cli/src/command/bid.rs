@@ -2,6 +2,7 @@
 
 mod demand;
 mod follow;
+mod live;
 mod quote;
 
 use super::job::draft::{Draft, JobWish};

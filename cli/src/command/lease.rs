@@ -1,6 +1,7 @@
 //! `hansa lease`: follow, end, pay and verify leases.
 
 pub mod fetch;
+pub mod log;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod usage;
@@ -49,13 +50,16 @@ enum Verb {
         /// Lease: id or beginning of it
         lease: String,
     },
-    /// Show the log of a job that has ended
+    /// Show the log of a job, also while it runs
     Logs {
         /// Lease: id or beginning of it
         lease: String,
         /// Which job; the last one if not said
         #[arg(long)]
         job: Option<u32>,
+        /// Show what comes, until the job has ended
+        #[arg(long)]
+        follow: bool,
     },
     /// Bring back what the jobs of a lease left behind, verified
     Fetch {
@@ -112,7 +116,7 @@ impl LeaseArguments {
         match self.verb {
             Verb::List { state, class, all } => list(session, state, class, all).await,
             Verb::Show { lease } => show(session, &lease).await,
-            Verb::Logs { lease, job } => logs(session, &lease, job).await,
+            Verb::Logs { lease, job, follow } => log::run(session, &lease, job, follow).await,
             Verb::Fetch { lease, job, into } => fetch_jobs(session, &lease, job, into).await,
             Verb::End { lease, usage } => {
                 let lease = session.find_lease(&session.client()?, &lease).await?;
@@ -261,24 +265,6 @@ async fn chosen_jobs(client: &Client, lease: &LeaseId, number: Option<u32>) -> O
         false => Ok(jobs),
         true => Err(Failure::from(hansa_ledger::rejection::Rejection::JobUnknown)),
     }
-}
-
-async fn logs(session: &Session, lease: &str, number: Option<u32>) -> Outcome {
-    let account = session.account().await?;
-    let lease = session.find_lease(&account.client, lease).await?;
-    let jobs = chosen_jobs(&account.client, &lease, number).await?;
-    let Some(job) = jobs.last() else { return Ok(()) };
-    let log = fetch::log(&account, job).await?.ok_or_else(|| {
-        Failure::refused(format!("job {} left no log", job.job)).hint("its provider may not return logs")
-    })?;
-    match session.printer.is_json() {
-        true => {
-            let data = json!({ "lease": lease, "job": job.job, "log": String::from_utf8_lossy(&log) });
-            session.printer.data(&data, String::new);
-        }
-        false => session.printer.raw(&log),
-    }
-    Ok(())
 }
 
 async fn fetch_jobs(session: &Session, lease: &str, number: Option<u32>, into: Option<PathBuf>) -> Outcome {

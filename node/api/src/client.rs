@@ -1,6 +1,7 @@
 //! The typed client: one method per question.
 
 pub mod blob;
+pub mod log;
 mod stream;
 mod submit;
 

@@ -96,6 +96,8 @@ faults! {
     1020 MediaType 415 "the body is of a kind this path does not take", "send `application/octet-stream` or `application/json`";
     1021 HistoryGone 410 "the node does not keep blocks that old", "ask a node that keeps all";
     1022 Internal 500 "the node failed to answer", "its log says why; tell its operator";
+    1023 LogForbidden 403 "the log belongs to the two sides of the lease", "sign with a key of the lease's requester or provider";
+    1024 LogElsewhere 404 "the log comes to another node", "ask the node of the requester's home member";
 }
 
 /// The one shape of every refusal.

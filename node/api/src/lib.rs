@@ -21,6 +21,7 @@ pub mod peer;
 pub mod proof;
 pub mod signed;
 pub mod status;
+pub mod text;
 
 pub use account::Account;
 pub use client::Client;

@@ -1,4 +1,5 @@
-//! What nodes, provider agents and command lines say to each other over libp2p: blobs by hash and capacity adverts.
+//! What nodes, provider agents and command lines say to each other over libp2p: blobs by hash, logs while they grow,
+//! and capacity adverts.
 //!
 //! Everything here is bytes on the wire, signed where somebody's right depends on it. The node serves it
 //! (`hansa_node::network`); [`client::PeerClient`] is the side that only dials out.
@@ -7,6 +8,7 @@ pub mod advert;
 pub mod blob;
 pub mod client;
 pub mod codec;
+pub mod log;
 pub mod slice;
 pub mod transfer;
 

@@ -12,6 +12,7 @@ use hansa_node_api::ApiError;
 use hansa_node_api::client::EventStream;
 use hansa_node_api::event::{BlockMark, EventCursor};
 use hansa_node_api::peer::advert::Advert;
+use hansa_node_api::peer::log::{LogHeld, LogPart};
 use hansa_node_api::proof::ProofInfo;
 
 /// The ledger, as some node tells of it. Answers inform; only what [`crate::award::Trust`] has checked is acted upon.
@@ -69,7 +70,7 @@ pub enum BlobError {
     Failed(String),
 }
 
-/// The blob stores of the members' nodes.
+/// What the members' nodes keep for their organisations: blobs, and the logs of running jobs.
 #[async_trait]
 pub trait Blobs: Send + Sync {
     /// Fetches a blob that a lease names from a member's node into the file `into`, verified.
@@ -89,4 +90,7 @@ pub trait Blobs: Send + Sync {
         hash: BlobHash,
         path: &Path,
     ) -> Result<(), BlobError>;
+
+    /// Sends the next bytes of a job's log to a member's node, once, and gives what the node holds of the log now.
+    async fn append_log(&self, home: MemberCode, part: LogPart) -> Result<LogHeld, BlobError>;
 }

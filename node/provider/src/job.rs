@@ -17,6 +17,7 @@ use crate::agent::Core;
 use crate::award::DistrustReason;
 use crate::backend::{JobSpec, RunningJob, collect_outputs};
 use crate::federation::BlobError;
+use crate::feed::LogFeed;
 use crate::journal::{JournalError, Step};
 use crate::work::{self, JobFolder, Surroundings};
 
@@ -220,6 +221,11 @@ impl JobLife {
             // It ends by itself with the job.
             tokio::spawn(work::show_log(lines, self.lease.to_string(), self.number));
         }
+        // It ends with this function: what is left then is sent with the outputs.
+        let feed = self.feed();
+        let feeding = feed.follow();
+        tokio::pin!(feeding);
+        let mut feeds = true;
         let mut killed_for = None;
         let mut told = false;
         let mut followed = true;
@@ -238,6 +244,7 @@ impl JobLife {
             tokio::select! {
                 ended = running.wait() => break ended,
                 changed = self.stop.changed(), if followed => followed = changed.is_ok(),
+                () = &mut feeding, if feeds => feeds = false,
             }
         };
         let (exit_code, reason) = match ended {
@@ -264,23 +271,33 @@ impl JobLife {
         self.record(Step::Ended { exit_code, reason: reason.map(str::to_owned) }).await
     }
 
-    /// Sends outputs and logs to the requester's home node, the manifest that names them last.
+    /// Sends outputs and log to the requester's home node, and tells those who follow the log that it has ended.
     async fn bring_back(&self, exit_code: Option<i32>) -> Result<(), Setback> {
+        let finish = async {
+            if *self.stop.borrow() != Stop::Abandon {
+                self.feed().finish().await;
+            }
+        };
+        let ((), outputs) = tokio::join!(finish, self.push_outputs());
+        self.record(Step::Pushed { exit_code, outputs: outputs? }).await
+    }
+
+    /// Sends what the job left behind, the manifest that names it all last, and gives that manifest's hash; none where it cannot
+    /// be returned.
+    async fn push_outputs(&self) -> Result<Option<BlobHash>, Setback> {
         let folder = self.folder();
         let gathered = tokio::task::spawn_blocking(move || {
             let manifest = folder.read_manifest();
             work::gather(manifest.as_ref(), &folder)
         });
         let returned = gathered.await.map_err(std::io::Error::other)??;
-        let mut outputs = Some(returned.hash);
         for (hash, path) in &returned.files {
             if let Err(Hopeless(reason)) = self.push_one(*hash, path).await {
                 tracing::warn!(lease = %self.lease, job = self.number, reason, "the job's outputs cannot be returned");
-                outputs = None;
-                break;
+                return Ok(None);
             }
         }
-        self.record(Step::Pushed { exit_code, outputs }).await
+        Ok(Some(returned.hash))
     }
 
     async fn report(&self, exit_code: Option<i32>, outputs: Option<BlobHash>) -> Result<(), Setback> {
@@ -310,6 +327,11 @@ impl JobLife {
             // What a job is told may change what there is to do.
             Ok(()) = stop.changed() => {}
         }
+    }
+
+    fn feed(&self) -> LogFeed {
+        let (core, home, lease, job) = (self.core.clone(), self.home, self.lease, self.number);
+        LogFeed { core, home, lease, job, path: self.folder().log() }
     }
 
     fn folder(&self) -> JobFolder {

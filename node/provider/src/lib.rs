@@ -1,8 +1,8 @@
 //! Turn a lease into work on a machine.
 //!
 //! [`run`] is the provider agent: it keeps a provider's offers in line with its inventory, follows its leases, believes an
-//! award only when it is proven against the members pinned in the genesis, runs each job once, returns what it left behind,
-//! and reports the use. It dials out only. [`backend`] is the seat where a lease's jobs run: a sandbox that keeps them from
+//! award only when it is proven against the members pinned in the genesis, runs each job once, sends its log on while it runs,
+//! returns what it left behind, and reports the use. It dials out only. [`backend`] is the seat where a lease's jobs run: a sandbox that keeps them from
 //! the machine, from each other and from the agent, bounds what they use, and leaves nothing of them behind.
 
 pub mod accelerators;
@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod federation;
+mod feed;
 pub mod inventory;
 mod job;
 pub mod journal;

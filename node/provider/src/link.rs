@@ -21,11 +21,12 @@ use hansa_node_api::filter::{EventFilter, LeaseFilter, OfferFilter, SiteFilter};
 use hansa_node_api::peer::advert::Advert;
 use hansa_node_api::peer::blob::BlobRefusal;
 use hansa_node_api::peer::client::PeerClient;
+use hansa_node_api::peer::log::{LogHeld, LogPart, LogRefusal};
 use hansa_node_api::peer::transfer::PeerError;
 use hansa_node_api::peer::{now_ms, peer_id};
 use hansa_node_api::proof::ProofInfo;
 use hansa_node_api::{Account, ApiError, Client, Fault};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::error::AgentError;
 use crate::federation::{BlobError, Blobs, Federation};
@@ -38,6 +39,9 @@ const WAIT: Duration = Duration::from_secs(10);
 
 /// Rest before all nodes are asked once more.
 const REST: Duration = Duration::from_millis(250);
+
+/// Pieces of logs on their way at the same time: inputs and outputs come first, and a node serves a peer only so much.
+const LOGS_UNDER_WAY_MAX: usize = 2;
 
 /// The nodes of the configuration, asked in turn: the one that answered last first.
 #[derive(Debug)]
@@ -112,7 +116,8 @@ impl NodeLink {
     #[must_use]
     pub fn blobs(self: &Arc<Self>, genesis: &Genesis) -> NodeBlobs {
         let keys = genesis.members.iter().map(|member| (member.code, member.network_key)).collect();
-        NodeBlobs { link: self.clone(), keys, clients: Mutex::new(BTreeMap::new()) }
+        let logs = Semaphore::new(LOGS_UNDER_WAY_MAX);
+        NodeBlobs { link: self.clone(), keys, clients: Mutex::new(BTreeMap::new()), logs }
     }
 
     /// Where the node of a member is dialled.
@@ -250,12 +255,13 @@ impl Federation for NodeLink {
     }
 }
 
-/// Blobs over libp2p, from and to the node of any member. Who answers is pinned: its network key stands in the genesis.
+/// Blobs and logs over libp2p, from and to the node of any member. Who answers is pinned: its network key stands in the genesis.
 #[derive(Debug)]
 pub struct NodeBlobs {
     link: Arc<NodeLink>,
     keys: BTreeMap<MemberCode, PublicKey>,
     clients: Mutex<BTreeMap<MemberCode, Arc<PeerClient>>>,
+    logs: Semaphore,
 }
 
 impl NodeBlobs {
@@ -296,7 +302,8 @@ fn blob_error(error: PeerError) -> BlobError {
     match error {
         PeerError::Unreachable { .. } | PeerError::Stopped | PeerError::WrongChain => BlobError::Away(text),
         PeerError::Refused(BlobRefusal::Busy | BlobRefusal::StorageFailed) => BlobError::Away(text),
-        PeerError::Refused(_) | PeerError::Nonsense => BlobError::Refused(text),
+        PeerError::LogRefused(LogRefusal::Busy | LogRefusal::StorageFailed) => BlobError::Away(text),
+        PeerError::Refused(_) | PeerError::LogRefused(_) | PeerError::Nonsense => BlobError::Refused(text),
         PeerError::Address(_) | PeerError::Corrupt { .. } | PeerError::File { .. } => BlobError::Failed(text),
     }
 }
@@ -325,5 +332,12 @@ impl Blobs for NodeBlobs {
         let client = self.client(home).await?;
         let outcome = client.put_blob(path, hash.0, lease.0, &self.link.key, |_, _| ()).await;
         self.judge(home, outcome.map(|_| ())).await
+    }
+
+    async fn append_log(&self, home: MemberCode, part: LogPart) -> Result<LogHeld, BlobError> {
+        let _place = self.logs.acquire().await.map_err(|_| BlobError::Away("stopped".to_owned()))?;
+        let client = self.client(home).await?;
+        let outcome = client.append_log(part, &self.link.key).await;
+        self.judge(home, outcome).await
     }
 }

@@ -10,6 +10,7 @@ use hansa_ledger::id::BlobHash;
 use hansa_node_api::job::{
     LOG_BYTES_MAX, LOG_PATH, MANIFEST_BYTES_MAX, Manifest, OUTPUTS_MAX, OutputFile, OutputManifest,
 };
+use hansa_node_api::text::printable;
 use tokio::sync::mpsc;
 
 use crate::backend::{CollectedOutput, JobEnd, JobReport, JobSpec, Limits, LogLine, Output, collect_outputs};
@@ -203,7 +204,7 @@ pub fn verdict(report: &JobReport) -> (Option<i32>, Option<String>) {
 /// Shows the log of a job to whoever follows the agent's own, at its finest level.
 pub(crate) async fn show_log(mut lines: mpsc::Receiver<LogLine>, lease: String, job: u32) {
     while let Some(line) = lines.recv().await {
-        tracing::trace!(lease, job, stream = ?line.stream, "{}", line.text);
+        tracing::trace!(lease, job, stream = ?line.stream, "{}", printable(&line.text));
     }
 }
 

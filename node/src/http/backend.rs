@@ -20,6 +20,7 @@ use tokio::io::AsyncRead;
 use tokio::sync::broadcast;
 
 pub use crate::history::BlockRecord;
+use crate::log::LogStore;
 
 /// The content of a blob as it comes in.
 pub type BlobBody = Pin<Box<dyn AsyncRead + Send>>;
@@ -132,6 +133,9 @@ pub trait Backend: Send + Sync + 'static {
     /// A blob's file and size in bytes; none if it is not here.
     fn open_blob(&self, hash: BlobHash)
     -> BoxFuture<'_, Result<Option<(tokio::fs::File, u64)>, BlobFailure>>;
+
+    /// The logs of running jobs, as their providers send them.
+    fn logs(&self) -> &LogStore;
 
     /// The metrics, as Prometheus reads them.
     fn metrics(&self) -> String;

@@ -133,7 +133,7 @@ pub(super) async fn get(
 }
 
 /// The organisation whose key signed this request. Where it is to pay for something it has to be accredited now.
-fn signer(
+pub(super) fn signer(
     shared: &Shared,
     headers: &HeaderMap,
     method: &Method,

@@ -3,6 +3,7 @@
 mod bundles;
 mod double;
 mod limits;
+mod logs;
 mod market;
 mod resources;
 mod rights;

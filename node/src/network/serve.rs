@@ -3,9 +3,11 @@
 use super::NetworkApplication;
 use super::member::MemberReply;
 use crate::blob::{Account, BlobError};
+use crate::log::LogAppend;
 use futures::FutureExt as _;
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::peer::blob::{BlobCall, BlobDirection, BlobRefusal, BlobReply, check_call};
+use hansa_node_api::peer::log::{LogCall, LogRefusal, LogReply, check_log_call};
 use hansa_node_api::peer::{now_ms, slice};
 use std::panic::AssertUnwindSafe;
 
@@ -87,6 +89,32 @@ async fn try_blob(
                 .await
                 .map_err(|error| refusal(&error))?;
             Ok(BlobReply::Stored { next_offset: progress.next_offset, complete: progress.complete })
+        }
+    }
+}
+
+/// Takes one piece of a log: first what needs no state, then the right, then the store.
+pub(super) async fn log(
+    application: &dyn NetworkApplication,
+    call: LogCall,
+    chain_id: &[u8; 32],
+    node: &PublicKey,
+) -> LogReply {
+    let taking = async {
+        let now_ms = now_ms();
+        check_log_call(&call, chain_id, node, now_ms)?;
+        let owner = application.log_access(&call.terms).await?;
+        let LogCall { terms, bytes, .. } = call;
+        let key = (terms.lease, terms.job);
+        let append = LogAppend { key, owner, offset: terms.offset, bytes, ended: terms.ended, now_ms };
+        application.logs().append(append).await
+    };
+    match AssertUnwindSafe(taking).catch_unwind().await {
+        Ok(Ok(held)) => LogReply::Held(held),
+        Ok(Err(refusal)) => LogReply::Refused(refusal),
+        Err(_) => {
+            tracing::error!("taking a piece of a log failed");
+            LogReply::Refused(LogRefusal::StorageFailed)
         }
     }
 }

@@ -9,11 +9,12 @@ use hansa_ledger::event::Event;
 use hansa_ledger::id::{BlobHash, LeaseId, OrganisationId};
 use hansa_ledger::money::Price;
 use hansa_ledger::row::JobState;
+use hansa_node_api::ApiError;
+use hansa_node_api::client::log::{LogFollower, LogPiece};
 use hansa_node_api::event::EventInfo;
-use hansa_node_api::job::{MANIFEST_BYTES_MAX, OutputManifest};
-use hansa_node_provider::work::JobFolder;
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use hansa_node_api::job::{LOG_PATH, MANIFEST_BYTES_MAX, OutputManifest};
+use hansa_node_api::text::Lines;
+use std::path::Path;
 use std::time::Duration;
 
 /// How long the award may take, and the agent to begin.
@@ -25,8 +26,8 @@ const JOB_TIME_MAX: Duration = Duration::from_secs(40);
 /// The most bytes fetched of one file: what a log may have, which is more than any output of this job may.
 const FILE_BYTES_MAX: usize = 16 << 20;
 
-/// How often the log is looked at.
-const LOG_PAUSE: Duration = Duration::from_millis(50);
+/// How long the end of the log may take once the job is reported.
+const LOG_TIME_MAX: Duration = Duration::from_secs(2);
 
 struct Award {
     lease: LeaseId,
@@ -67,10 +68,12 @@ pub(super) async fn run(story: &Story, bid: &Bid, teller: &mut Teller<'_>) -> Re
         "{}: the agent of {} began the lease at height {started}, {started_ms} ms after the bid, and fetches the job",
         site.country, provider.name
     ));
-    let (state, outputs) = follow_job(story, &provider, &award.lease, &mut events, teller).await?;
+    let mut log = Log::default();
+    let (state, outputs) = follow_job(story, &award.lease, &mut events, &mut log, teller).await?;
     let job_ms = milliseconds(bid.placed_at.elapsed());
     let manifest_hash = check_end(state, outputs)?;
     let (outputs, files) = fetch(story, bid, &manifest_hash, teller).await?;
+    log.check(&files)?;
     let accuracy = accuracy(&files)?;
     teller.line(format!(
         "the report says: accuracy {:.2} % on samples the model had not seen",
@@ -87,6 +90,7 @@ pub(super) async fn run(story: &Story, bid: &Bid, teller: &mut Teller<'_>) -> Re
     teller.fact("job_reported_ms", job_ms);
     teller.fact("outputs_manifest", manifest_hash);
     teller.fact("outputs", &outputs.files);
+    teller.fact("log_lines", log.lines_shown);
     teller.fact("accuracy", accuracy);
     Ok(Work { lease: award.lease, provider, outputs, files, events })
 }
@@ -120,39 +124,50 @@ fn provider(story: &Story, id: &OrganisationId) -> Result<ProviderRecord, Testne
         .ok_or_else(|| TestnetError::Broken(format!("the lease went to {id}, which has no agent here")))
 }
 
-/// Shows the job's log while it runs, and waits for the report of its end.
+/// Shows the job's log while it runs, as the start-up reads it from its own node, and waits for the report of the job's end.
 async fn follow_job(
     story: &Story,
-    provider: &ProviderRecord,
     lease: &LeaseId,
     events: &mut Events,
+    log: &mut Log,
     teller: &mut Teller<'_>,
 ) -> Result<(JobState, Option<BlobHash>), TestnetError> {
-    let mut log = LogFile::new(&story.layout.provider(&provider.name).join("data"), lease);
     let pick = |info: &EventInfo| match &info.event {
         Event::JobEnded { lease: found, job: 0, state, outputs } if found == lease => {
             Some((*state, *outputs))
         }
         _ => None,
     };
-    let ended = events.wait("the end of the job", JOB_TIME_MAX, pick);
-    tokio::pin!(ended);
-    loop {
-        tokio::select! {
-            end = &mut ended => {
-                log.show(teller);
-                return end;
+    let mut follower = LogFollower::new(story.account.clone(), *lease, 0);
+    let mut goes_on = true;
+    let end = {
+        let ended = events.wait("the end of the job", JOB_TIME_MAX, pick);
+        tokio::pin!(ended);
+        loop {
+            tokio::select! {
+                end = &mut ended => break end?,
+                piece = follower.next(), if goes_on => goes_on = log.show(piece, teller)?,
             }
-            () = tokio::time::sleep(LOG_PAUSE) => log.show(teller),
         }
-    }
+    };
+    teller.fact("log_lines_live", log.lines_shown);
+    let rest = async {
+        while goes_on {
+            goes_on = log.show(follower.next().await, teller)?;
+        }
+        Ok(())
+    };
+    // What did not come by then comes with the outputs.
+    tokio::time::timeout(LOG_TIME_MAX, rest).await.unwrap_or(Ok(()))?;
+    log.finish(teller);
+    Ok(end)
 }
 
 fn check_end(state: JobState, outputs: Option<BlobHash>) -> Result<BlobHash, TestnetError> {
     match (state, outputs) {
         (JobState::Succeeded, Some(hash)) => Ok(hash),
         (_, outputs) => Err(TestnetError::Broken(format!(
-            "the job failed{}; its log stands above and in the agent's folder",
+            "the job failed{}; its log stands above",
             if outputs.is_none() { " and returned nothing" } else { "" }
         ))),
     }
@@ -204,38 +219,52 @@ fn accuracy(files: &[(String, Vec<u8>)]) -> Result<f64, TestnetError> {
     accuracy.ok_or_else(|| TestnetError::Broken("the job's report names no accuracy".to_owned()))
 }
 
-/// The log of the first job of a lease, where the agent writes it on this machine. It comes back with the outputs too, but only
-/// when the job is over.
-struct LogFile {
-    path: PathBuf,
-    read: u64,
-    rest: String,
+/// The job's log as it came while the job ran.
+#[derive(Default)]
+struct Log {
+    bytes: Vec<u8>,
+    lines: Lines,
+    lines_shown: usize,
 }
 
-impl LogFile {
-    fn new(data: &Path, lease: &LeaseId) -> Self {
-        let folder = data.join("leases").join(lease.to_string());
-        Self { path: JobFolder::new(&folder, 0).log(), read: 0, rest: String::new() }
+impl Log {
+    /// Prints the lines of the next piece. `false` when nothing more will come.
+    fn show(
+        &mut self,
+        piece: Result<LogPiece, ApiError>,
+        teller: &mut Teller<'_>,
+    ) -> Result<bool, TestnetError> {
+        let piece = match piece {
+            Err(error) if error.is_transient() => return Ok(true),
+            other => other.map_err(api_error("the job's log cannot be read"))?,
+        };
+        for line in self.lines.take(&piece.bytes) {
+            self.line(&line, teller);
+        }
+        self.bytes.extend_from_slice(&piece.bytes);
+        let is_last = piece.complete || (piece.job_ended && piece.bytes.is_empty());
+        Ok(!is_last)
     }
 
-    /// Prints the lines that came since the last time.
-    fn show(&mut self, teller: &mut Teller<'_>) {
-        // A log that is not there yet, or cannot be read, is looked for again the next time; the job does not depend on it.
-        let Ok(text) = self.news() else { return };
-        self.rest.push_str(&text);
-        while let Some(end) = self.rest.find('\n') {
-            let line: String = self.rest.drain(..=end).collect();
-            teller.line(format!("  | {}", line.trim_end()));
+    /// Prints a last line without an end.
+    fn finish(&mut self, teller: &mut Teller<'_>) {
+        if let Some(line) = self.lines.finish() {
+            self.line(&line, teller);
         }
     }
 
-    fn news(&mut self) -> std::io::Result<String> {
-        let mut file = std::fs::File::open(&self.path)?;
-        file.seek(SeekFrom::Start(self.read))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        self.read += bytes.len() as u64;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    fn line(&mut self, line: &str, teller: &mut Teller<'_>) {
+        self.lines_shown += 1;
+        teller.line(format!("  | {line}"));
+    }
+
+    /// Whether the log that came back with the outputs begins with what came while the job ran.
+    fn check(&self, files: &[(String, Vec<u8>)]) -> Result<(), TestnetError> {
+        let whole = files.iter().find(|(path, _)| path == LOG_PATH).map(|(_, bytes)| bytes.as_slice());
+        if whole.unwrap_or_default().starts_with(&self.bytes) {
+            return Ok(());
+        }
+        Err(TestnetError::Broken("the log that came back is another than the one that was shown".to_owned()))
     }
 }
 
@@ -245,20 +274,22 @@ mod tests {
     use crate::progress::Progress;
 
     #[test]
-    fn the_log_is_found_and_shown_line_by_line() {
-        let folder = tempfile::tempdir().unwrap();
-        let lease = LeaseId([7; 32]);
-        let job = folder.path().join("leases").join(lease.to_string()).join("0");
-        let mut log = LogFile::new(folder.path(), &lease);
+    fn the_log_is_shown_line_by_line_and_compared() {
+        let mut log = Log::default();
         let mut out = Vec::new();
         let mut teller = Teller::new(&mut out, false, Progress::new(true));
-        log.show(&mut teller);
-        std::fs::create_dir_all(&job).unwrap();
-        std::fs::write(job.join("log"), "one\ntw").unwrap();
-        log.show(&mut teller);
-        std::fs::write(job.join("log"), "one\ntwo\n").unwrap();
-        log.show(&mut teller);
-        assert_eq!(String::from_utf8(out).unwrap(), "     | one\n     | two\n");
+        let piece =
+            |bytes: &[u8], complete| Ok(LogPiece { bytes: bytes.to_vec(), complete, ..LogPiece::default() });
+        let away = ApiError::Timeout { url: String::new() };
+        assert!(log.show(piece(b"one\n\x1b[2Jtw", false), &mut teller).unwrap());
+        assert!(log.show(Err(away), &mut teller).unwrap(), "a node that is away may come back");
+        assert!(log.show(Err(hansa_ledger::rejection::Rejection::UnknownKey.into()), &mut teller).is_err());
+        assert!(!log.show(piece(b"o\nend", true), &mut teller).unwrap());
+        log.finish(&mut teller);
+        assert_eq!(String::from_utf8(out).unwrap(), "     | one\n     | \\e[2Jtwo\n     | end\n");
+        let files = |text: &[u8]| vec![(LOG_PATH.to_owned(), text.to_vec())];
+        assert!(log.check(&files(b"one\n\x1b[2Jtwo\nend and more")).is_ok());
+        assert!(log.check(&files(b"one\n")).is_err() && log.check(&[]).is_err());
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub fn a_bid_is_followed(market: &Market) {
     let home = &market.home;
     home.write(
         "count.sh",
-        "#!/bin/sh\necho counting\nsleep 2\nwc -l < \"$1\" > lines.txt\nsort \"$1\" > sorted.txt\n",
+        "#!/bin/sh\nprintf '\\033[2Jcounting\\n'\nsleep 2\nwc -l < \"$1\" > lines.txt\nsort \"$1\" > sorted.txt\n",
     );
     home.write("words.txt", "pear\napple\nfig\n");
     let before = market.account();
@@ -101,6 +101,8 @@ pub fn a_bid_is_followed(market: &Market) {
     let outputs =
         ["--output", "lines.txt:1KiB", "--output", "sorted.txt", "--wait", "--into", "back", "--json"];
     let run = home.run(&[&words[..], &job[..], &outputs[..]].concat()).succeeded();
+    // What the job writes is shown by the way, and nothing in it reaches the terminal as it is.
+    assert_eq!(run.stderr.matches("log        \\e[2Jcounting\n").count(), 1, "{run}");
     let lines = run.lines();
     let stages: Vec<&str> = lines.iter().map(|line| line["stage"].as_str().unwrap()).collect();
     assert_eq!(
@@ -135,8 +137,9 @@ pub fn a_bid_is_followed(market: &Market) {
 
     let lease = lease.to_string();
     let log: Value = home.ask(&["lease", "logs", &lease]);
-    assert_eq!(log["log"], "counting\n");
-    assert_eq!(home.run(&["lease", "logs", &lease[..12], "--job", "0"]).succeeded().stdout, "counting\n");
+    assert_eq!(log["log"], "\x1b[2Jcounting\n");
+    let piped = home.run(&["lease", "logs", &lease[..12], "--job", "0"]).succeeded();
+    assert_eq!(piped.stdout, "\x1b[2Jcounting\n", "a pipe gets the bytes as they are");
     let fetched: Value = home.ask(&["lease", "fetch", &lease, "--into", "again"]);
     assert_eq!(read("again/job-0/sorted.txt"), "apple\nfig\npear\n");
     let sorted =

@@ -9,6 +9,8 @@ use hansa_node_api::error::Fault;
 use hansa_node_api::job::{JobFile, JobLimits, Manifest};
 use hansa_node_api::lease::JobInfo;
 use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
 
 /// The new organisation, able to sign without the command line.
 fn account(market: &Market) -> Account {
@@ -92,6 +94,48 @@ pub fn several_jobs_share_a_lease(market: &Market) {
     let settled = market.until_lease("it is settled", lease, |lease| lease.row.state == LeaseState::Settled);
     let length = settled.row.ended_at.unwrap().0 - settled.row.started_at.unwrap().0;
     assert!(settled.row.reported <= 4 * length / 1_000, "{settled:?}");
+}
+
+/// What a job writes is read at the requester's home node while it runs: by both sides of the lease, and by nobody else.
+pub fn a_log_is_followed(market: &Market) {
+    let home = &market.home;
+    let lease = market.lease(4, "3m");
+    let text = lease.to_string();
+    let job =
+        market.run_shell(lease, "echo begun; until [ -e go ]; do sleep 0.1; done; printf 'the end'", &[]);
+    let number = job.to_string();
+    let mut command = home.command(&["lease", "logs", &text, "--job", &number, "--follow"]);
+    let mut following = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut shown = BufReader::new(following.stdout.take().unwrap());
+    let mut line = String::new();
+    shown.read_line(&mut line).unwrap();
+    assert_eq!(line, "begun\n");
+    let row = |jobs: Vec<JobInfo>| jobs.into_iter().find(|one| u64::from(one.job) == job).unwrap().row;
+    assert_eq!(row(market.jobs(lease)).state, JobState::Submitted, "the job runs");
+    let so_far: Value = home.ask(&["lease", "logs", &text, "--job", &number]);
+    assert_eq!(so_far["log"], "begun\n");
+    // Whoever is no side of the lease is refused, and other members' nodes do not have it.
+    let theirs = below(&market.testnet.layout.home(), "keys/sme-fr.key");
+    let words = ["lease", "logs", &text, "--job", &number];
+    home.run(&[&["--json", "--key", &theirs], &words[..]].concat()).refused(Fault::LogForbidden.code());
+    let elsewhere = market.testnet.api("FR");
+    home.run(&[&["--json", "--node", &elsewhere], &words[..]].concat()).refused(Fault::LogElsewhere.code());
+
+    let folder = market.testnet.layout.folder();
+    let work = below(folder, &format!("providers/bsc/data/leases/{text}/{number}/work/go"));
+    std::fs::write(work, "").unwrap();
+    let mut rest = String::new();
+    shown.read_to_string(&mut rest).unwrap();
+    assert_eq!((rest.as_str(), following.wait().unwrap().success()), ("the end", true));
+    market.testnet.until("the job is reported", MARKET_TIME_MAX, || {
+        (row(market.jobs(lease)).state != JobState::Submitted).then_some(())
+    });
+    let whole: Value = home.ask(&["lease", "logs", &text, "--job", &number]);
+    assert_eq!(whole["log"], "begun\nthe end");
+    let followed = home.run(&["--json", "lease", "logs", &text, "--job", &number, "--follow"]).succeeded();
+    let lines: Vec<Value> = followed.lines().iter().map(|line| line["line"].clone()).collect();
+    assert_eq!(lines, ["begun", "the end"], "the same of a job that has ended");
+    home.run(&["lease", "end", &text]).succeeded();
 }
 
 /// A hash on the ledger opens nothing: a blob is had by its owner and the provider of a lease that names it.

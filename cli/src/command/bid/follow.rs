@@ -3,6 +3,7 @@
 //! Events only wake it up; what it tells and does follows from the rows of the ledger, so nothing is lost when the line drops
 //! and nothing is done twice.
 
+use super::live::Live;
 use crate::command::lease::fetch::{self, Fetched};
 use crate::command::lease::usage::{self, Verdict, usage_text};
 use crate::command::lease::{account_text, settlement};
@@ -49,6 +50,8 @@ pub(super) struct Seen {
     begun: Option<Instant>,
     ended: Option<Instant>,
     job_told: bool,
+    /// The job's log on the way.
+    live: Option<Live>,
     ending: bool,
     judged: bool,
     fetched: Option<Fetched>,
@@ -160,6 +163,10 @@ impl Follow<'_> {
                 "started    the provider has begun the lease",
             );
             progress.now(if self.job { "the job runs" } else { "the lease is open" });
+            if self.job {
+                let live = self.seen.live.insert(Live::new(progress));
+                live.start(self.account, *id, 0);
+            }
         }
         if self.seen.ended.is_none() && row.ended_at.is_some() && row.started_at.is_some() {
             self.seen.ended = Some(Instant::now());
@@ -183,6 +190,7 @@ impl Follow<'_> {
             };
             self.seen.job_told = true;
             self.seen.job_end = Some((job.row.state, job.row.exit_code));
+            self.show_log(progress, job).await;
             let exit =
                 job.row.exit_code.map_or("no exit code".to_owned(), |code| format!("exit code {code}"));
             let text = format!("job        {} with {exit}", word_text(&job.row.state));
@@ -205,14 +213,17 @@ impl Follow<'_> {
         Ok(())
     }
 
+    /// Shows what of the log of a job that has ended was not shown while it ran. The log among its outputs is the whole.
+    async fn show_log(&mut self, progress: &Progress, job: &JobInfo) {
+        let whole = match job.row.outputs {
+            // That it cannot be had is told where the outputs are fetched.
+            Some(_) => fetch::log(self.account, job).await.ok().flatten(),
+            None => None,
+        };
+        self.seen.live.get_or_insert_with(|| Live::new(progress)).finish(whole.as_deref()).await;
+    }
+
     async fn fetch(&mut self, progress: &Progress, id: &LeaseId, job: &JobInfo) -> Outcome {
-        if let Some(log) = fetch::log(self.account, job).await? {
-            let text = String::from_utf8_lossy(&log);
-            let lines: Vec<&str> = text.lines().collect();
-            for line in &lines {
-                progress.done(&format!("log        {line}"));
-            }
-        }
         let folder = self.into.clone().unwrap_or_else(|| fetch::folder_of(id));
         let fetched = fetch::fetch(self.session, self.account, job, &folder).await?;
         let text = format!(

@@ -206,15 +206,26 @@ impl Client {
         hash: BlobHash,
         body: BlobHash,
     ) -> RequestBuilder {
-        let path = blob_path(&hash);
+        self.signed_request(method, &blob_path(&hash), chain, key, body).timeout(BLOB_TIME_MAX)
+    }
+
+    /// A request for a path, signed; the query that may follow is not.
+    pub(super) fn signed_request(
+        &self,
+        method: Method,
+        path: &str,
+        chain: ChainId,
+        key: &SecretKey,
+        body: BlobHash,
+    ) -> RequestBuilder {
         let terms = RequestTerms {
             chain,
             method: method.as_str().to_owned(),
-            path: path.clone(),
+            path: path.to_owned(),
             body,
             expires: TimeMs(now_ms()).plus(SIGNED_LIFE_MS),
         };
-        let builder = self.request(method, &path).timeout(BLOB_TIME_MAX);
+        let builder = self.request(method, path);
         terms.sign(key).into_iter().fold(builder, |builder, (name, value)| builder.header(name, value))
     }
 }

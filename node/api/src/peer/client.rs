@@ -1,14 +1,15 @@
-//! The side that only dials out: one node, one protocol. Provider agents and the command line use it.
+//! The side that only dials out: one node, its two protocols. Provider agents and the command line use it.
 
-use super::blob::{BlobCall, BlobReply, CALL_BYTES_MAX, REPLY_BYTES_MAX};
+use super::blob::{BlobCall, BlobReply, CALL_BYTES_MAX, REPLY_BYTES_MAX, REQUEST_LIFE_MS_MAX};
 use super::codec::FrameCodec;
+use super::log::{LOG_CALL_BYTES_MAX, LOG_REPLY_BYTES_MAX, LogCall, LogHeld, LogPart, LogReply, LogTerms};
 use super::transfer::{self, BlobTransport, PeerError, Transfer};
-use super::{BlobHash, network_key, peer_address, stream_protocol};
+use super::{BlobHash, network_key, now_ms, peer_address, stream_protocol};
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use hansa_ledger_signature::{PublicKey, SecretKey};
 use libp2p::request_response::{self, OutboundFailure, OutboundRequestId, ProtocolSupport};
-use libp2p::swarm::SwarmEvent;
+use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, noise, tcp, yamux};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,11 +19,17 @@ use tokio::sync::{mpsc, oneshot};
 /// Blob calls and replies, framed.
 pub type BlobCodec = FrameCodec<BlobCall, BlobReply>;
 
+/// Pieces of logs and what is held of them, framed.
+pub type LogCodec = FrameCodec<LogCall, LogReply>;
+
 /// How long a node may take to answer one call.
 pub const CALL_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long reaching a node and agreeing on keys may take.
 const DIAL_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Streams of one protocol on the connection.
+const STREAMS_MAX: usize = 8;
 
 /// How many calls wait for the network task.
 const CALLS_WAITING_MAX: usize = 16;
@@ -43,6 +50,29 @@ pub fn blob_behaviour(
     )
 }
 
+/// The behaviour that speaks the log protocol, answering too if `support` says so.
+#[must_use]
+pub fn log_behaviour(
+    chain_id: &[u8; 32],
+    support: ProtocolSupport,
+    streams_max: usize,
+) -> request_response::Behaviour<LogCodec> {
+    request_response::Behaviour::with_codec(
+        LogCodec::new(LOG_CALL_BYTES_MAX, LOG_REPLY_BYTES_MAX),
+        [(stream_protocol(chain_id, "log"), support)],
+        request_response::Config::default()
+            .with_request_timeout(CALL_TIME_MAX)
+            .with_max_concurrent_streams(streams_max),
+    )
+}
+
+/// What the client speaks.
+#[derive(NetworkBehaviour)]
+struct Behaviour {
+    blob: request_response::Behaviour<BlobCodec>,
+    log: request_response::Behaviour<LogCodec>,
+}
+
 /// What a failed call means to the caller.
 #[must_use]
 pub fn call_failure(failure: &OutboundFailure) -> PeerError {
@@ -52,9 +82,11 @@ pub fn call_failure(failure: &OutboundFailure) -> PeerError {
     }
 }
 
-struct Waiting {
-    call: BlobCall,
-    answer: oneshot::Sender<Result<BlobReply, PeerError>>,
+type Answer<R> = oneshot::Sender<Result<R, PeerError>>;
+
+enum Waiting {
+    Blob(Box<BlobCall>, Answer<BlobReply>),
+    Log(Box<LogCall>, Answer<LogReply>),
 }
 
 /// A connection to one node that is made when needed and made again when lost. Dropping the client ends it.
@@ -86,7 +118,10 @@ impl PeerClient {
             .with_tokio()
             .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
             .map_err(|error| PeerError::Unreachable { reason: error.to_string() })?
-            .with_behaviour(|_| blob_behaviour(&chain_id, ProtocolSupport::Outbound, 8))
+            .with_behaviour(|_| Behaviour {
+                blob: blob_behaviour(&chain_id, ProtocolSupport::Outbound, STREAMS_MAX),
+                log: log_behaviour(&chain_id, ProtocolSupport::Outbound, STREAMS_MAX),
+            })
             .expect("making this behaviour does not fail")
             .with_swarm_config(|config| config)
             .with_connection_timeout(DIAL_TIME_MAX)
@@ -126,6 +161,43 @@ impl PeerClient {
     ) -> Result<u64, PeerError> {
         transfer::put_blob(self, Transfer { hash, lease, key }, path, progress).await
     }
+
+    /// Sends one piece of a job's log, once, and gives what the node holds of the log now.
+    ///
+    /// # Errors
+    /// As [`PeerError`]; [`PeerError::LogRefused`] when the node does not take it.
+    pub async fn append_log(&self, part: LogPart, key: &SecretKey) -> Result<LogHeld, PeerError> {
+        let terms = LogTerms {
+            chain_id: self.chain_id,
+            node: self.node,
+            lease: part.lease,
+            job: part.job,
+            offset: part.offset,
+            hash: [0; 32],
+            ended: part.ended,
+            sender: key.public_key(),
+            // Half of what is allowed, so that clocks may differ by the other half.
+            expires_ms: now_ms().saturating_add(REQUEST_LIFE_MS_MAX / 2),
+        };
+        match self.send_log(LogCall::sign(terms, part.bytes, key)).await? {
+            LogReply::Held(held) => Ok(held),
+            LogReply::Refused(refusal) => Err(PeerError::LogRefused(refusal)),
+        }
+    }
+
+    /// Sends one signed piece of a log as it is.
+    ///
+    /// # Errors
+    /// As [`PeerError`]; a refusal is an answer.
+    pub async fn send_log(&self, call: LogCall) -> Result<LogReply, PeerError> {
+        self.ask(|answer| Waiting::Log(Box::new(call), answer)).await
+    }
+
+    async fn ask<R>(&self, waiting: impl FnOnce(Answer<R>) -> Waiting) -> Result<R, PeerError> {
+        let (answer, answered) = oneshot::channel();
+        self.calls.send(waiting(answer)).await.map_err(|_| PeerError::Stopped)?;
+        answered.await.map_err(|_| PeerError::Stopped)?
+    }
 }
 
 #[async_trait]
@@ -139,47 +211,60 @@ impl BlobTransport for PeerClient {
     }
 
     async fn call(&self, call: BlobCall) -> Result<BlobReply, PeerError> {
-        let (answer, answered) = oneshot::channel();
-        self.calls.send(Waiting { call, answer }).await.map_err(|_| PeerError::Stopped)?;
-        answered.await.map_err(|_| PeerError::Stopped)?
+        self.ask(|answer| Waiting::Blob(Box::new(call), answer)).await
+    }
+}
+
+/// The calls of one protocol that wait for their answers.
+struct Open<R>(BTreeMap<OutboundRequestId, Answer<R>>);
+
+impl<R> Open<R> {
+    fn answer<Q>(&mut self, event: request_response::Event<Q, R>) {
+        let (id, outcome) = match event {
+            request_response::Event::Message {
+                message: request_response::Message::Response { request_id, response },
+                ..
+            } => (request_id, Ok(response)),
+            request_response::Event::OutboundFailure { request_id, error, .. } => {
+                (request_id, Err(call_failure(&error)))
+            }
+            _ => return,
+        };
+        if let Some(answer) = self.0.remove(&id) {
+            // The caller may have given up meanwhile; then nobody wants the answer.
+            let _ = answer.send(outcome);
+        }
     }
 }
 
 async fn run(
-    mut swarm: Swarm<request_response::Behaviour<BlobCodec>>,
+    mut swarm: Swarm<Behaviour>,
     peer: PeerId,
     address: Multiaddr,
     mut calls: mpsc::Receiver<Waiting>,
 ) {
-    let mut open: BTreeMap<OutboundRequestId, oneshot::Sender<Result<BlobReply, PeerError>>> =
-        BTreeMap::new();
+    let (mut blobs, mut logs) = (Open(BTreeMap::new()), Open(BTreeMap::new()));
     loop {
         tokio::select! {
             waiting = calls.recv() => {
-                let Some(Waiting { call, answer }) = waiting else { return };
-                let id = swarm.behaviour_mut().send_request_with_addresses(
-                    &peer,
-                    call,
-                    vec![address.clone()],
-                );
-                open.insert(id, answer);
-            }
-            event = swarm.select_next_some() => {
-                let SwarmEvent::Behaviour(event) = event else { continue };
-                let (id, outcome) = match event {
-                    request_response::Event::Message {
-                        message: request_response::Message::Response { request_id, response },
-                        ..
-                    } => (request_id, Ok(response)),
-                    request_response::Event::OutboundFailure { request_id, error, .. } => {
-                        (request_id, Err(call_failure(&error)))
+                let addresses = vec![address.clone()];
+                let behaviour = swarm.behaviour_mut();
+                match waiting {
+                    Some(Waiting::Blob(call, answer)) => {
+                        let id = behaviour.blob.send_request_with_addresses(&peer, *call, addresses);
+                        blobs.0.insert(id, answer);
                     }
-                    _ => continue,
-                };
-                if let Some(answer) = open.remove(&id) {
-                    // The caller may have given up meanwhile; then nobody wants the answer.
-                    let _ = answer.send(outcome);
+                    Some(Waiting::Log(call, answer)) => {
+                        let id = behaviour.log.send_request_with_addresses(&peer, *call, addresses);
+                        logs.0.insert(id, answer);
+                    }
+                    None => return,
                 }
+            }
+            event = swarm.select_next_some() => match event {
+                SwarmEvent::Behaviour(BehaviourEvent::Blob(event)) => blobs.answer(event),
+                SwarmEvent::Behaviour(BehaviourEvent::Log(event)) => logs.answer(event),
+                _ => {}
             }
         }
     }

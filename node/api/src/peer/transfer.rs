@@ -48,12 +48,15 @@ pub enum PeerError {
     },
     /// The node answers, but not on this chain.
     #[error(
-        "the node does not speak the blob protocol of this federation; compare the chain id with the node's"
+        "the node does not speak this protocol of this federation; compare chain id and version with the node's"
     )]
     WrongChain,
     /// The node refused.
     #[error("the node refused: {0}")]
     Refused(BlobRefusal),
+    /// The node refused a piece of a log.
+    #[error("the node refused the log: {0}")]
+    LogRefused(super::log::LogRefusal),
     /// Bytes do not match the hash.
     #[error("what {source_name} gave does not match blob {hash}; no unverified byte was kept")]
     Corrupt {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod life;
+mod logs;
 mod machine;
 mod offers;
 mod restart;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures::channel::mpsc::{UnboundedSender, unbounded};
@@ -33,6 +33,7 @@ use hansa_node_api::certificate::{Certificate, precommit_bytes};
 use hansa_node_api::client::EventStream;
 use hansa_node_api::event::{BlockMark, EventCursor, EventInfo, EventMessage};
 use hansa_node_api::peer::advert::Advert;
+use hansa_node_api::peer::log::{LogHeld, LogPart};
 use hansa_node_api::proof::ProofInfo;
 use hansa_node_provider::clock::Clock;
 use hansa_node_provider::federation::{BlobError, Blobs, Federation};
@@ -106,6 +107,15 @@ impl CrashPoints {
 /// What the agent sent, and what became of it.
 pub type Performed = (Vec<Action>, Result<(), Rejection>);
 
+/// The log of a job as the node holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    pub bytes: Vec<u8>,
+    pub ended: bool,
+    /// The most bytes that are kept.
+    pub bytes_max: Option<usize>,
+}
+
 pub struct World {
     pub genesis: Genesis,
     pub clock: watch::Sender<TimeMs>,
@@ -115,6 +125,10 @@ pub struct World {
     pub blobs: Mutex<BTreeMap<BlobHash, Vec<u8>>>,
     pub performed: Mutex<Vec<Performed>>,
     pub adverts: Mutex<Vec<Advert>>,
+    /// What came of the logs of jobs while they ran.
+    pub logs: Mutex<BTreeMap<(LeaseId, u32), Log>>,
+    /// Whether the node that keeps logs is away.
+    pub logs_away: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -144,6 +158,8 @@ impl World {
             blobs: Mutex::default(),
             performed: Mutex::default(),
             adverts: Mutex::default(),
+            logs: Mutex::default(),
+            logs_away: AtomicBool::new(false),
             inner: Mutex::new(inner),
         }
     }
@@ -408,6 +424,24 @@ impl Blobs for View {
         assert_eq!(self.0.put(&bytes), hash, "the file is what it is announced as");
         self.0.crash.pass().await;
         Ok(())
+    }
+
+    async fn append_log(&self, home: MemberCode, part: LogPart) -> Result<LogHeld, BlobError> {
+        if self.0.logs_away.load(Ordering::SeqCst) {
+            return Err(BlobError::Away("the node is away".to_owned()));
+        }
+        let lease = LeaseId(part.lease);
+        assert_eq!(home, self.0.lease_row(&lease).requester_home);
+        let mut logs = self.0.logs.lock().unwrap();
+        let log = logs.entry((lease, part.job)).or_default();
+        let most = log.bytes_max.unwrap_or(usize::MAX);
+        if !log.ended && part.offset == log.bytes.len() as u64 {
+            log.bytes.extend(part.bytes);
+            log.bytes.truncate(most);
+            log.ended = part.ended;
+        }
+        let open = !log.ended && log.bytes.len() < most;
+        Ok(LogHeld { next_offset: log.bytes.len() as u64, open })
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::blob::{BlobStore, BlobStoreConfig};
 use crate::consensus::certificate::{Certificate, precommit_bytes};
 use crate::http::backend::*;
+use crate::log::{LogStore, LogStoreConfig};
 use crate::rights::{StateSource, may_read};
 use futures::future::BoxFuture;
 use hansa_contracts_abi::{Runtime as _, Terms};
@@ -11,9 +12,12 @@ use hansa_ledger::action::{
     organisation_id,
 };
 use hansa_ledger::apply::build_block;
+use hansa_ledger::deadline::next_deadline;
 use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember};
+use hansa_ledger::id::LeaseId;
 use hansa_ledger::id::{BlobHash, ChainId, CodeHash, GrantId, OrganisationId, TransactionId};
 use hansa_ledger::market::Calendar;
+use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;
@@ -152,6 +156,9 @@ pub struct Double {
     cache: Mutex<Cache>,
     sender: broadcast::Sender<Arc<BlockRecord>>,
     pub blobs: BlobStore,
+    logs: LogStore,
+    /// Whose node it is.
+    pub member: Mutex<MemberCode>,
     /// Whether every transaction becomes a block at once.
     pub instant: AtomicBool,
     /// Blocks up to this height are forgotten.
@@ -174,7 +181,7 @@ impl Double {
         host.load(hansa_contracts_bundle::SPOT).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let blobs = BlobStore::new(BlobStoreConfig {
-            folder: folder.path().to_owned(),
+            folder: folder.path().join("blobs"),
             // More than the federation allows: that limit is the server's to keep.
             blob_bytes_max: genesis.params.blob_bytes_max * 4,
             owner_bytes_max: 4_096,
@@ -192,6 +199,8 @@ impl Double {
             cache: Mutex::new(Cache::new(1_000)),
             sender: broadcast::channel(FOLLOW_BLOCKS).0,
             blobs: blobs.unwrap(),
+            logs: LogStore::new(LogStoreConfig::new(&folder.path().join("logs"), 0)),
+            member: Mutex::new("DE".parse().unwrap()),
             instant: AtomicBool::new(true),
             forgotten: AtomicU64::new(0),
             adverts: Mutex::new(Vec::new()),
@@ -247,6 +256,21 @@ impl Double {
             let last = self.inner.read().unwrap().state.get::<Chains>(&()).unwrap().time;
             self.produce(last.plus(heartbeat));
         }
+    }
+
+    /// When the ledger does something by itself next.
+    pub fn due(&self) -> Option<TimeMs> {
+        self.read_state(next_deadline)
+    }
+
+    /// Returns when somebody waits for news of a lease's first log.
+    pub async fn until_log_waits(&self, lease: LeaseId) {
+        let waits = async {
+            while self.logs.listeners((lease.0, 0)) == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(30), waits).await.expect("somebody waits");
     }
 
     fn take(&self, bytes: &[u8]) -> Result<TransactionId, Rejection> {
@@ -310,7 +334,7 @@ impl Backend for Double {
         let inner = self.inner.read().unwrap();
         let tip = inner.state.get::<Chains>(&()).unwrap();
         NodeStatus {
-            member: "DE".parse().unwrap(),
+            member: *self.member.lock().unwrap(),
             federation: self.genesis.name.clone(),
             chain: self.chain,
             version: "0".to_owned(),
@@ -454,6 +478,10 @@ impl Backend for Double {
                 Err(error) => Err(error.into()),
             }
         })
+    }
+
+    fn logs(&self) -> &LogStore {
+        &self.logs
     }
 
     fn metrics(&self) -> String {

@@ -33,7 +33,7 @@ impl Server {
     }
 
     /// A lease that `who` pays in cash, with this job.
-    async fn lease(&self, who: &str, sources: Vec<Source>, job: BlobHash) -> LeaseId {
+    pub(super) async fn lease(&self, who: &str, sources: Vec<Source>, job: BlobHash) -> LeaseId {
         let demand = Demand { sources, job: Some(job), ..demand() };
         let (signed, _) = self.account(who).send_signed(vec![PlaceRequest { demand }.into()]).await.unwrap();
         let mut due = None;
@@ -46,7 +46,7 @@ impl Server {
     }
 
     /// Does this in a block of that time.
-    async fn act_at(&self, who: &str, action: impl Into<Action>, time: TimeMs) {
+    pub(super) async fn act_at(&self, who: &str, action: impl Into<Action>, time: TimeMs) {
         let mut nonce = 0;
         let signer = key(who);
         self.double.read(&mut |state| nonce = state.get::<Keys>(&signer.public_key()).unwrap().nonce);
