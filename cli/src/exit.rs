@@ -5,11 +5,14 @@
 pub enum Exit {
     /// Done.
     Done = 0,
-    /// The user's input, or a refusal of the ledger: the same command will fail again.
+    /// The user's input, or a refusal of the ledger: the same command will fail again. For a node or an agent also a port, a key
+    /// file, a configuration or a data directory that cannot be used as it is.
     Refused = 1,
-    /// Ours, or nobody can be reached: the same command may succeed later.
+    /// Ours, or nobody can be reached: the same command may succeed later. For a node also a full disk, at the start or with a
+    /// block in hand: nothing is lost, and with room it goes on.
     Failed = 2,
-    /// A node that must not be started again before a person has looked: it may have signed what it cannot remember.
+    /// A node that must not be started again before a person has looked: its store is broken or in doubt, or it may have signed
+    /// what it cannot remember.
     Halted = 3,
     /// Ctrl-C, as shells write it.
     Interrupted = 130,

@@ -6,21 +6,22 @@ use crate::http::backend::{
     AdvertFailure, Backend, BlobBody, BlobFailure, FinalTransaction, NodeStatus, PeerStatus,
     TransactionStatus,
 };
+use crate::log::LogStore;
 use crate::metrics::Figures;
 use crate::network::AdvertRefusal;
 use crate::node::Parts;
+use crate::readiness::Standing;
 use crate::rights::may_read;
 use futures::future::BoxFuture;
 use hansa_contracts_abi::Terms;
 use hansa_ledger::apply::chain;
-use hansa_ledger::block::validators;
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::{BlobHash, ChainId, CodeHash, OrganisationId, TransactionId};
 use hansa_ledger::money::Money;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::root::Digest;
 use hansa_ledger::state::State;
-use hansa_ledger::tables::{Keys, Members};
+use hansa_ledger::tables::Keys;
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::PublicKey;
@@ -28,9 +29,6 @@ use hansa_node_api::error::Fault;
 use hansa_node_api::peer::advert::AdvertContent;
 use std::sync::Arc;
 use tokio::sync::broadcast;
-
-/// A node is not ready while it is this much behind the time at which the next block was due.
-const SILENCE_MS_MAX: u64 = 20_000;
 
 /// The node behind its interface.
 pub struct NodeBackend {
@@ -43,23 +41,6 @@ impl NodeBackend {
     #[must_use]
     pub fn new(parts: Arc<Parts>) -> Self {
         Self { parts, started: clock() }
-    }
-
-    /// Whether the node may be asked and voted with, and if not, why.
-    fn unready_reason(&self, peers_connected: usize, members: usize) -> Option<String> {
-        let needed = members.saturating_mul(2) / 3;
-        if peers_connected < needed {
-            return Some(format!(
-                "connected to {peers_connected} other members, and {needed} are needed for a decision"
-            ));
-        }
-        let late = clock().0.saturating_sub(self.parts.executor.due().0);
-        (late > SILENCE_MS_MAX).then(|| {
-            format!(
-                "a block has been due for {} s; the node catches up or the federation stands still",
-                late / 1_000
-            )
-        })
     }
 }
 
@@ -74,15 +55,13 @@ impl Backend for NodeBackend {
 
     fn status(&self) -> NodeStatus {
         let executor = &self.parts.executor;
-        let peers_connected =
-            self.parts.network.peers().iter().filter(|peer| peer.member && peer.ready).count();
+        let standing = Standing::of(executor, &self.parts.network, &self.parts.heights);
         let (mempool_transactions, mempool_bytes) = executor.mempool_size();
-        let (tip, block, state_root, members) = {
+        let (tip, block, state_root) = {
             let state = executor.state();
-            let members = validators(state.rows::<Members>()).len();
-            (chain(&state).clone(), state.tip(), Digest(state.root()), members)
+            (chain(&state).clone(), state.tip(), Digest(state.root()))
         };
-        let unready_reason = self.unready_reason(peers_connected, members);
+        let unready_reason = standing.unready_reason();
         NodeStatus {
             member: executor.member(),
             federation: executor.genesis().name.clone(),
@@ -95,11 +74,11 @@ impl Backend for NodeBackend {
             state_root,
             time: tip.time,
             transactions: tip.transactions,
-            peers_connected: u32::try_from(peers_connected).unwrap_or(u32::MAX),
-            members: u32::try_from(members).unwrap_or(u32::MAX),
+            peers_connected: u32::try_from(standing.peers_connected).unwrap_or(u32::MAX),
+            members: u32::try_from(standing.members).unwrap_or(u32::MAX),
             mempool_transactions: mempool_transactions as u64,
             mempool_bytes: mempool_bytes as u64,
-            syncing: clock().0.saturating_sub(executor.due().0) > SILENCE_MS_MAX,
+            syncing: standing.is_syncing(),
             ready: unready_reason.is_none(),
             unready_reason,
             peer_address: self.peer_address(),
@@ -216,6 +195,7 @@ impl Backend for NodeBackend {
             .iter()
             .map(|peer| {
                 let address = self.parts.member_address(peer);
+                let height = address.as_ref().and_then(|(id, _)| self.parts.heights.height(id));
                 let is_connected = address
                     .as_ref()
                     .is_some_and(|(id, _)| connected.iter().any(|info| info.peer_id == *id && info.ready));
@@ -223,7 +203,7 @@ impl Backend for NodeBackend {
                     member: peer.member,
                     connected: is_connected,
                     address: address.map(|(_, address)| address),
-                    height: None,
+                    height,
                 }
             })
             .collect()
@@ -261,6 +241,10 @@ impl Backend for NodeBackend {
                 Err(error) => Err(error.into()),
             }
         })
+    }
+
+    fn logs(&self) -> &LogStore {
+        &self.parts.logs
     }
 
     fn metrics(&self) -> String {

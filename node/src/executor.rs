@@ -13,14 +13,13 @@ use crate::history::History;
 use crate::mempool::Mempool;
 use hansa_contracts_abi::Runtime;
 use hansa_ledger::apply::{Outcome, apply_block, chain, params};
-use hansa_ledger::block::{Block, transactions_root};
+use hansa_ledger::block::{Block, Header, transactions_root};
 use hansa_ledger::deadline::next_deadline;
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::{BlockId, ChainId, TransactionId};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::rejection::Rejection;
-use hansa_ledger::state::State;
-use hansa_ledger::state::Table as _;
+use hansa_ledger::state::{ChangedRow, State, Table as _};
 use hansa_ledger::tables::Keys;
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::SignedTransaction;
@@ -68,6 +67,27 @@ struct Dirty {
     checkpoint_height: u64,
     /// No checkpoint is tried below this height: the store had no room for the last one.
     retry_height: u64,
+}
+
+impl Dirty {
+    /// Whether enough has changed by `height`, with `bytes` of it, that a restart would replay much.
+    fn is_due(&self, height: u64, bytes: usize) -> bool {
+        let much =
+            height.saturating_sub(self.checkpoint_height) >= CHECKPOINT_HEIGHTS || bytes >= CHECKPOINT_BYTES;
+        much && height >= self.retry_height
+    }
+
+    /// The checkpoint at `height` holds all of it.
+    fn written(&mut self, height: u64) {
+        self.rows.clear();
+        self.bytes = 0;
+        self.checkpoint_height = height;
+    }
+}
+
+/// Bytes of a changed row, as the next checkpoint counts them.
+fn row_bytes(key: &[u8], value: Option<&Vec<u8>>) -> usize {
+    key.len() + value.map_or(0, Vec::len) + 1
 }
 
 /// How a body of a missing block can be had from peers.
@@ -291,19 +311,25 @@ impl Executor {
         self.lock_executed().insert(id, executed);
     }
 
-    /// Makes an executed block part of state, mempool, history and the rows for the next checkpoint.
-    fn adopt(&self, id: BlockId, executed: Executed, certificate: &[u8]) {
+    /// Makes an executed block part of state, mempool, history and the rows for the next checkpoint. `dirty` is held until the
+    /// state has the changes too: a checkpoint of one without the other would be no state of any height.
+    fn adopt<'a>(
+        &'a self,
+        id: BlockId,
+        executed: Executed,
+        changed: Vec<ChangedRow>,
+        certificate: &[u8],
+        mut dirty: MutexGuard<'a, Dirty>,
+    ) -> MutexGuard<'a, Dirty> {
         let Executed { block, outcome } = executed;
         let mut touched: BTreeSet<PublicKey> =
             block.transactions.iter().map(|signed| signed.transaction.signer).collect();
         {
-            // Held until the state has the changes too: a checkpoint of one without the other would be no state of any height.
-            let mut dirty = self.lock_dirty();
-            for (table, key, value) in outcome.changes.rows() {
+            for (table, key, value) in changed {
                 if table == Keys::ID {
                     touched.extend(borsh::from_slice::<PublicKey>(&key));
                 }
-                dirty.bytes += key.len() + value.as_ref().map_or(0, Vec::len) + 1;
+                dirty.bytes += row_bytes(&key, value.as_ref());
                 dirty.rows.insert((table, key), value);
             }
             let mut state = self.state.write().expect("no thread panics while it holds the state");
@@ -331,13 +357,32 @@ impl Executor {
         // Nobody following is no error.
         let _ = self.followers.send(record);
         self.changed.notify_waiters();
+        dirty
     }
 
     fn lock_dirty(&self) -> MutexGuard<'_, Dirty> {
         self.dirty.lock().expect("no thread panics while it holds the dirty rows")
     }
 
-    /// Writes a checkpoint when enough has changed since the last one, so that a restart replays little.
+    /// The checkpoint that goes with the commit of a block that did this, if one is due: beside the commit it costs no fsync. The
+    /// rows are copied, because nothing has changed while the commit may fail.
+    fn checkpoint_due_with(
+        &self,
+        dirty: &Dirty,
+        header: &Header,
+        changed: &[ChangedRow],
+    ) -> Option<Checkpoint> {
+        let height = header.height;
+        let bytes: usize = changed.iter().map(|(_, key, value)| row_bytes(key, value.as_ref())).sum();
+        if !dirty.is_due(height, dirty.bytes.saturating_add(bytes)) {
+            return None;
+        }
+        let mut rows = dirty.rows.clone();
+        rows.extend(changed.iter().cloned().map(|(table, key, value)| ((table, key), value)));
+        Some(Checkpoint { height, root: header.state_root, protocol_version: header.protocol_version, rows })
+    }
+
+    /// Writes a checkpoint of its own, when asked to or when the one due could not go with its commit.
     fn checkpoint_if_due(&self, force: bool) -> Result<(), StoreError> {
         // Locked first, as in `adopt`: rows, height and root are those of one state.
         let mut dirty = self.lock_dirty();
@@ -346,16 +391,13 @@ impl Executor {
             let chain = chain(&state);
             (chain.height, state.root(), chain.protocol_version)
         };
-        let due = height.saturating_sub(dirty.checkpoint_height) >= CHECKPOINT_HEIGHTS
-            || dirty.bytes >= CHECKPOINT_BYTES;
-        if height == dirty.checkpoint_height || !(force || due && height >= dirty.retry_height) {
+        if height == dirty.checkpoint_height || !(force || dirty.is_due(height, dirty.bytes)) {
             return Ok(());
         }
         let checkpoint = Checkpoint { height, root, protocol_version, rows: std::mem::take(&mut dirty.rows) };
         let written = self.store.checkpoint(&checkpoint);
         if written.is_ok() {
-            dirty.bytes = 0;
-            dirty.checkpoint_height = height;
+            dirty.written(height);
         } else {
             dirty.rows = checkpoint.rows;
             dirty.retry_height = height.saturating_add(CHECKPOINT_RETRY_HEIGHTS);

@@ -1,7 +1,8 @@
-//! The node's own swarm, beside the engine's: transactions and adverts by gossip, block bodies and blobs by request.
+//! The node's own swarm, beside the engine's: transactions and adverts by gossip, block bodies, blobs and
+//! logs by request.
 //!
 //! Members are pinned by peer id in the configuration, and only they get the gossip and member protocols on their connections.
-//! Anyone else may connect for blobs alone, where each request carries its right. A message is forwarded only after the
+//! Anyone else may connect for blobs and logs alone, where each request carries its right. A message is forwarded only after the
 //! application's verdict, and every queue has a named limit, so that a flood of one kind cannot delay another.
 
 mod advert;
@@ -24,9 +25,11 @@ pub use handle::{NetworkCounts, NetworkHandle, PeerInfo, PublishRefusal};
 pub use libp2p::{Multiaddr, PeerId};
 
 use crate::blob::BlobStore;
+use crate::log::LogStore;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hansa_node_api::peer::blob::{BlobRefusal, BlobRequest};
+use hansa_node_api::peer::log::{LogRefusal, LogTerms};
 
 /// What the application makes of a gossiped message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +64,15 @@ pub trait NetworkApplication: Send + Sync + 'static {
 
     /// Where blobs are.
     fn blobs(&self) -> &BlobStore;
+
+    /// Whether a piece of a log may be kept: all but the right has been checked. Gives the organisation on whose account it is.
+    ///
+    /// # Errors
+    /// The refusal to answer with.
+    async fn log_access(&self, terms: &LogTerms) -> Result<[u8; 32], LogRefusal>;
+
+    /// Where logs are.
+    fn logs(&self) -> &LogStore;
 
     /// A member is connected and listens to gossip. Gossip is not kept for those who were away, so what is still pending has to
     /// be sent to it again ([`NetworkHandle::send_transactions`]).

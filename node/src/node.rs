@@ -6,13 +6,17 @@ mod tests;
 use crate::backend::NodeBackend;
 use crate::blob::{BlobError, BlobStore, BlobStoreConfig};
 use crate::config::{ConfigError, NodeConfig, PeerConfig};
-use crate::consensus::{self, ConsensusConfig, ConsensusHandle, FatalReason, Peer, StartError};
+use crate::consensus::{
+    self, Application as _, ConsensusConfig, ConsensusHandle, FatalReason, Peer, StartError,
+};
 use crate::executor::{Executor, OpenError, clock};
 use crate::gossip::{Gossip, Outgoing, PeerBodies};
 use crate::http::{self, HttpLimits};
+use crate::log::{LogStore, LogStoreConfig};
 use crate::mempool::MempoolLimits;
 use crate::network::{self, AdvertBook, Member, NetworkConfig, NetworkError, NetworkHandle, NetworkLimits};
-use crate::rights::named_by_ledger;
+use crate::readiness::{PeerHeights, follow_heights};
+use crate::rights::{leases_over, named_by_ledger};
 use bytes::Bytes;
 use hansa_ledger::apply::params;
 use hansa_ledger::genesis::{Genesis, GenesisMember};
@@ -96,10 +100,14 @@ pub struct Parts {
     pub network: NetworkHandle,
     /// The blobs.
     pub blobs: BlobStore,
+    /// The logs of running jobs.
+    pub logs: LogStore,
     /// The adverts heard.
     pub adverts: Arc<Mutex<AdvertBook>>,
     /// Where transactions are sent on.
     pub outgoing: Outgoing,
+    /// How far the other members say they are.
+    pub heights: Arc<PeerHeights>,
     /// Height and round of consensus.
     pub consensus: tokio::sync::watch::Receiver<consensus::Status>,
     /// The other members' nodes.
@@ -151,9 +159,13 @@ async fn start_serving(config: NodeConfig, keys: NodeKeys, serve: Serve) -> Resu
         owner_bytes_max: limits.organisation_blob_bytes_max,
         grace_ms: limits.blob_retention_ms,
     })?;
+    // Logs are worth less than blocks: they leave as much again of the disk free.
+    let disk_bytes_min = config.disk_bytes_min.saturating_mul(2);
+    let logs = LogStore::new(LogStoreConfig::new(&config.data.join("logs"), disk_bytes_min));
     let adverts = Arc::new(Mutex::new(AdvertBook::new()));
+    let heights = Arc::new(PeerHeights::new(executor.tip().height));
     let late = Arc::new(OnceLock::new());
-    let gossip = Gossip::new(executor.clone(), blobs.clone(), adverts.clone(), late.clone());
+    let gossip = Gossip::new(executor.clone(), blobs.clone(), logs.clone(), adverts.clone(), late.clone());
     let network = network::start(network_config(&config, &genesis, &keys)?, Arc::new(gossip)).await?;
     // Set once, here; the gossip side only needs it after a member has connected.
     let _ = late.set(network.clone());
@@ -172,11 +184,19 @@ async fn start_serving(config: NodeConfig, keys: NodeKeys, serve: Serve) -> Resu
         outgoing: Outgoing::start(network.clone()),
         network,
         blobs,
+        logs,
         adverts,
+        heights,
         consensus: consensus.status_changes(),
         peers: config.peers.clone(),
         metrics: crate::metrics::install(),
     });
+    tokio::spawn(follow_heights(
+        parts.executor.clone(),
+        parts.network.clone(),
+        parts.heights.clone(),
+        stop.clone(),
+    ));
     let house = tokio::spawn(keep_house(parts.clone(), config.history_blocks, stop.clone()));
     let served = listener.local_addr().and_then(|api| {
         let api_thread = serve(listener, parts.clone(), config.api.hosts.clone(), stop.clone())?;
@@ -366,8 +386,8 @@ fn serve(
     })
 }
 
-/// Small duties that recur: send waiting transactions again, drop blobs and adverts whose time is over, and the bodies of blocks
-/// beyond `history_blocks` unless that is 0.
+/// Small duties that recur: send waiting transactions again, drop blobs, logs and adverts whose time is over, and the bodies of
+/// blocks beyond `history_blocks` unless that is 0.
 async fn keep_house(parts: Arc<Parts>, history_blocks: u64, stop: CancellationToken) {
     let mut resend = tokio::time::interval(RESEND_PAUSE);
     let mut sweep = tokio::time::interval(SWEEP_PAUSE);
@@ -377,7 +397,10 @@ async fn keep_house(parts: Arc<Parts>, history_blocks: u64, stop: CancellationTo
         tokio::select! {
             () = stop.cancelled() => return,
             _ = resend.tick() => oldest = resend_waiting(&parts, oldest).await,
-            _ = sweep.tick() => sweep_blobs(&parts).await,
+            _ = sweep.tick() => {
+                sweep_blobs(&parts).await;
+                sweep_logs(&parts).await;
+            }
             _ = prune.tick(), if history_blocks > 0 => {
                 let store = parts.executor.store().clone();
                 let pruned = tokio::task::spawn_blocking(move || prune_bodies(store.as_ref(), history_blocks));
@@ -417,6 +440,17 @@ async fn sweep_blobs(parts: &Arc<Parts>) {
     });
     if let Ok(Err(error)) = swept.await {
         tracing::warn!(%error, "blobs could not be swept");
+    }
+}
+
+/// Logs go with the blobs of their lease.
+async fn sweep_logs(parts: &Arc<Parts>) {
+    let retention = params(&parts.executor.state()).blob_retention_ms;
+    let over = leases_over(&parts.executor, parts.logs.leases(), clock().0, retention);
+    let logs = parts.logs.clone();
+    let swept = tokio::task::spawn_blocking(move || logs.sweep(&|lease| !over.contains(lease)));
+    if let Err(error) = swept.await {
+        tracing::warn!(%error, "logs of jobs could not be swept");
     }
 }
 

@@ -1,7 +1,9 @@
 //! Four nodes in one process, over real sockets and files.
 
 use hansa_ledger::action::{AccreditOrganisation, Action};
+use hansa_ledger::apply::chain;
 use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember};
+use hansa_ledger::id::TransactionId;
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
@@ -9,8 +11,10 @@ use hansa_ledger::params::Params;
 use hansa_ledger::row::OrganisationClass;
 use hansa_ledger::transaction::Transaction;
 use hansa_ledger_signature::SecretKey;
+use hansa_node::backend::NodeBackend;
 use hansa_node::config::{ApiConfig, KeyFiles, PeerConfig};
 use hansa_node::executor::clock;
+use hansa_node::http::backend::{Backend as _, NodeStatus};
 use hansa_node::{Node, NodeConfig, NodeKeys};
 use std::net::TcpListener;
 use std::path::Path;
@@ -92,6 +96,33 @@ async fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Accredits an organisation at the second node, which tells the others. Gives the transaction's id.
+async fn accredit(node: &Node, nonce: u64) -> TransactionId {
+    let executor = &node.parts().executor;
+    let number = format!("org-{nonce}");
+    let action = AccreditOrganisation {
+        register_number: number.clone(),
+        owner: None,
+        name: Name::new(&number).unwrap(),
+        class: OrganisationClass::Sme,
+        accredited_until: clock().plus(86_400_000),
+        key: key(&number).public_key(),
+    };
+    let registrar = key("EE registrar");
+    let transaction = Transaction {
+        chain: executor.chain(),
+        signer: registrar.public_key(),
+        nonce,
+        valid_until: clock().plus(60_000),
+        actions: vec![Action::from(action)],
+    };
+    let signed = transaction.sign(&registrar);
+    let id = signed.id();
+    assert!(executor.submit_all(vec![signed.clone()])[0].is_ok());
+    node.parts().outgoing.send(signed).await;
+    id
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn four_nodes_agree_on_transactions_and_check_each_signature_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -104,27 +135,7 @@ async fn four_nodes_agree_on_transactions_and_check_each_signature_once() {
     }
     let executors: Vec<_> = nodes.iter().map(|node| node.parts().executor.clone()).collect();
     for nonce in 0..5u64 {
-        let number = format!("org-{nonce}");
-        let action = AccreditOrganisation {
-            register_number: number.clone(),
-            owner: None,
-            name: Name::new(&number).unwrap(),
-            class: OrganisationClass::Sme,
-            accredited_until: clock().plus(86_400_000),
-            key: key(&number).public_key(),
-        };
-        let registrar = key("EE registrar");
-        let transaction = Transaction {
-            chain: genesis.chain_id(),
-            signer: registrar.public_key(),
-            nonce,
-            valid_until: clock().plus(60_000),
-            actions: vec![Action::from(action)],
-        };
-        let signed = transaction.sign(&registrar);
-        let id = signed.id();
-        assert!(executors[1].submit_all(vec![signed.clone()])[0].is_ok());
-        nodes[1].parts().outgoing.send(signed).await;
+        let id = accredit(&nodes[1], nonce).await;
         for executor in &executors {
             wait_for("finality", || executor.history().transaction(&id).is_some()).await;
         }
@@ -136,4 +147,63 @@ async fn four_nodes_agree_on_transactions_and_check_each_signature_once() {
     for node in nodes {
         node.run(std::future::ready(())).await.unwrap();
     }
+}
+
+fn height(node: &Node) -> u64 {
+    chain(&node.parts().executor.state()).height
+}
+
+fn status(node: &Node) -> NodeStatus {
+    NodeBackend::new(node.parts().clone()).status()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_that_was_away_is_ready_when_it_has_caught_up_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("genesis.toml"), toml::to_string(&genesis()).unwrap()).unwrap();
+    let ports = ports(8);
+    let mut nodes = Vec::new();
+    for index in 0..4 {
+        nodes.push(start(folder.path(), index, &ports).await);
+    }
+    // Four that have just begun know of each other that there is nothing to fetch.
+    for node in &nodes {
+        wait_for("a node of a new federation is ready", || status(node).ready).await;
+        assert_eq!(height(node), 0);
+    }
+    nodes.pop().unwrap().run(std::future::ready(())).await.unwrap();
+    for nonce in 0..40u64 {
+        let id = accredit(&nodes[1], nonce).await;
+        let executor = nodes[1].parts().executor.clone();
+        wait_for("finality", || executor.history().transaction(&id).is_some()).await;
+    }
+    let target = height(&nodes[1]);
+    assert!(target >= 40);
+    let late = start(folder.path(), 3, &ports).await;
+    let mut reasons = std::collections::BTreeSet::new();
+    wait_for("the node that was away is ready", || {
+        let status = status(&late);
+        assert!(!status.ready || status.height + 2 >= target, "ready at {} of {target}", status.height);
+        reasons.extend(status.unready_reason);
+        status.ready
+    })
+    .await;
+    assert!(!reasons.is_empty(), "it says why it is not ready");
+    for node in nodes.into_iter().chain([late]) {
+        node.run(std::future::ready(())).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_room_to_keep_anything_is_not_ready_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("genesis.toml"), toml::to_string(&genesis()).unwrap()).unwrap();
+    let config =
+        NodeConfig { disk_bytes_min: u64::MAX / 4, peers: Vec::new(), ..config(folder.path(), 0, &ports(8)) };
+    let keys = NodeKeys { consensus: key("DE consensus"), network: key("DE network") };
+    let node = hansa_node::start(config, keys).await.unwrap();
+    let status = status(&node);
+    assert!(!status.ready);
+    assert!(status.unready_reason.unwrap().contains("the disk is low"));
+    node.run(std::future::ready(())).await.unwrap();
 }

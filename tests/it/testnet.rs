@@ -10,8 +10,8 @@ use hansa_node_api::keyfile::KeyFile;
 use hansa_node_api::status::NodeStatus;
 use hansa_node_api::{Account, ApiError, Client};
 use hansa_testnet::{
-    Cluster, ClusterOptions, Federation, Layout, Plan, ProcessRecord, Progress, State, UserRecord,
-    VerbOptions, found, parse_members,
+    Cluster, ClusterOptions, Federation, Layout, Plan, ProcessRecord, Progress, State, TestnetError,
+    UserRecord, VerbOptions, found, parse_members,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -179,9 +179,13 @@ impl Testnet {
     /// Starts a process again, and waits until a node is ready.
     #[track_caller]
     pub fn restart(&self, name: &str) {
+        self.try_restart(name).unwrap_or_else(|error| panic!("{error}\n{}", self.tails()));
+    }
+
+    /// The same where it may not become ready. It runs then all the same.
+    pub fn try_restart(&self, name: &str) -> Result<(), TestnetError> {
         let program = Some(Path::new(PROGRAM));
-        let done = self.wait(hansa_testnet::restart(&self.verb(), name, program, &mut Vec::new()));
-        done.unwrap_or_else(|error| panic!("{error}\n{}", self.tails()));
+        self.wait(hansa_testnet::restart(&self.verb(), name, program, &mut Vec::new()))
     }
 
     /// Starts several nodes again at once: where most are away, none is ready before the others are back.

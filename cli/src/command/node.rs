@@ -6,7 +6,7 @@ use crate::keystore::{Keystore, passphrase_from};
 use crate::session::Session;
 use clap::{Args, Subcommand};
 use hansa_ledger_signature::SecretKey;
-use hansa_node::{NodeConfig, NodeError, NodeKeys};
+use hansa_node::{End, NodeConfig, NodeKeys};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
@@ -40,17 +40,16 @@ impl NodeArguments {
         // Listened for before anything starts, so that no signal in between ends the process halfway.
         let stop = stop_signal()?;
         let member = config.member;
-        let node = hansa_node::start(config, keys).await.map_err(start_failure)?;
+        let started = hansa_node::start(config, keys).await;
+        let node = started.map_err(|error| ended(End::of_start(&error), error.to_string()))?;
         let api = format!("http://{}", node.api());
         session.printer.data(&json!({ "member": member, "api": api }), || {
             format!("{member} serves its interface at {api}")
         });
         tracing::info!(%member, api = %node.api(), "the node runs");
-        node.run(stop).await.map_err(|reason| Failure {
-            // A code of its own, so that a service manager does not start again what a person has to look at first.
-            exit: if reason.restart_helps() { Exit::Failed } else { Exit::Halted },
-            ..Failure::failed(reason.to_string())
-        })
+        let store = node.parts().executor.store().clone();
+        let ran = node.run(stop).await;
+        ran.map_err(|reason| ended(End::of_run(&reason, store.as_ref()), reason.to_string()))
     }
 }
 
@@ -88,18 +87,12 @@ pub(super) fn unlock(session: &Session, path: &Path, passphrase_file: Option<&Pa
     })
 }
 
-/// A configuration, an address or a folder in use is the operator's to change; the rest is the node's trouble.
-fn start_failure(error: NodeError) -> Failure {
-    let message = error.to_string();
-    match error {
-        NodeError::Config(_) | NodeError::Identity(_) | NodeError::Listen { .. } | NodeError::Network(_) => {
-            Failure::refused(message)
-        }
-        NodeError::Consensus(_) => Failure::refused(message),
-        NodeError::Store(error) if error.forbids_voting() => {
-            Failure { exit: Exit::Halted, ..Failure::failed(message) }
-        }
-        NodeError::Open(_) => Failure { exit: Exit::Halted, ..Failure::failed(message) },
-        NodeError::Store(_) | NodeError::Blobs(_) | NodeError::Setup(_) => Failure::failed(message),
-    }
+/// The exit code tells a service manager whether to start the node again.
+fn ended(end: End, message: String) -> Failure {
+    let exit = match end {
+        End::Refused => Exit::Refused,
+        End::Failed => Exit::Failed,
+        End::Halted => Exit::Halted,
+    };
+    Failure { exit, ..Failure::failed(message) }
 }

@@ -35,8 +35,24 @@ pub struct Commit<'a> {
     pub root: Hash,
     /// The signatures of more than 2/3 of the members, encoded by the caller; at most [`crate::VALUE_BYTES_MAX`].
     pub certificate: &'a [u8],
-    /// A checkpoint to write after the commit itself is durable.
+    /// A checkpoint of this height to write with it, best in the same fsync. It is left out, and the commit stands, when there is
+    /// no room for it or one of its rows is too large: [`LedgerStore::latest_checkpoint`] says whether it was written.
     pub checkpoint: Option<&'a Checkpoint>,
+}
+
+impl Commit<'_> {
+    /// A commit takes no checkpoint but its own.
+    pub(crate) fn check_checkpoint(&self) -> Result<(), StoreError> {
+        match self.checkpoint {
+            Some(checkpoint) if checkpoint.height != self.height => Err(StoreError::OutOfOrder {
+                what: format!("checkpoint {} came with the commit of {}", checkpoint.height, self.height),
+            }),
+            Some(checkpoint) if checkpoint.root != self.root => {
+                Err(StoreError::Conflict { what: format!("the root of height {}", self.height) })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The rows changed since the latest checkpoint of this store: after a restart that is
@@ -150,8 +166,8 @@ pub trait LedgerStore: Send + Sync {
     fn undecided_at(&self, height: u64) -> Result<Vec<Undecided>, StoreError>;
 
     /// Makes a decision durable: certificate, height index and tip in one batch, fsync, then the witness, fsync. Deciding
-    /// the same block of the same height again does nothing. If the commit carries a checkpoint, it follows; should that
-    /// fail, the commit itself stands and the checkpoint may be repeated.
+    /// the same block of the same height again does nothing. A checkpoint that the commit carries is part of the batch, or
+    /// follows it if it is too large for one.
     ///
     /// # Errors
     /// `BodyMissing`, `OutOfOrder`, `Conflict`, `TooLarge`, `DiskLow`, `Fatal`.
@@ -225,6 +241,12 @@ pub trait LedgerStore: Send + Sync {
     /// # Errors
     /// `Damaged`.
     fn evidence(&self) -> Result<Vec<Vec<u8>>, StoreError>;
+
+    /// Whether a proposal would be kept now: nothing is written to find out.
+    ///
+    /// # Errors
+    /// `Fatal` after a failed write, `DiskLow` below the floor, `Io` when the free space cannot be asked for.
+    fn writable(&self) -> Result<(), StoreError>;
 
     /// How many fsyncs (of files and folders, by our own calls) the store has made since it was opened.
     fn fsyncs(&self) -> u64;

@@ -3,8 +3,8 @@
 mod common;
 
 use common::{
-    assert_decided, body, certificate, checkpoint, commit, create, expected_rows, hash, on_both, open, put,
-    record, rows,
+    assert_decided, body, certificate, checkpoint, commit, commit_with, create, expected_rows, hash, on_both,
+    open, put, record, rows,
 };
 use hansa_ledger_store::{
     BODY_BYTES_MAX, Checkpoint, CheckpointInfo, Commit, LedgerStore, MemoryStore, StoreError, Tip, Undecided,
@@ -209,7 +209,7 @@ fn everything_is_there_after_opening_again() {
 }
 
 #[test]
-fn a_height_costs_three_fsyncs_and_a_checkpoint_two_more() {
+fn a_height_costs_three_fsyncs_with_a_checkpoint_or_without() {
     for kib in [4, 30, 300, 1024] {
         let directory = tempfile::tempdir().unwrap();
         let store = create(&directory.path().join("store"));
@@ -218,24 +218,97 @@ fn a_height_costs_three_fsyncs_and_a_checkpoint_two_more() {
             let before = store.fsyncs();
             put(&store, height, kib).unwrap();
             assert_eq!(store.fsyncs() - before, 1, "proposal of {kib} KiB, height {height}");
-            commit(&store, height).unwrap();
+            let checkpoint = height.is_multiple_of(3).then(|| checkpoint(height));
+            commit_with(&store, height, checkpoint.as_ref()).unwrap();
             store.extend_certificate(height, &certificate(height)).unwrap();
             store.prune_undecided_to(height).unwrap();
             assert_eq!(store.fsyncs() - before, 3, "height {height} with {kib} KiB");
+            let latest = store.latest_checkpoint().unwrap().map_or(0, |checkpoint| checkpoint.height);
+            assert_eq!(latest, height - height % 3);
         }
         let before = store.fsyncs();
         store.checkpoint(&checkpoint(40)).unwrap();
-        assert_eq!(store.fsyncs() - before, 2, "checkpoint");
+        assert_eq!(store.fsyncs() - before, 1, "a checkpoint of its own");
+        assert_eq!(rows(&store).unwrap(), expected_rows(40));
         let blobs = directory.path().join("store").join("sled").join("blobs");
         assert_eq!(blobs.read_dir().unwrap().count(), 0, "{kib} KiB values must not leave the database file");
     }
+}
+
+#[test]
+fn further_blocks_of_a_height_cost_one_fsync_each_and_known_ones_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = create(&directory.path().join("store"));
+    put(&store, 1, 4).unwrap();
+    let before = store.fsyncs();
+    // The same proposal, as after a restart of the engine; the second round's block is another body, which has to be durable
+    // before it is voted for.
+    put(&store, 1, 4).unwrap();
+    assert_eq!(store.fsyncs() - before, 0);
+    store.put_body_and_undecided(1, 1, &hash("second", 1), &body(7, 4), b"record").unwrap();
+    assert_eq!(store.fsyncs() - before, 1);
+    commit(&store, 1).unwrap();
+    assert_eq!(store.fsyncs() - before, 3);
+}
+
+#[test]
+fn a_checkpoint_too_large_for_the_batch_of_its_commit_follows_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("store");
+    let store = create(&place);
+    let large = |count: u64| {
+        let rows = (0..count).map(|row| ((3, row.to_be_bytes().to_vec()), Some(body(row, 100))));
+        Checkpoint { rows: rows.collect(), ..checkpoint(count) }
+    };
+    // 7, 8 and 12 MiB: below the largest batch, and above it.
+    for (count, fsyncs) in [(70, 3), (80, 5), (120, 5)] {
+        let before = store.fsyncs();
+        put_and_commit_to(&store, count - 1);
+        let heights = store.fsyncs() - before;
+        put(&store, count, 1).unwrap();
+        commit_with(&store, count, Some(&large(count))).unwrap();
+        assert_eq!(store.fsyncs() - before - heights, fsyncs, "{count} rows of 100 KiB");
+        assert_eq!(rows(&store).unwrap().len() as u64, count);
+    }
+    drop(store);
+    assert_eq!(rows(&open(&place).unwrap()).unwrap().len(), 120);
+}
+
+/// Makes all heights up to this one that are not there.
+fn put_and_commit_to(store: &dyn LedgerStore, height: u64) {
+    for height in store.tip().unwrap().map_or(0, |tip| tip.height) + 1..=height {
+        put(store, height, 1).unwrap();
+        commit(store, height).unwrap();
+    }
+}
+
+#[test]
+fn a_commit_takes_no_checkpoint_but_its_own_and_leaves_one_out_that_it_has_no_room_for() {
+    on_both(|store| {
+        put(store, 1, 1).unwrap();
+        let other_root = Checkpoint { root: hash("root", 9), ..checkpoint(1) };
+        assert!(matches!(commit_with(store, 1, Some(&checkpoint(2))), Err(StoreError::OutOfOrder { .. })));
+        assert!(matches!(commit_with(store, 1, Some(&other_root)), Err(StoreError::Conflict { .. })));
+        assert_eq!(store.tip().unwrap(), None, "nothing was written");
+        let mut large = checkpoint(1);
+        large.rows.insert((9, b"large".to_vec()), Some(vec![0; VALUE_BYTES_MAX]));
+        commit_with(store, 1, Some(&large)).unwrap();
+        assert_eq!(store.tip().unwrap().map(|tip| tip.height), Some(1));
+        assert_eq!(store.latest_checkpoint().unwrap(), None);
+        commit_with(store, 1, Some(&checkpoint(1))).unwrap();
+        assert_eq!(
+            rows(store).unwrap(),
+            expected_rows(1),
+            "a repeated commit takes the checkpoint it lacked"
+        );
+    });
 }
 
 #[derive(Clone, Debug)]
 enum Step {
     Put(u64, u32),
     Undecided(u64, u32, u8),
-    Commit(u64),
+    Commit(u64, bool),
     Extend(u64),
     Checkpoint(u64),
     PruneBodies(u64, u64),
@@ -249,7 +322,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (height.clone(), 0..2_u32).prop_map(|(height, round)| Step::Put(height, round)),
         2 => (height.clone(), 0..2_u32, 0..3_u8).prop_map(|(height, round, id)| Step::Undecided(height, round, id)),
-        8 => height.clone().prop_map(Step::Commit),
+        8 => (height.clone(), any::<bool>()).prop_map(|(height, checkpoint)| Step::Commit(height, checkpoint)),
         1 => height.clone().prop_map(Step::Extend),
         3 => height.clone().prop_map(Step::Checkpoint),
         1 => (height.clone(), 0..4_u64).prop_map(|(height, at_most)| Step::PruneBodies(height, at_most)),
@@ -270,7 +343,7 @@ fn take(store: &dyn LedgerStore, step: &Step) -> Result<u64, String> {
             &record(height),
         ),
         Step::Undecided(height, round, id) => store.put_undecided(height, round, &[id; 32], b"undecided"),
-        Step::Commit(height) => commit(store, height),
+        Step::Commit(height, with) => commit_with(store, height, with.then(|| checkpoint(height)).as_ref()),
         Step::Extend(height) => store.extend_certificate(height, b"extended"),
         Step::Checkpoint(height) => store.checkpoint(&checkpoint(height)),
         Step::PruneBodies(height, at_most) => return store.prune_bodies_below(height, at_most).map_err(name),

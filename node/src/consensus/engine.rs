@@ -11,7 +11,8 @@ pub use handle::{ConsensusHandle, Status};
 use super::application::Application;
 use super::codec::{LedgerCodec, PeerTips, peer_id};
 use super::context::{Address, LedgerContext};
-use super::host::{Host, HostParts};
+use super::host::missing::{Deliver, watch_proposals};
+use super::host::{Hears, Host, HostParts};
 use super::limits::{SAFETY_HANG_DELAY, START_TIMEOUT};
 use super::pacing::Pacing;
 use super::signing::{MemberSigner, MemberVerifier};
@@ -22,6 +23,8 @@ use malachitebft_app_channel::{
     Channels, ConsensusContext, EngineBuilder, EngineHandle, NetworkContext, NetworkIdentity, RequestContext,
     SyncContext, WalContext,
 };
+use malachitebft_core_types::ValueOrigin;
+use malachitebft_engine::consensus::ConsensusMsg;
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +40,15 @@ const REQUESTS_MAX: usize = 16;
 pub async fn start(
     config: ConsensusConfig,
     application: Arc<dyn Application>,
+) -> Result<ConsensusHandle, StartError> {
+    start_hearing(config, application, |_| true).await
+}
+
+/// As [`start`], with the parts that the host hears of those that reach it.
+pub(super) async fn start_hearing(
+    config: ConsensusConfig,
+    application: Arc<dyn Application>,
+    hears: Hears,
 ) -> Result<ConsensusHandle, StartError> {
     let listen_address = config.check()?;
     handle::wal_lock(&config.wal_path)?;
@@ -62,7 +74,10 @@ pub async fn start(
         status: status_sender,
         ready: ready_sender,
         stop: stop.clone(),
+        deliver: deliver(&engine),
+        hears,
     });
+    let proposals = tokio::spawn(watch_proposals(channels.events.subscribe(), host.notices()));
     let actor = engine.actor.clone();
     let watch = tokio::spawn(watch_engine(host, channels, engine, stop.clone(), fatal_sender));
     let mut handle = ConsensusHandle {
@@ -71,7 +86,7 @@ pub async fn start(
             status,
             stop,
             actor,
-            tasks: vec![watch, watching],
+            tasks: vec![watch, watching, proposals],
             wal_path: config.wal_path,
             listen_address,
         },
@@ -115,6 +130,22 @@ async fn build(
         .build()
         .await
         .map_err(|report| StartError::Engine(format!("{report:#}")))
+}
+
+/// Hands judged blocks to the engine's consensus actor, in the message that the connector makes of an answer. The channels have no
+/// message for a block that no part is waiting for.
+fn deliver(engine: &EngineHandle) -> Deliver {
+    let actors = engine.actor.get_children();
+    let consensus = actors
+        .into_iter()
+        .find(|actor| actor.is_message_type_of::<ConsensusMsg<LedgerContext>>() == Some(true));
+    Box::new(move |value| {
+        let message = ConsensusMsg::ReceivedProposedValue(value, ValueOrigin::Consensus);
+        let sent = consensus.as_ref().is_some_and(|actor| actor.send_message(message).is_ok());
+        if !sent {
+            tracing::warn!("the engine did not take a block whose parts were lost");
+        }
+    })
 }
 
 /// Runs the host until it or the engine ends, and says why if nobody asked for it.

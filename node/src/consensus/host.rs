@@ -11,6 +11,7 @@ mod get_decided_values;
 mod get_history_min_height;
 mod get_value;
 mod judge;
+pub(super) mod missing;
 mod pending;
 mod process_synced_value;
 mod received_proposal_part;
@@ -23,7 +24,7 @@ use super::application::{Application, Id, ValidatorInfo};
 use super::codec::PeerTips;
 use super::context::{LedgerContext, Members, linear_timeouts};
 use super::engine::{FatalReason, Status};
-use super::limits::MEMBERS_MAX;
+use super::limits::{MEMBERS_MAX, NOTICES_MAX};
 use super::pacing::Pacing;
 use super::parts::{Assembler, Part, split};
 use super::signing::{MemberSigner, MemberVerifier};
@@ -32,8 +33,9 @@ use malachitebft_app_channel::app::engine::host::HeightParams;
 use malachitebft_app_channel::{AppMsg, NetworkMsg};
 use malachitebft_core_consensus::ProposedValue;
 use malachitebft_core_types::{Round, ValidatorSet as _};
+use missing::{Deliver, Notice};
 use pending::Pending;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -49,7 +51,12 @@ pub(super) struct HostParts {
     pub(super) status: watch::Sender<Status>,
     pub(super) ready: oneshot::Sender<()>,
     pub(super) stop: CancellationToken,
+    pub(super) deliver: Deliver,
+    pub(super) hears: Hears,
 }
+
+/// Which parts the host hears: all, but in tests of what gossip loses.
+pub(super) type Hears = fn(&PartMessage) -> bool;
 
 /// The height after the tip, and who signs it.
 struct Turn {
@@ -79,10 +86,17 @@ pub(super) struct Host {
     undelivered: Vec<ProposedValue<LedgerContext>>,
     /// The last height that came by value sync: no pause after it while peers say that there is more.
     synced_height: u64,
+    /// The blocks of the turn's height whose parts are waited for, by (round, id).
+    fetching: BTreeSet<(u32, Id)>,
+    notices: mpsc::Sender<Notice>,
+    noticed: Option<mpsc::Receiver<Notice>>,
+    deliver: Deliver,
+    hears: Hears,
 }
 
 impl Host {
     pub(super) fn new(parts: HostParts) -> Self {
+        let (notices, noticed) = mpsc::channel(NOTICES_MAX);
         Self {
             own: parts.signer.public_key(),
             application: parts.application,
@@ -100,7 +114,17 @@ impl Host {
             judged: BTreeMap::new(),
             undelivered: Vec::new(),
             synced_height: 0,
+            fetching: BTreeSet::new(),
+            notices,
+            noticed: Some(noticed),
+            deliver: parts.deliver,
+            hears: parts.hears,
         }
+    }
+
+    /// Where the host is told of proposals.
+    pub(super) fn notices(&self) -> mpsc::Sender<Notice> {
+        self.notices.clone()
     }
 
     /// Answers until the channel closes or [`HostParts::stop`] is cancelled.
@@ -111,11 +135,16 @@ impl Host {
         mut self,
         messages: &mut mpsc::Receiver<AppMsg<LedgerContext>>,
     ) -> Result<(), FatalReason> {
+        let Some(mut noticed) = self.noticed.take() else { return Ok(()) };
         loop {
             let stop = self.stop.clone();
             let message = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 message = messages.recv() => message,
+                Some(notice) = noticed.recv() => {
+                    self.notice(notice).await?;
+                    continue;
+                }
             };
             match message {
                 Some(message) => self.handle(message).await?,
@@ -182,6 +211,7 @@ impl Host {
         self.pacing.expect(height, validators.iter().map(|member| member.key).collect());
         self.turn = Turn { height, validators, members };
         self.judged.clear();
+        self.fetching.clear();
         self.undelivered.clear();
         self.pending.forget_below(height);
         Ok(())
@@ -215,4 +245,4 @@ fn round_number(round: Round) -> Option<u32> {
 }
 
 /// The type of a part's stream message, for the handlers.
-type PartMessage = malachitebft_app_channel::app::streaming::StreamMessage<Part>;
+pub(super) type PartMessage = malachitebft_app_channel::app::streaming::StreamMessage<Part>;

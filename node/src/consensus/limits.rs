@@ -74,6 +74,18 @@ pub const VOTE_FAILURES_PER_SECOND_MAX: u32 = 64;
 /// How long one question to the peers for a missing body takes before it is asked again.
 pub const BODY_FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the parts of a proposed body may take before the whole of it is asked for.
+pub const MISSING_PAUSE: Duration = Duration::from_millis(150);
+
+/// How long the members may take to give it.
+pub const MISSING_FETCH_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How often it is asked for.
+pub const MISSING_ATTEMPTS_MAX: u32 = 3;
+
+/// How many proposals wait for the host to look at them.
+pub const NOTICES_MAX: usize = 64;
+
 /// How long the application may stay unable to judge a decided block before the node gives up.
 pub const DECIDED_JUDGE_ATTEMPTS_MAX: u32 = 20;
 

@@ -193,11 +193,19 @@ impl Application for Executor {
         }
         let executed = self.lock_executed().remove(&block_id);
         let executed = executed.ok_or_else(|| AppError("the executed block vanished".to_owned()))?;
-        let root = executed.outcome.header.state_root;
-        self.store
-            .commit(&Commit { height, block: *id, root, certificate, checkpoint: None })
-            .map_err(failed)?;
-        self.adopt(block_id, executed, certificate);
+        let mut dirty = self.lock_dirty();
+        let (header, changed) = (&executed.outcome.header, executed.outcome.changes.rows());
+        let checkpoint = self.checkpoint_due_with(&dirty, header, &changed);
+        let root = header.state_root;
+        let commit = Commit { height, block: *id, root, certificate, checkpoint: checkpoint.as_ref() };
+        self.store.commit(&commit).map_err(failed)?;
+        let latest = self.store.latest_checkpoint().map_err(failed)?;
+        // One that the store had no room for is tried again, alone, when the height is finalized.
+        let written = checkpoint.filter(|own| latest.is_some_and(|latest| latest.height == own.height));
+        dirty = self.adopt(block_id, executed, changed, certificate, dirty);
+        if let Some(checkpoint) = written {
+            dirty.written(checkpoint.height);
+        }
         Ok(())
     }
 

@@ -125,7 +125,8 @@ impl Executor {
             if executed.outcome.header.state_root != decided.root {
                 return Err(doubt("its state root is not the one that was kept".to_owned()));
             }
-            self.adopt(id, executed, &decided.certificate);
+            let changed = executed.outcome.changes.rows();
+            drop(self.adopt(id, executed, changed, &decided.certificate, self.lock_dirty()));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use super::gossip::Topics;
 use super::member::{MemberCodec, OnlyFor};
 use super::{Multiaddr, PeerId};
 use hansa_node_api::peer::advert::ADVERT_BYTES_MAX;
-use hansa_node_api::peer::client::{BlobCodec, blob_behaviour};
+use hansa_node_api::peer::client::{BlobCodec, LogCodec, blob_behaviour, log_behaviour};
 use hansa_node_api::peer::{identify_protocol, plain_address, stream_protocol};
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::identity::Keypair;
@@ -43,6 +43,7 @@ pub(super) struct Behaviour {
     pub(super) gossip: OnlyFor<gossipsub::Behaviour>,
     pub(super) member: OnlyFor<request_response::Behaviour<MemberCodec>>,
     pub(super) blob: request_response::Behaviour<BlobCodec>,
+    pub(super) log: request_response::Behaviour<LogCodec>,
 }
 
 /// Makes the swarm; it does not listen or dial yet.
@@ -104,6 +105,8 @@ fn behaviour(config: &NetworkConfig, topics: &Topics, keypair: &Keypair) -> Resu
         gossip: OnlyFor::members(gossip(config, topics, &members)?, members.clone()),
         member: OnlyFor::members(member, members),
         blob: blob_behaviour(&config.chain_id, ProtocolSupport::Full, STREAMS_MAX),
+        // Logs come in; a node has none to send.
+        log: log_behaviour(&config.chain_id, ProtocolSupport::Inbound, STREAMS_MAX),
     })
 }
 

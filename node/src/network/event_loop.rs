@@ -17,6 +17,7 @@ use hansa_ledger_signature::PublicKey;
 use hansa_node_api::peer::blob::{BlobCall, BlobRefusal, BlobReply};
 use hansa_node_api::peer::client::call_failure;
 use hansa_node_api::peer::identify_protocol;
+use hansa_node_api::peer::log::{LogCall, LogRefusal, LogReply};
 use hansa_node_api::peer::transfer::PeerError;
 use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance, PublishError};
 use libp2p::multiaddr::Protocol;
@@ -26,6 +27,7 @@ use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::{Swarm, identify};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -57,6 +59,7 @@ pub async fn start(
     let (peers_sender, peers) = watch::channel(Vec::new());
     let (answers, answers_queue) = mpsc::channel(limits.requests_served_max);
     let counters = Arc::new(Counters::default());
+    let tip = Arc::new(AtomicU64::new(0));
     let mut workers = JoinSet::new();
     let event_loop = EventLoop {
         redial: Redial::new(local, &config.members, &limits, Instant::now()),
@@ -77,6 +80,7 @@ pub async fn start(
         answers_queue,
         serving: 0,
         counters: counters.clone(),
+        tip: tip.clone(),
         transactions_queue,
         adverts_queue,
         commands_queue,
@@ -93,6 +97,7 @@ pub async fn start(
             commands,
             peers,
             counters,
+            tip,
         }),
     })
 }
@@ -184,6 +189,7 @@ impl Peer {
 enum Answer {
     Member { reply: MemberReply, channel: ResponseChannel<MemberReply> },
     Blob { reply: Box<BlobReply>, channel: ResponseChannel<BlobReply> },
+    Log { reply: LogReply, channel: ResponseChannel<LogReply> },
 }
 
 // Fields are dropped in this order: the sockets and tasks before the command queue, whose end tells `shutdown` that all is over.
@@ -206,6 +212,8 @@ struct EventLoop {
     answers_queue: mpsc::Receiver<(PeerId, Answer)>,
     serving: usize,
     counters: Arc<Counters>,
+    /// The height that members are told when they ask.
+    tip: Arc<AtomicU64>,
     transactions_queue: mpsc::Receiver<Bytes>,
     adverts_queue: mpsc::Receiver<Bytes>,
     commands_queue: mpsc::Receiver<Command>,
@@ -274,6 +282,7 @@ impl EventLoop {
             SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.on_gossip(event),
             SwarmEvent::Behaviour(BehaviourEvent::Member(event)) => self.on_member_request(event),
             SwarmEvent::Behaviour(BehaviourEvent::Blob(event)) => self.on_blob_request(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Log(event)) => self.on_log_request(event),
             SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
                 peer_id,
                 info,

@@ -119,6 +119,7 @@ pub(super) struct HandleInner {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) peers: watch::Receiver<Vec<PeerInfo>>,
     pub(super) counters: Arc<Counters>,
+    pub(super) tip: Arc<AtomicU64>,
 }
 
 impl NetworkHandle {
@@ -149,6 +150,19 @@ impl NetworkHandle {
     pub async fn send_transactions(&self, peer: PeerId, bundle: Bytes) -> Option<bool> {
         match self.ask_member(peer, MemberRequest::Transactions(bundle.to_vec())).await? {
             MemberReply::Taken { accepted } => Some(accepted),
+            _ => None,
+        }
+    }
+
+    /// Sets the height that members are told when they ask how far this node is.
+    pub fn set_tip(&self, height: u64) {
+        self.inner.tip.store(height, Ordering::Relaxed);
+    }
+
+    /// Asks a member how far it is. `None` when it did not answer or is busy.
+    pub async fn ask_tip(&self, peer: PeerId) -> Option<u64> {
+        match self.ask_member(peer, MemberRequest::Tip).await? {
+            MemberReply::Tip { height } => Some(height),
             _ => None,
         }
     }

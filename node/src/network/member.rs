@@ -26,6 +26,8 @@ pub enum MemberRequest {
     Body([u8; 32]) = 1,
     /// To take a bundle of transactions: gossip is not kept for those who were away.
     Transactions(Vec<u8>) = 2,
+    /// How far it is.
+    Tip = 3,
 }
 
 /// The answer.
@@ -44,6 +46,11 @@ pub enum MemberReply {
     } = 3,
     /// Too many requests at the moment.
     Busy = 4,
+    /// How far it is.
+    Tip {
+        /// The height of its last block.
+        height: u64,
+    } = 5,
 }
 
 /// A behaviour that exists on the connections of members only, or of everyone else only. Others cannot even negotiate its

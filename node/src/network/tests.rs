@@ -2,9 +2,12 @@
 
 mod blobs;
 mod gossip;
+mod logs;
+mod tips;
 
 use super::*;
 use crate::blob::{BlobHash, BlobStoreConfig};
+use crate::log::LogStoreConfig;
 use hansa_ledger_signature::{PublicKey, SecretKey};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -18,6 +21,7 @@ const LEASE: [u8; 32] = [5; 32];
 pub(super) struct App {
     _folder: tempfile::TempDir,
     blobs: BlobStore,
+    logs: LogStore,
     /// Bundles that were judged, in order.
     bundles: Mutex<Vec<Vec<u8>>>,
     /// How many adverts were judged.
@@ -28,7 +32,7 @@ pub(super) struct App {
     bodies_asked: Mutex<usize>,
     /// Members that were reported as connected.
     connected: Mutex<Vec<PeerId>>,
-    /// Who may use blobs.
+    /// Who may use blobs and write logs.
     allowed: Mutex<Vec<PublicKey>>,
     /// Offsets asked for; beyond the permits, requests wait for ever.
     offsets: Mutex<Vec<u64>>,
@@ -39,15 +43,17 @@ impl App {
     fn new() -> Arc<Self> {
         let folder = tempfile::tempdir().unwrap();
         let blobs = BlobStore::new(BlobStoreConfig {
-            folder: folder.path().to_owned(),
+            folder: folder.path().join("blobs"),
             blob_bytes_max: 4 << 20,
             owner_bytes_max: 6 << 20,
             grace_ms: 60_000,
         })
         .unwrap();
+        let logs = LogStore::new(LogStoreConfig::new(&folder.path().join("logs"), 0));
         Arc::new(Self {
             _folder: folder,
             blobs,
+            logs,
             bundles: Mutex::default(),
             adverts: Mutex::default(),
             advert_gate: Semaphore::new(Semaphore::MAX_PERMITS),
@@ -108,6 +114,15 @@ impl NetworkApplication for App {
 
     fn blobs(&self) -> &BlobStore {
         &self.blobs
+    }
+
+    async fn log_access(&self, terms: &LogTerms) -> Result<[u8; 32], LogRefusal> {
+        let allowed = self.allowed.lock().unwrap().contains(&terms.sender) && terms.lease == LEASE;
+        if allowed { Ok(terms.sender.0) } else { Err(LogRefusal::NotAllowed) }
+    }
+
+    fn logs(&self) -> &LogStore {
+        &self.logs
     }
 
     async fn member_connected(&self, peer: PeerId) {

@@ -79,7 +79,8 @@ fn limited(testnet: &Testnet) {
     let greedy = usual.replace("disk_bytes_min = 67108864", "disk_bytes_min = 4611686018427387904");
     assert_ne!(usual, greedy);
     std::fs::write(&config, greedy).unwrap();
-    testnet.restart(CODE);
+    let unready = testnet.try_restart(CODE).unwrap_err().to_string();
+    assert!(unready.contains("the disk is low"), "{unready}");
     let load = refused(testnet);
     std::fs::write(&config, usual).unwrap();
     testnet.kill(CODE);
@@ -101,6 +102,13 @@ fn refused(testnet: &Testnet) -> Load<'_> {
     load.go_on(20);
     // A node that has halted answers nothing, which is below everything.
     assert!(height("FR") > before && height(CODE) <= before, "{CODE} keeps blocks on a full disk");
+    // One that has halted is not ready either.
+    let ready = testnet.wait(testnet.client(CODE).ready());
+    let reason = ready.map(|health| (health.ok, health.reason.unwrap_or_default()));
+    assert!(
+        reason.as_ref().map_or(true, |(ok, reason)| !ok && reason.contains("the disk is low")),
+        "{reason:?}"
+    );
     let text = std::fs::read_to_string(&log).unwrap();
     assert!(!text.contains("panicked"), "{}", tail(&log));
     load

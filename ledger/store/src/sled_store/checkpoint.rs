@@ -1,15 +1,24 @@
 //! Checkpoints: into a journal, marked, then into the rows.
 
-use super::{SledStore, State, engine::Batch};
+use super::{SledStore, State, Writer, engine::Batch};
 use crate::{
     error::StoreError,
-    limits::{self, BATCH_BYTES_MAX, PART_BYTES},
+    limits::{self, BATCH_BYTES_MAX, PART_BYTES, VALUE_BYTES_MAX},
     record::{
         CHECKPOINT_KEY, CheckpointRecord, JOURNAL_KEY, JournalRecord, RowChange, RowSum, checkpoint_bytes,
         decode, encode, journal_key, key, row_key, table,
     },
     store::{Checkpoint, CheckpointInfo},
 };
+
+/// Bytes of a batch that are kept for a commit beside a checkpoint: its certificate, the index, the tip, and what keys take.
+const JOINED_BYTES_KEPT: usize = VALUE_BYTES_MAX + (64 << 10);
+
+/// A checkpoint made ready to go into the batch of a commit.
+pub(super) struct Joined {
+    pub(super) record: CheckpointRecord,
+    chunks: Vec<Vec<u8>>,
+}
 
 impl SledStore {
     pub(super) fn write_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
@@ -20,18 +29,81 @@ impl SledStore {
         if !self.is_next(&state, checkpoint)? {
             return Ok(());
         }
-        // The rows lie in the journal and in their place for a while.
+        self.check_checkpoint_space(checkpoint)?;
+        let record = self.checkpoint_record(&state, checkpoint)?;
+        let journal = self.write_journal(checkpoint, &record)?;
+        self.apply_journal(&journal)
+    }
+
+    /// The rows lie in the journal and in their place for a while.
+    fn check_checkpoint_space(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         let bytes = checkpoint_bytes(checkpoint).saturating_mul(2);
-        self.check_space(bytes, self.options.bytes_free_min)?;
-        let rows = self.row_sum_after(&state, checkpoint)?;
-        let record = CheckpointRecord {
+        self.check_space(bytes, self.options.bytes_free_min)
+    }
+
+    fn checkpoint_record(
+        &self,
+        state: &State,
+        checkpoint: &Checkpoint,
+    ) -> Result<CheckpointRecord, StoreError> {
+        Ok(CheckpointRecord {
             height: checkpoint.height,
             root: checkpoint.root,
             protocol_version: checkpoint.protocol_version,
-            rows,
-        };
-        let journal = self.write_journal(checkpoint, &record)?;
-        self.apply_journal(&journal)
+            rows: self.row_sum_after(state, checkpoint)?,
+        })
+    }
+
+    /// A checkpoint that can go into the batch of its own height's commit: then it costs no fsync of its own. `None` when it is
+    /// too large for that, or refused for what the commit is not refused for. Called with [`SledStore::checkpointing`] held.
+    pub(super) fn join(&self, checkpoint: &Checkpoint) -> Result<Option<Joined>, StoreError> {
+        if limits::check_rows(checkpoint).is_err() {
+            return Ok(None);
+        }
+        match self.check_checkpoint_space(checkpoint) {
+            Ok(()) => {}
+            Err(StoreError::DiskLow { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let mut chunks = Vec::new();
+        let mut bytes = JOINED_BYTES_KEPT;
+        for chunk in chunked(checkpoint) {
+            let value = encode(&chunk);
+            bytes = bytes.saturating_add(value.len());
+            if bytes > BATCH_BYTES_MAX {
+                return Ok(None);
+            }
+            chunks.push(value);
+        }
+        let record = self.checkpoint_record(&self.state(), checkpoint)?;
+        Ok(Some(Joined { record, chunks }))
+    }
+
+    /// Adds a joined checkpoint to the commit's batch. One batch is in the database as a whole or not at all, so the marker
+    /// vouches for chunks that are as durable as itself, and the checkpoint for a commit that is.
+    pub(super) fn add_joined(
+        &self,
+        writer: &mut Writer,
+        batch: &mut Batch,
+        joined: &Joined,
+    ) -> Result<JournalRecord, StoreError> {
+        if writer.journal_applied.is_some() {
+            // Only when two commits follow each other without a body in between: the older journal's rows must be durable before
+            // a younger marker takes its place.
+            self.durable(writer, Batch::default())?;
+        }
+        let height = joined.record.height;
+        let mut chunks = 0_u32;
+        for chunk in &joined.chunks {
+            batch.insert(journal_key(height, chunks), chunk.clone());
+            chunks = chunks.saturating_add(1);
+        }
+        let journal = JournalRecord { height, chunks };
+        batch.insert(CHECKPOINT_KEY.to_vec(), encode(&joined.record));
+        batch.insert(JOURNAL_KEY.to_vec(), encode(&journal));
+        // Set before the write: if that fails half way, nobody may read the rows.
+        writer.journal_pending = true;
+        Ok(journal)
     }
 
     /// Whether the checkpoint is to be written: `false` if it is there already.
@@ -84,7 +156,7 @@ impl SledStore {
         Ok(sum)
     }
 
-    /// Writes the chunks, then the marker with the last of them. When this returns the checkpoint is the latest one.
+    /// Writes the chunks, then the marker with the last of them, for a checkpoint that does not go with a commit. When this returns the checkpoint is the latest one.
     fn write_journal(
         &self,
         checkpoint: &Checkpoint,
@@ -105,8 +177,9 @@ impl SledStore {
             chunks = chunks.saturating_add(1);
         }
         let mut writer = self.writer()?;
-        if !synced {
-            // The marker must not reach the disk before the chunks that it vouches for.
+        if !synced || writer.journal_applied.is_some() {
+            // The marker must not reach the disk before the chunks that it vouches for, nor take the place of an older one whose
+            // rows have not reached it.
             self.durable(&mut writer, std::mem::take(&mut batch))?;
         }
         let journal = JournalRecord { height: checkpoint.height, chunks };
@@ -119,7 +192,10 @@ impl SledStore {
         Ok(journal)
     }
 
-    /// Applies a marked journal to the rows and drops it. May be repeated from any point. Commits go on between chunks.
+    /// Applies a marked journal to the rows. May be repeated from any point. Commits go on between chunks.
+    ///
+    /// The rows get no fsync of their own: until the next one of whatever kind, which [`SledStore::durable`] makes and then drops
+    /// the journal, a power cut leaves the marked journal, and opening the store applies it again.
     pub(super) fn apply_journal(&self, journal: &JournalRecord) -> Result<(), StoreError> {
         for number in 0..journal.chunks {
             let key = journal_key(journal.height, number);
@@ -137,16 +213,19 @@ impl SledStore {
             self.apply(batch)?;
         }
         let mut writer = self.writer()?;
-        // The rows are durable before the journal goes; that the journal goes need not be.
-        self.durable(&mut writer, Batch::default())?;
+        writer.journal_pending = false;
+        writer.journal_applied = Some(*journal);
+        Ok(())
+    }
+
+    /// Drops a journal whose rows are durable; that it goes need not be.
+    pub(super) fn drop_journal(&self, journal: &JournalRecord) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         batch.remove(JOURNAL_KEY.to_vec());
         for number in 0..journal.chunks {
             batch.remove(journal_key(journal.height, number));
         }
-        self.apply(batch)?;
-        writer.journal_pending = false;
-        Ok(())
+        self.apply(batch)
     }
 
     /// At opening: finishes a whole journal, drops a half one.
@@ -159,6 +238,7 @@ impl SledStore {
             }
             self.writer()?.journal_pending = true;
             self.apply_journal(&journal)?;
+            self.durable(&mut *self.writer()?, Batch::default())?;
         }
         let mut left = Vec::new();
         let _writer = self.writer()?;

@@ -71,6 +71,7 @@ impl SledStore {
                 blobs_synced: names(&directory.join("sled").join("blobs")),
                 body_sequence_next: probe.body_sequence_next,
                 journal_pending: false,
+                journal_applied: None,
             }),
             state: Mutex::new(probe.state),
             checkpointing: Mutex::new(()),

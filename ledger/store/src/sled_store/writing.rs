@@ -1,15 +1,15 @@
-//! Proposals, commits, evidence and pruning: every way into the database but checkpoints.
+//! Proposals, commits, evidence and pruning: every way into the database but a checkpoint of its own.
 
 use std::{fs, io};
 
-use super::{SledStore, Writer, engine::Batch};
+use super::{SledStore, State, Writer, checkpoint::Joined, engine::Batch};
 use crate::{
     error::{StoreError, hexadecimal},
     limits::{self, PART_BYTES},
     operations::EngineStep,
     record::{
-        BodyIndex, HISTORY_KEY, HeightIndex, TIP_KEY, body_index_key, body_key, certificate_key, encode,
-        evidence_key, height_key, table, undecided_key, undecided_parts,
+        BodyIndex, HISTORY_KEY, HeightIndex, JournalRecord, TIP_KEY, body_index_key, body_key,
+        certificate_key, encode, evidence_key, height_key, table, undecided_key, undecided_parts,
     },
     store::{Commit, Hash, Tip},
 };
@@ -54,27 +54,46 @@ impl SledStore {
 
     pub(super) fn write_commit(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
         limits::check_value("a certificate", commit.certificate)?;
+        commit.check_checkpoint()?;
+        let Some(checkpoint) = commit.checkpoint else { return self.decide(commit, None).map(|_| ()) };
+        let journal = {
+            let _checkpointing = self.checkpointing();
+            let journal = self.decide(commit, self.join(checkpoint)?.as_ref())?;
+            if let Some(journal) = &journal {
+                self.apply_journal(journal)?;
+            }
+            journal
+        };
+        if journal.is_some() {
+            return Ok(());
+        }
+        match self.write_checkpoint(checkpoint) {
+            // The commit stands: the caller sees that the latest checkpoint is not this one.
+            Err(StoreError::TooLarge { .. } | StoreError::DiskLow { .. }) => Ok(()),
+            written => written,
+        }
+    }
+
+    /// Makes a decision durable, with a checkpoint in the same batch if there is one, whose journal is then to be applied. A
+    /// decision that was there before takes no checkpoint with it.
+    fn decide(
+        &self,
+        commit: &Commit<'_>,
+        joined: Option<&Joined>,
+    ) -> Result<Option<JournalRecord>, StoreError> {
         let mut writer = self.writer()?;
         let state = self.state();
         let index = HeightIndex { block: commit.block, root: commit.root };
         if state.tip.is_some_and(|tip| commit.height <= tip.height) {
             return match self.height_index(commit.height)? {
-                Some(decided) if decided == index => Ok(()),
+                Some(decided) if decided == index => Ok(None),
                 Some(_) => Err(StoreError::Conflict { what: format!("height {}", commit.height) }),
                 None => {
                     Err(StoreError::OutOfOrder { what: format!("height {} is forgotten", commit.height) })
                 }
             };
         }
-        let below = state.tip.map(|tip| tip.height).or(state.checkpoint.map(|checkpoint| checkpoint.height));
-        if let Some(below) = below.filter(|below| below.checked_add(1) != Some(commit.height)) {
-            return Err(StoreError::OutOfOrder {
-                what: format!("height {} does not follow {below}", commit.height),
-            });
-        }
-        if self.body_index(&commit.block)?.is_none() {
-            return Err(StoreError::BodyMissing { block: commit.block });
-        }
+        self.check_follows(&state, commit)?;
         let tip = Tip { height: commit.height, block: commit.block, root: commit.root };
         let mut batch = Batch::default();
         batch.insert(height_key(commit.height), encode(&index));
@@ -84,6 +103,10 @@ impl SledStore {
             batch.insert(HISTORY_KEY.to_vec(), encode(&commit.height));
         }
         self.check_space(batch.bytes() as u64, self.options.bytes_free_min / 2)?;
+        let journal = match joined {
+            Some(joined) => Some(self.add_joined(&mut writer, &mut batch, joined)?),
+            None => None,
+        };
         self.durable(&mut writer, batch)?;
         let written = writer.witness.write(tip, &self.disk);
         written.map_err(|error| self.fail(format!("the witness: {error}")))?;
@@ -92,7 +115,24 @@ impl SledStore {
                 state.history_height_min = commit.height;
             }
             state.tip = Some(tip);
+            if let Some(joined) = joined {
+                state.checkpoint = Some(joined.record);
+            }
         });
+        Ok(journal)
+    }
+
+    /// A commit is the one above the tip, of a body that is here.
+    fn check_follows(&self, state: &State, commit: &Commit<'_>) -> Result<(), StoreError> {
+        let below = state.tip.map(|tip| tip.height).or(state.checkpoint.map(|checkpoint| checkpoint.height));
+        if let Some(below) = below.filter(|below| below.checked_add(1) != Some(commit.height)) {
+            return Err(StoreError::OutOfOrder {
+                what: format!("height {} does not follow {below}", commit.height),
+            });
+        }
+        if self.body_index(&commit.block)?.is_none() {
+            return Err(StoreError::BodyMissing { block: commit.block });
+        }
         Ok(())
     }
 
@@ -209,15 +249,18 @@ impl SledStore {
         self.engine.apply(batch).map_err(|error| self.fail(error.to_string()))
     }
 
-    /// Puts a batch into the database and waits until it would survive a power cut.
+    /// Puts a batch into the database and waits until it, and all that was put there before, would survive a power cut. That
+    /// includes the rows of a journal applied before, which then has done its duty.
     pub(super) fn durable(&self, writer: &mut Writer, batch: Batch) -> Result<(), StoreError> {
+        let applied = writer.journal_applied.take();
         self.apply(batch)?;
         self.disk
             .operations()
             .engine(EngineStep::Flush)
             .map_err(|error| self.fail(format!("flushing the database: {error}")))?;
         self.engine.flush().map_err(|error| self.fail(error.to_string()))?;
-        self.sync_database(writer).map_err(|error| self.fail(format!("fsync of the database: {error}")))
+        self.sync_database(writer).map_err(|error| self.fail(format!("fsync of the database: {error}")))?;
+        applied.map_or(Ok(()), |journal| self.drop_journal(&journal))
     }
 
     /// New files in `blobs/` first, then their folder, then `db`, which points to them.

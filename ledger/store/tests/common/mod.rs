@@ -48,12 +48,20 @@ pub fn certificate(height: u64) -> Vec<u8> {
 }
 
 pub fn commit(store: &dyn LedgerStore, height: u64) -> Result<(), StoreError> {
+    commit_with(store, height, None)
+}
+
+pub fn commit_with(
+    store: &dyn LedgerStore,
+    height: u64,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<(), StoreError> {
     store.commit(&Commit {
         height,
         block: hash("block", height),
         root: hash("root", height),
         certificate: &certificate(height),
-        checkpoint: None,
+        checkpoint,
     })
 }
 

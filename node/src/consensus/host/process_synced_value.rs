@@ -65,6 +65,13 @@ impl Host {
         round: u32,
     ) -> Result<SyncedValueOutcome<LedgerContext>, FatalReason> {
         let height = value.height.0;
+        let known = self.judged.get(&(round, value.value.0));
+        if known.is_some_and(|known| known.validity.is_valid()) {
+            // Judged, and on disk since it was proposed. Keeping it again would wait for the disk once more, and lose the
+            // proposer's signature, which a certificate does not bring.
+            self.synced_height = height;
+            return Ok(SyncedValueOutcome::Verdict(value));
+        }
         match self.check_and_keep(value, None, body, round, Origin::Synced).await? {
             Judged::Value(value) => {
                 if value.validity.is_valid() {

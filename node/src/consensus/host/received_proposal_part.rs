@@ -19,7 +19,7 @@ impl Host {
         part: PartMessage,
         reply: Reply<Option<ProposedValue<LedgerContext>>>,
     ) -> Result<(), FatalReason> {
-        let value = self.take_part(published_by, part).await?;
+        let value = if (self.hears)(&part) { self.take_part(published_by, part).await? } else { None };
         let _ = reply.send(value);
         Ok(())
     }

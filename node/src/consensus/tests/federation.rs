@@ -3,6 +3,7 @@
 use super::ledger::{CHAIN, Ledger};
 use crate::consensus::application::{Application, ValidatorInfo};
 use crate::consensus::certificate::{Certificate, verify_certificate};
+use crate::consensus::host::Hears;
 use crate::consensus::{ConsensusConfig, ConsensusHandle, Peer, start};
 use hansa_ledger_signature::SecretKey;
 use std::net::TcpListener;
@@ -96,6 +97,14 @@ impl Federation {
         let node = &mut self.nodes[index];
         let application: Arc<dyn Application> = Arc::clone(&node.ledger) as _;
         node.handle = Some(start(node.config.clone(), application).await.unwrap());
+    }
+
+    /// Starts a member that hears only some of the parts.
+    pub async fn start_hearing(&mut self, index: usize, hears: Hears) {
+        let node = &mut self.nodes[index];
+        let application: Arc<dyn Application> = Arc::clone(&node.ledger) as _;
+        let started = crate::consensus::engine::start_hearing(node.config.clone(), application, hears);
+        node.handle = Some(started.await.unwrap());
     }
 
     pub async fn stop(&mut self, index: usize) {

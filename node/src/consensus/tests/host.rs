@@ -4,18 +4,20 @@ use super::federation::{validator_key, validators};
 use super::ledger::{CHAIN, Ledger};
 use crate::consensus::application::Origin;
 use crate::consensus::codec::{LedgerCodec, PeerTips, peer_id};
-use crate::consensus::context::{Address, BlockId, Height, LedgerContext};
+use crate::consensus::context::{Address, BlockId, Height, LedgerContext, Proposal};
 use crate::consensus::engine::Status;
+use crate::consensus::host::missing::Notice;
 use crate::consensus::host::{Host, HostParts};
+use crate::consensus::limits::{MISSING_ATTEMPTS_MAX, MISSING_PAUSE};
 use crate::consensus::pacing::Pacing;
 use crate::consensus::parts::{Assembler, Fin, Init, Part, Streamed, split};
-use crate::consensus::signing::{MemberSigner, MemberVerifier};
+use crate::consensus::signing::{MemberSigner, MemberVerifier, signed_proposal_bytes};
 use hansa_ledger_signature::PublicKey;
 use malachitebft_app_channel::app::streaming::StreamMessage;
 use malachitebft_app_channel::app::types::LocallyProposedValue;
 use malachitebft_app_channel::{AppMsg, NetworkMsg};
 use malachitebft_core_consensus::{ProposedValue, Role};
-use malachitebft_core_types::{Round, Validity};
+use malachitebft_core_types::{Round, SignedProposal, Validity};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -28,6 +30,8 @@ struct Desk {
     network: mpsc::Receiver<NetworkMsg<LedgerContext>>,
     stop: CancellationToken,
     tips: Arc<PeerTips>,
+    notices: mpsc::Sender<Notice>,
+    delivered: mpsc::UnboundedReceiver<ProposedValue<LedgerContext>>,
 }
 
 impl Desk {
@@ -42,6 +46,7 @@ impl Desk {
         let (ready, _) = oneshot::channel();
         let stop = CancellationToken::new();
         let tips = Arc::new(PeerTips::default());
+        let (deliver, delivered) = mpsc::unbounded_channel();
         let host = Host::new(HostParts {
             application: Arc::clone(&ledger) as _,
             signer: MemberSigner::new(CHAIN, validator_key(0)),
@@ -52,9 +57,12 @@ impl Desk {
             status: watch::Sender::new(Status::default()),
             ready,
             stop: stop.clone(),
+            deliver: Box::new(move |value| deliver.send(value).unwrap()),
+            hears: |_| true,
         });
+        let notices = host.notices();
         tokio::spawn(async move { host.run(&mut received).await });
-        let desk = Self { ledger, messages, network, stop, tips };
+        let desk = Self { ledger, messages, network, stop, tips, notices, delivered };
         let (height, _) = desk.ask(|reply| AppMsg::ConsensusReady { reply }).await.unwrap();
         assert_eq!(height, Height(1));
         desk
@@ -247,6 +255,77 @@ async fn a_block_proposed_again_is_streamed_unchanged() {
     assert_eq!(origins, [Origin::Live, Origin::Reproposed]);
 }
 
+/// The proposal message for a streamed block, by `signer`.
+fn announcement(streamed: &Streamed, signer: usize) -> SignedProposal<LedgerContext> {
+    let proposal = Proposal {
+        height: Height(streamed.init.height),
+        round: streamed.init.round,
+        value: BlockId(streamed.fin.id),
+        pol_round: streamed.init.pol_round,
+        proposer: Address(streamed.init.proposer),
+    };
+    let signature = validator_key(signer).sign(&signed_proposal_bytes(&CHAIN, &proposal));
+    SignedProposal::new(proposal, signature)
+}
+
+#[tokio::test]
+async fn a_block_whose_parts_were_lost_is_fetched_judged_and_handed_to_the_engine() {
+    let mut other_height = proposal(1, 1, 1, &[4]);
+    other_height.init.height = 2;
+    let mut again = proposal(1, 1, 1, &[4]);
+    again.init.pol_round = Round::new(0);
+    let table = [
+        ("rightful", proposal(1, 1, 1, &[4]), 1, true),
+        ("signed by another", proposal(1, 1, 1, &[4]), 2, false),
+        ("not its turn", proposal(2, 2, 1, &[4]), 2, false),
+        ("another height", other_height, 1, false),
+        ("proposed again", again, 1, false),
+    ];
+    for (name, streamed, signer, wanted) in table {
+        let mut desk = Desk::new().await;
+        desk.ledger.state().bodies.insert(streamed.fin.id, streamed.body.clone());
+        // All of it came but the body.
+        for part in split(&streamed).into_iter().filter(|part| part.sequence != 1) {
+            assert_eq!(desk.receive_part(part).await, None);
+        }
+        for _ in 0..3 {
+            desk.notices.send(Notice::Announced(announcement(&streamed, signer))).await.unwrap();
+        }
+        let delivered = tokio::time::timeout(Duration::from_millis(1_000), desk.delivered.recv()).await;
+        let delivered = delivered.ok().flatten();
+        assert_eq!(
+            delivered.as_ref().map(|value| value.value.0),
+            wanted.then_some(streamed.fin.id),
+            "{name}"
+        );
+        assert_eq!(desk.ledger.state().fetches, usize::from(wanted), "{name}: asked once, or never");
+        assert_eq!(
+            desk.ledger.state().undecided.len(),
+            usize::from(wanted),
+            "{name}: kept before it is told"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_block_that_came_in_parts_is_not_fetched_and_one_that_nobody_has_is_given_up() {
+    let mut desk = Desk::new().await;
+    let whole = proposal(1, 1, 1, &[4]);
+    desk.notices.send(Notice::Announced(announcement(&whole, 1))).await.unwrap();
+    assert!(desk.receive(&whole).await.is_some());
+    let nowhere = proposal(2, 2, 2, &[5]);
+    desk.notices.send(Notice::Announced(announcement(&nowhere, 2))).await.unwrap();
+    let asked = || desk.ledger.state().fetches as u32;
+    let until = Instant::now() + Duration::from_secs(10);
+    while asked() < MISSING_ATTEMPTS_MAX {
+        assert!(Instant::now() < until);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(MISSING_PAUSE * 3).await;
+    assert_eq!(asked(), MISSING_ATTEMPTS_MAX, "the one that nobody has, and no more of it");
+    assert!(desk.delivered.try_recv().is_err());
+}
+
 #[tokio::test]
 async fn synced_blocks_say_whose_fault_it_is() {
     use malachitebft_app_channel::app::engine::host::SyncedValueOutcome as Outcome;
@@ -280,6 +359,26 @@ async fn synced_blocks_say_whose_fault_it_is() {
         };
         assert_eq!(said, expected, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_synced_block_that_was_proposed_here_keeps_its_record() {
+    use malachitebft_app_channel::app::engine::host::SyncedValueOutcome as Outcome;
+    let desk = Desk::new().await;
+    let block = proposal(1, 1, 1, &[4]);
+    desk.receive(&block).await.unwrap();
+    let kept = desk.ledger.state().undecided.clone();
+    let synced = |reply| AppMsg::ProcessSyncedValue {
+        height: Height(1),
+        round: Round::new(1),
+        proposer: Address(block.init.proposer),
+        value_bytes: [&block.fin.id[..], &block.body[..]].concat().into(),
+        reply,
+    };
+    let Some(Outcome::Verdict(value)) = desk.ask(synced).await else { panic!("no verdict") };
+    assert_eq!((value.value, value.validity), (BlockId(block.fin.id), Validity::Valid));
+    assert_eq!(desk.ledger.state().undecided, kept, "with the proposer's signature, and no fsync more");
+    assert_eq!(desk.ledger.state().checks.len(), 1);
 }
 
 #[tokio::test]

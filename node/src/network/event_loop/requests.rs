@@ -157,6 +157,10 @@ impl EventLoop {
                     let _ = answers.send((from, Answer::Member { reply, channel })).await;
                 });
             }
+            MemberRequest::Tip => {
+                let reply = MemberReply::Tip { height: self.tip.load(Ordering::Relaxed) };
+                self.on_answer(from, Answer::Member { reply, channel });
+            }
             MemberRequest::Transactions(bundle) => {
                 let bundle = Bytes::from(bundle);
                 let refused = if self.within_rate(from, Kind::Transactions, bundle.len()) {
@@ -204,6 +208,26 @@ impl EventLoop {
         }
     }
 
+    pub(super) fn on_log_request(&mut self, event: RequestEvent<LogCall, LogReply>) {
+        let RequestEvent::Message { peer, message: Message::Request { request, channel, .. }, .. } = event
+        else {
+            return;
+        };
+        if !self.begin_serving(peer) {
+            // An error means that the peer has gone.
+            let _ =
+                self.swarm.behaviour_mut().log.send_response(channel, LogReply::Refused(LogRefusal::Busy));
+            return;
+        }
+        let (application, answers) = (self.application.clone(), self.answers.clone());
+        let (chain_id, node) = (self.chain_id, self.node);
+        self.tasks.spawn(async move {
+            let reply = serve::log(&*application, request, &chain_id, &node).await;
+            // An error means that the network stops.
+            let _ = answers.send((peer, Answer::Log { reply, channel })).await;
+        });
+    }
+
     fn give_blob_answer(&mut self, id: OutboundRequestId, reply: Result<BlobReply, PeerError>) {
         if let Some(answer) = self.blob_answers.remove(&id) {
             // Whoever asked may have given up.
@@ -226,6 +250,9 @@ impl EventLoop {
             }
             Answer::Blob { reply, channel } => {
                 let _ = behaviour.blob.send_response(channel, *reply);
+            }
+            Answer::Log { reply, channel } => {
+                let _ = behaviour.log.send_response(channel, reply);
             }
         }
     }

@@ -1,0 +1,164 @@
+//! Parts of a body that gossip lost: fetch the body from the members that have it, while its round still runs.
+//!
+//! The engine takes the block of a proposal as the answer to one of its parts, and a part that never comes is never answered. What
+//! a member must vote on is known all the same, since the proposal itself names the block and is signed. If the parts do not
+//! complete it soon after, the body is asked for over our own network, judged as if it had come in parts, and handed to the
+//! engine's consensus actor in the message that the answer would have become.
+
+use super::judge::Judged;
+use super::{Host, round_number};
+use crate::consensus::application::{Id, Origin};
+use crate::consensus::context::{LedgerContext, Proposal};
+use crate::consensus::engine::FatalReason;
+use crate::consensus::limits::{
+    BODY_BYTES_MAX, MISSING_ATTEMPTS_MAX, MISSING_FETCH_TIMEOUT, MISSING_PAUSE, PROPOSALS_PER_ROUND_MAX,
+};
+use crate::consensus::signing::signed_proposal_bytes;
+use bytes::Bytes;
+use malachitebft_app_channel::app::engine::util::events::{Event, RxEvent};
+use malachitebft_core_consensus::{ProposedValue, SignedConsensusMsg};
+use malachitebft_core_types::{SignedProposal, Validator as _, Validity};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+
+/// What the host is told beside the engine's messages.
+pub(in crate::consensus) enum Notice {
+    /// A proposal reached the engine. Its signature is not checked yet.
+    Announced(SignedProposal<LedgerContext>),
+    /// Its parts have had their time.
+    Due { proposal: Proposal, attempt: u32 },
+    /// A body that was asked for, or that nobody gave.
+    Fetched { proposal: Proposal, attempt: u32, body: Option<Bytes> },
+}
+
+/// Hands a judged block to the engine outside of an answer.
+pub(in crate::consensus) type Deliver = Box<dyn Fn(ProposedValue<LedgerContext>) + Send + Sync>;
+
+/// Passes on the proposals that reach the engine, until it stops.
+pub(in crate::consensus) async fn watch_proposals(
+    mut events: RxEvent<LedgerContext>,
+    notices: mpsc::Sender<Notice>,
+) {
+    loop {
+        match events.recv().await {
+            Ok(Event::Received(SignedConsensusMsg::Proposal(proposal))) => {
+                // Whoever floods the engine with proposals costs this help only.
+                let _ = notices.try_send(Notice::Announced(proposal));
+            }
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+impl Host {
+    pub(super) async fn notice(&mut self, notice: Notice) -> Result<(), FatalReason> {
+        match notice {
+            Notice::Announced(signed) => {
+                self.announced(&signed);
+                Ok(())
+            }
+            Notice::Due { proposal, attempt } => {
+                self.due(proposal, attempt);
+                Ok(())
+            }
+            Notice::Fetched { proposal, attempt, body } => self.fetched(proposal, attempt, body).await,
+        }
+    }
+
+    /// Waits for the parts of a first proposal by the member whose turn it is. One proposed again is streamed again by whoever
+    /// proposes it.
+    fn announced(&mut self, signed: &SignedProposal<LedgerContext>) {
+        let proposal = &signed.message;
+        let Some(key) = self.is_wanted(proposal) else { return };
+        let in_round = self.fetching.iter().filter(|(round, _)| *round == key.0).count();
+        if proposal.pol_round.is_defined()
+            || self.fetching.contains(&key)
+            || in_round >= PROPOSALS_PER_ROUND_MAX
+        {
+            return;
+        }
+        let Some(rightful) = self.turn.members.proposer(proposal.height.0, key.0) else { return };
+        let bytes = signed_proposal_bytes(self.verifier.chain_id(), proposal);
+        if *rightful.address() != proposal.proposer
+            || proposal.proposer.0 == self.own
+            || !self.verifier.holds(&proposal.proposer.0, &bytes, &signed.signature)
+        {
+            return;
+        }
+        self.fetching.insert(key);
+        self.wait_for_parts(proposal.clone(), 0);
+    }
+
+    /// The round and id of a proposal for the turn's height whose block has not been judged.
+    fn is_wanted(&self, proposal: &Proposal) -> Option<(u32, Id)> {
+        let key = (round_number(proposal.round)?, proposal.value.0);
+        (proposal.height.0 == self.turn.height && !self.judged.contains_key(&key)).then_some(key)
+    }
+
+    /// Leaves the parts a moment.
+    fn wait_for_parts(&self, proposal: Proposal, attempt: u32) {
+        let notices = self.notices.clone();
+        self.beside(async move {
+            tokio::time::sleep(MISSING_PAUSE).await;
+            // An error means that the host has stopped; so it does below.
+            let _ = notices.send(Notice::Due { proposal, attempt }).await;
+        });
+    }
+
+    /// Asks for the body, unless the parts have come meanwhile.
+    fn due(&self, proposal: Proposal, attempt: u32) {
+        if self.is_wanted(&proposal).is_none() {
+            return;
+        }
+        let (application, notices) = (self.application.clone(), self.notices.clone());
+        self.beside(async move {
+            let body = application.fetch_body(proposal.value.0, MISSING_FETCH_TIMEOUT).await;
+            let _ = notices.send(Notice::Fetched { proposal, attempt, body }).await;
+        });
+    }
+
+    /// Runs something until the host stops.
+    fn beside(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = work => {}
+            }
+        });
+    }
+
+    async fn fetched(
+        &mut self,
+        proposal: Proposal,
+        attempt: u32,
+        body: Option<Bytes>,
+    ) -> Result<(), FatalReason> {
+        let Some((round, _)) = self.is_wanted(&proposal) else { return Ok(()) };
+        let height = proposal.height.0;
+        let Some(body) = body.filter(|body| body.len() <= BODY_BYTES_MAX) else {
+            if attempt + 1 < MISSING_ATTEMPTS_MAX {
+                self.wait_for_parts(proposal, attempt + 1);
+            }
+            return Ok(());
+        };
+        tracing::info!(height, round, id = %proposal.value, "parts of a block were lost; a member gave the whole of it");
+        let value = ProposedValue {
+            height: proposal.height,
+            round: proposal.round,
+            valid_round: proposal.pol_round,
+            proposer: proposal.proposer,
+            value: proposal.value,
+            validity: Validity::Valid,
+        };
+        // The clock rule holds as for parts: a proposer gains no time by holding some back.
+        if let Judged::Value(value) = self.check_and_keep(value, None, body, round, Origin::Live).await? {
+            if value.validity.is_valid() {
+                self.pacing.proposal_valid(height);
+            }
+            (self.deliver)(value);
+        }
+        Ok(())
+    }
+}
