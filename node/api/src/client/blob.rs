@@ -214,7 +214,7 @@ impl Client {
             body,
             expires: TimeMs(now_ms()).plus(SIGNED_LIFE_MS),
         };
-        let builder = self.request(method, &path).timeout(BLOB_TIME_MAX);
+        let builder = self.bare(method, &path).timeout(BLOB_TIME_MAX);
         terms.sign(key).into_iter().fold(builder, |builder, (name, value)| builder.header(name, value))
     }
 }
