@@ -36,7 +36,9 @@ async fn every_event_is_told_once_in_order_from_wherever_one_begins() {
     for height in 1..=6 {
         let block = server.client.block(Some(height)).await.unwrap();
         expected.extend(
-            (0u32..).zip(block.receipts.events().cloned()).map(|(index, event)| (height, index, event)),
+            (0u32..)
+                .zip(block.content.unwrap().receipts.events().cloned())
+                .map(|(index, event)| (height, index, event)),
         );
     }
     assert!(expected.len() >= 8);
