@@ -133,6 +133,17 @@ macro_rules! routes {
                 license(name = "Apache-2.0"),
             ),
             paths($($module::$handler,)*),
+            // The two forms in which a thing may be shown: the deriving macro does not follow them by itself.
+            components(schemas(
+                hansa_node_api::lease::LeaseInfo,
+                hansa_node_api::market::OfferInfo,
+                hansa_node_api::market::SiteInfo,
+                hansa_node_api::organisation::OrganisationInfo,
+                hansa_node_api::view::PublicLease,
+                hansa_node_api::view::PublicOffer,
+                hansa_node_api::view::PublicSite,
+                hansa_node_api::view::PublicOrganisation,
+            )),
         )]
         struct Description;
 

@@ -9,7 +9,7 @@ use super::answer::Problem;
 use super::backend::read;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hansa_ledger::id::{BlobHash, OrganisationId};
@@ -30,6 +30,9 @@ use std::sync::{Mutex, PoisonError};
 
 /// The most passes that are known not to need their signature checked again.
 const PASSES_MAX: usize = 4_096;
+
+/// The headers that an answer depends on: [`PASS_HEADER`] and [`KEY_HEADER`].
+const READER_HEADERS: &str = "x-hansa-read-pass, x-hansa-key";
 
 /// The path that only computes, though it takes a body: a pass is good for it too.
 const QUOTE_PATH: &str = "/v1/quote";
@@ -114,7 +117,14 @@ pub(super) async fn identify(State(shared): State<Shared>, mut request: Request,
     match reader {
         Ok(reader) => {
             request.extensions_mut().insert(reader);
-            next.run(request).await
+            let mut response = next.run(request).await;
+            // Whatever stands between keeps no answer for one reader, and gives it to no other.
+            let headers = response.headers_mut();
+            headers.insert(header::VARY, HeaderValue::from_static(READER_HEADERS));
+            if reader.who != Who::Public {
+                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            }
+            response
         }
         Err(problem) => problem.into_response(),
     }

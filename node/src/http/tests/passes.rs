@@ -12,7 +12,7 @@ use hansa_ledger::time::TimeMs;
 use hansa_ledger_signature::SecretKey;
 use hansa_node_api::pass::{PASS_HEADER, PASS_LIFE, PASS_LIFE_MS_MAX, ReadPass};
 use hansa_node_api::peer::now_ms;
-use hansa_node_api::signed::{RequestTerms, empty_body};
+use hansa_node_api::signed::{KEY_HEADER, RequestTerms, empty_body};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -128,7 +128,7 @@ async fn a_signed_request_reads_what_it_was_signed_for() {
 #[tokio::test]
 async fn the_signature_of_a_pass_is_checked_once() {
     let double = Arc::new(Double::new());
-    double.produce(double.later());
+    double.idle(1);
     let pass = ReadPass::make(&key("EE registrar"), double.chain, PASS_LIFE).to_bearer();
     let listens = "127.0.0.1:1".parse().unwrap();
     let shared = Shared::new(double, HttpLimits::default(), listens, CancellationToken::new());
@@ -136,6 +136,8 @@ async fn the_signature_of_a_pass_is_checked_once() {
         let request = Request::get("/v1/leases").header("host", "localhost").header(PASS_HEADER, &**pass);
         let answer = router(shared.clone()).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        assert_eq!(answer.headers()["vary"], format!("{PASS_HEADER}, {KEY_HEADER}"));
     }
     assert_eq!(shared.passes.checks(), 1);
 }
