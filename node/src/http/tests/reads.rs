@@ -291,7 +291,7 @@ async fn each_reader_is_told_of_its_own_and_of_what_is_public() {
         .filter_map(|info| info.transaction)
         .collect();
     let own = |who: &str| -> Vec<String> {
-        let ids = match who {
+        match who {
             "kodu" => vec![
                 startup().to_string(),
                 scene.lease.to_string(),
@@ -301,8 +301,7 @@ async fn each_reader_is_told_of_its_own_and_of_what_is_public() {
             ],
             "mare" => vec![centre().to_string(), scene.lease.to_string()],
             _ => vec![hansa_ledger::action::organisation_id("EE".parse().unwrap(), "10002").to_string()],
-        };
-        ids
+        }
     };
     for who in ["kodu", "mare", "rivaal"] {
         let ids = own(who);
