@@ -1,9 +1,12 @@
-//! The user's keys: one file each, mode 0600, in a folder of mode 0700 below the user's home of hansa.
+//! The user's keys: one file each, mode 0600, in a folder of mode 0700 below the user's home of hansa; and beside them the read
+//! passes that were made with them.
 
 use crate::error::{Failure, Outcome};
 use crate::keyfile::{KeyFile, KeyFileError, Passphrase, Protection};
+use hansa_ledger::id::ChainId;
 use hansa_ledger::name::Name;
-use hansa_ledger_signature::SecretKey;
+use hansa_ledger_signature::{PublicKey, SecretKey};
+use hansa_node_api::ReadPass;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -15,6 +18,9 @@ const FILE_BYTES_MAX: u64 = 64 * 1_024;
 
 /// The end of a key file's name.
 const ENDING: &str = ".key";
+
+/// The end of the name of a read pass's file.
+const PASS_ENDING: &str = ".pass";
 
 /// The folder of the user's keys.
 #[derive(Clone, Debug)]
@@ -105,6 +111,62 @@ impl Keystore {
         Ok(StoredKey { name: name.to_owned(), path, file })
     }
 
+    /// The pass that is kept for a key in a federation; none if there is none that can be read and is closed to others.
+    #[must_use]
+    pub fn pass(&self, key: &PublicKey, chain: &ChainId) -> Option<ReadPass> {
+        let text = read_private(&self.pass_path(key, chain)).ok()?;
+        let pass = ReadPass::from_bearer(text.trim()).ok()?;
+        (pass.key == *key && pass.chain == *chain).then_some(pass)
+    }
+
+    /// Keeps a pass beside the keys, in the place of the one before. Its file is the user's alone: whoever has it reads as the key.
+    ///
+    /// # Errors
+    /// When it cannot be written; then the one before stands.
+    pub fn keep_pass(&self, pass: &ReadPass) -> Outcome {
+        self.make_folder()?;
+        let path = self.pass_path(&pass.key, &pass.chain);
+        let draft = self.folder.join(format!(".{}.{}.new", pass.key, std::process::id()));
+        // One that a run left behind which was killed in between.
+        let _ = std::fs::remove_file(&draft);
+        let written =
+            write_new(&draft, pass.to_bearer().as_bytes()).and_then(|()| std::fs::rename(&draft, &path));
+        written.map_err(|error| {
+            let _ = std::fs::remove_file(&draft);
+            Failure::failed(format!("cannot keep the read pass in `{}`: {error}", path.display()))
+                .hint("check the permissions of the folder and the space on its disk")
+        })
+    }
+
+    /// Deletes every pass of a key, and gives how many there were.
+    ///
+    /// # Errors
+    /// When one cannot be deleted.
+    pub fn forget_passes(&self, key: &PublicKey) -> Outcome<usize> {
+        let paths = self.pass_paths(key);
+        for path in &paths {
+            std::fs::remove_file(path).map_err(|error| {
+                Failure::failed(format!("cannot delete `{}`: {error}", path.display()))
+                    .hint("delete it by hand: whoever has it reads as you until it expires")
+            })?;
+        }
+        Ok(paths.len())
+    }
+
+    fn pass_paths(&self, key: &PublicKey) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
+        let beginning = format!("{key}-");
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names
+            .filter(|name| name.starts_with(&beginning) && name.ends_with(PASS_ENDING))
+            .map(|name| self.folder.join(name))
+            .collect()
+    }
+
+    fn pass_path(&self, key: &PublicKey, chain: &ChainId) -> PathBuf {
+        self.folder.join(format!("{key}-{chain}{PASS_ENDING}"))
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}{ENDING}"))
     }
@@ -145,6 +207,12 @@ pub fn passphrase_from(path: &Path) -> Outcome<Passphrase> {
             .hint("write the passphrase into its first line"));
     }
     Ok(Passphrase::from(line.to_owned()))
+}
+
+/// Whether there is a terminal to ask on.
+#[must_use]
+pub fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
 }
 
 /// Asks for a passphrase on the terminal.

@@ -1,11 +1,12 @@
 //! What every verb has at hand: the user's settings and keys, and a node to ask.
 
 mod find;
+mod reader;
 
 use crate::args::Global;
 use crate::config::{Config, NODE_DEFAULT, read_toml};
 use crate::error::{Failure, Outcome};
-use crate::keyfile::Passphrase;
+use crate::keyfile::{Passphrase, Protection};
 use crate::keystore::{Keystore, StoredKey, passphrase_from, passphrase_typed};
 use crate::printer::Printer;
 use hansa_ledger::action::Action;
@@ -17,11 +18,13 @@ use hansa_ledger::rejection::Rejection;
 use hansa_ledger::row::Principal;
 use hansa_ledger::time::{Slot, TimeMs};
 use hansa_ledger::transaction::SignedTransaction;
+use hansa_ledger_signature::SecretKey;
 use hansa_node_api::chain::FinalTransaction;
 use hansa_node_api::peer::now_ms;
 use hansa_node_api::{Account, Client, Fault};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use find::{IDS_SHOWN, short};
 
@@ -32,6 +35,16 @@ pub struct Session {
     pub printer: Printer,
     global: Global,
     home: PathBuf,
+    memory: Arc<Mutex<Memory>>,
+}
+
+/// What a command remembers of its own run.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Keys that were unlocked, so that nobody types a passphrase twice.
+    unlocked: Vec<SecretKey>,
+    /// Whether the node said that the chosen key is nobody's.
+    unregistered: bool,
 }
 
 /// A transaction that is final and was executed.
@@ -52,6 +65,13 @@ struct SentData<'a, T: Serialize> {
     events: &'a [Event],
     #[serde(flatten)]
     made: T,
+}
+
+/// Which key is to be used.
+enum Choice {
+    Key(Box<StoredKey>),
+    None,
+    Several,
 }
 
 /// The federation's slots, and the time there.
@@ -80,7 +100,7 @@ impl Session {
             Failure::refused("there is no place for keys and settings: HOME is not set")
                 .hint("give `--home DIR`")
         })?;
-        Ok(Self { printer, global, home })
+        Ok(Self { printer, global, home, memory: Arc::default() })
     }
 
     /// Where the user's settings stand.
@@ -103,7 +123,7 @@ impl Session {
         Keystore::new(&self.home)
     }
 
-    /// The way to the node that was chosen.
+    /// The way to the node that was chosen, seeing what the public sees: see [`Session::reader`].
     ///
     /// # Errors
     /// When its address is none.
@@ -121,23 +141,46 @@ impl Session {
     /// # Errors
     /// When none was chosen and there is not exactly one.
     pub fn chosen_key(&self) -> Outcome<StoredKey> {
+        match self.choice()? {
+            Choice::Key(key) => Ok(*key),
+            Choice::None => {
+                Err(Failure::refused("there is no key to sign with")
+                    .hint("make one with `hansa key new NAME`"))
+            }
+            Choice::Several => Err(Failure::refused("there are several keys, and none was chosen")
+                .hint("give `--key NAME`, or choose one for good with `hansa config set key NAME`")),
+        }
+    }
+
+    fn choice(&self) -> Outcome<Choice> {
         let name = match self.global.key.clone() {
             Some(name) => Some(name),
             None => self.config()?.key,
         };
         if let Some(name) = name {
-            return self.keystore().find(&name);
+            return Ok(Choice::Key(self.keystore().find(&name)?.into()));
         }
         let mut keys = self.keystore().list()?;
-        match (keys.pop(), keys.is_empty()) {
-            (Some(key), true) => Ok(key),
-            (None, _) => {
-                Err(Failure::refused("there is no key to sign with")
-                    .hint("make one with `hansa key new NAME`"))
-            }
-            _ => Err(Failure::refused("there are several keys, and none was chosen")
-                .hint("give `--key NAME`, or choose one for good with `hansa config set key NAME`")),
+        Ok(match (keys.pop(), keys.is_empty()) {
+            (Some(key), true) => Choice::Key(key.into()),
+            (None, _) => Choice::None,
+            _ => Choice::Several,
+        })
+    }
+
+    /// Takes the secret key out, once in a run.
+    ///
+    /// # Errors
+    /// As [`StoredKey::unlock`].
+    pub fn unlock(&self, stored: &StoredKey) -> Outcome<SecretKey> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = stored.file.public_key;
+        if let Some(key) = memory.unlocked.iter().find(|key| key.public_key() == wanted) {
+            return Ok(key.clone());
         }
+        let key = stored.unlock(|| self.passphrase(&stored.name))?;
+        memory.unlocked.push(key.clone());
+        Ok(key)
     }
 
     /// The passphrase of an existing key, from the file that was named or from the terminal.
@@ -177,7 +220,11 @@ impl Session {
         let client = self.client()?;
         // The node is asked first: nobody should type a passphrase for a node that does not answer.
         let chain = client.status().await?.chain;
-        let key = stored.unlock(|| self.passphrase(&stored.name))?;
+        let key = self.unlock(&stored)?;
+        // Who types a passphrase to sign does not have to type it again to read.
+        if stored.file.protection == Protection::Passphrase {
+            self.keep_pass(&key, chain);
+        }
         Ok(Account::new(key, chain, client))
     }
 
@@ -196,8 +243,13 @@ impl Session {
                 ))
                 .hint("choose another with `--key NAME`")),
             },
-            Err(error) if error.fault() == Some(Fault::NotFound) => Err(Rejection::UnknownKey.into()),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(match error.fault() {
+                Some(Fault::NotFound | Fault::PassKeyUnknown) => Rejection::UnknownKey.into(),
+                Some(Fault::PassKeyRevoked) => Rejection::KeyRevoked.into(),
+                // The node was asked without a pass, since it has refused one of this key.
+                Some(Fault::ReadForbidden) if self.is_unregistered() => Rejection::UnknownKey.into(),
+                _ => error.into(),
+            }),
         }
     }
 

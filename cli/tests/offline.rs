@@ -160,6 +160,37 @@ fn a_passphrase_comes_from_a_file_and_a_wrong_one_is_refused() {
     asked.refuses(&["there is no terminal to ask for its passphrase", "HANSA_PASSPHRASE_FILE"]);
 }
 
+#[test]
+fn a_locked_key_that_nobody_unlocks_reads_what_the_public_sees() {
+    let home = Home::new();
+    let phrase = home.write("phrase", "correct horse\n", 0o600);
+    let phrase = phrase.to_str().unwrap();
+    assert_eq!(home.run(&["key", "new", "main", "--passphrase-file", phrase]).code, 0);
+    let node = stand_in();
+    let passes = || {
+        let names = std::fs::read_dir(home.path("keys")).unwrap();
+        names
+            .filter(|name| name.as_ref().unwrap().path().extension().is_some_and(|end| end == "pass"))
+            .count()
+    };
+    let mut command = home.command(&["org", "list", "--node", &node]);
+    let asked = Run::of(in_own_session(&mut command).output().unwrap());
+    assert!(asked.stderr.contains("this is what the public sees"), "{}", asked.stderr);
+    assert_eq!(passes(), 0);
+    // Unlocked once, it reads on without the passphrase.
+    let list = ["org", "list", "--node", &node];
+    home.run(&[&list[..], &["--passphrase-file", phrase]].concat());
+    assert_eq!(passes(), 1);
+    let mut command = home.command(&list);
+    let asked = Run::of(in_own_session(&mut command).output().unwrap());
+    assert!(!asked.stderr.contains("what the public sees"), "{}", asked.stderr);
+    let given = home.run(&["key", "pass", "--json", "--node", &node]);
+    let given = given.json();
+    assert_eq!(given["header"], "x-hansa-read-pass");
+    assert_eq!(home.run(&["key", "forget-pass", "--json"]).json()["forgotten"], 1);
+    assert_eq!(passes(), 0);
+}
+
 /// Starts the command without a terminal, as a service would.
 fn in_own_session(command: &mut Command) -> Command {
     let mut outer = Command::new("setsid");

@@ -1,7 +1,8 @@
 //! The HTTP server: what people and programs outside the federation talk to.
 //!
 //! It holds no authority: every write is a transaction that its owner signed. One file per resource; each answers from the
-//! state as of the last block, and refuses in one shape ([`hansa_node_api::ErrorBody`]).
+//! state as of the last block what the reader may see ([`reader`], [`visibility`]), and refuses in one shape
+//! ([`hansa_node_api::ErrorBody`]).
 
 mod answer;
 pub mod backend;
@@ -17,7 +18,9 @@ mod node;
 mod organisations;
 mod proofs;
 mod quote;
+mod reader;
 mod requests;
+mod visibility;
 
 #[cfg(test)]
 mod tests;
@@ -94,6 +97,7 @@ struct Shared {
     requests: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     log_waits: Arc<Semaphore>,
+    passes: Arc<reader::Passes>,
     shutdown: CancellationToken,
 }
 
@@ -111,6 +115,7 @@ impl Shared {
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             log_waits: Arc::new(Semaphore::new(limits.log_waits_max)),
             limits: Arc::new(limits),
+            passes: Arc::default(),
             shutdown,
         }
     }
@@ -127,10 +132,24 @@ macro_rules! routes {
         #[openapi(
             info(
                 title = "hansa",
-                description = "A member's node of the federation. Money is decimal euro, times are RFC 3339, ids and bytes are hexadecimal.",
+                description = "A member's node of the federation. Money is decimal euro, times are RFC 3339, ids and bytes are hexadecimal. \
+                    Without proof of who reads, answers hold what everybody may know. A reader proves itself for every GET, and for \
+                    `/v1/quote`, by the header `x-hansa-read-pass`: a pass that its key signed for at most twelve hours; or for one \
+                    GET by the headers `x-hansa-key`, `x-hansa-expires-ms` and `x-hansa-signature`.",
                 license(name = "Apache-2.0"),
             ),
             paths($($module::$handler,)*),
+            // The two forms in which a thing may be shown: the deriving macro does not follow them by itself.
+            components(schemas(
+                hansa_node_api::lease::LeaseInfo,
+                hansa_node_api::market::OfferInfo,
+                hansa_node_api::market::SiteInfo,
+                hansa_node_api::organisation::OrganisationInfo,
+                hansa_node_api::view::PublicLease,
+                hansa_node_api::view::PublicOffer,
+                hansa_node_api::view::PublicSite,
+                hansa_node_api::view::PublicOrganisation,
+            )),
         )]
         struct Description;
 
@@ -192,6 +211,7 @@ fn router(shared: Shared) -> Router {
     table()
         .fallback(|| async { Problem::from(Fault::RouteUnknown) })
         .method_not_allowed_fallback(|| async { Problem::from(Fault::MethodRefused) })
+        .layer(from_fn_with_state(shared.clone(), reader::identify))
         .layer(from_fn_with_state(shared.clone(), bounded))
         .layer(from_fn_with_state(shared.clone(), known_host))
         .with_state(shared)

@@ -32,6 +32,12 @@ impl Federation {
             .map(|member| {
                 let url = crate::layout::api_address(member.ports);
                 let client = Client::new(&url).map_err(api_error(format!("the node of {}", member.code)))?;
+                // Whoever may not read the keys of the testnet sees what the public sees.
+                let registrar = keyfile::read(&layout.office_key(member.code, Office::Registrar));
+                let client = match registrar {
+                    Ok(key) => client.with_reader(key, state.chain),
+                    Err(_) => client,
+                };
                 Ok((member.code, client))
             })
             .collect::<Result<_, TestnetError>>()?;
@@ -61,13 +67,13 @@ impl Federation {
         genesis_validators(&self.genesis)
     }
 
-    /// Every member's node.
+    /// Every member's node. Each is asked as the member's registrar, who sees all.
     #[must_use]
     pub fn clients(&self) -> &[(MemberCode, Client)] {
         &self.clients
     }
 
-    /// The node of a member.
+    /// The node of a member, asked as its registrar.
     ///
     /// # Errors
     /// When the code is that of no member.

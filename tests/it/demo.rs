@@ -111,9 +111,12 @@ fn a_testnet_is_kept_stopped_in_parts_and_resumed() {
     ground.verb(&["up", "--detach"]).failed(1, &["runs already"]);
 
     // The banner's own advice: its users can act at once.
-    ground.as_user(&["--key", "sme-fr", "credit", "transfer", "public-es", "123.45"]).succeeded();
+    // Who somebody is, only members see: others are known by their ids.
+    let users = up["users"].as_array().unwrap();
+    let to = users.iter().find(|user| user["name"] == "public-es").unwrap()["organisation"].as_str().unwrap();
+    ground.as_user(&["--key", "sme-fr", "credit", "transfer", to, "123.45"]).succeeded();
     let cash = |name: &str| -> String {
-        let shown: Value = ground.as_user(&["--json", "account", "show", name]).read();
+        let shown: Value = ground.as_user(&["--json", "--key", name, "account", "show"]).read();
         shown["organisation"]["cash"].as_str().unwrap().to_owned()
     };
     assert_eq!((cash("sme-fr"), cash("public-es")), ("19876.55".into(), "10123.45".into()));
@@ -122,7 +125,7 @@ fn a_testnet_is_kept_stopped_in_parts_and_resumed() {
     let status = ground.ask(&["status"]);
     assert_eq!((pid(&status, 0), pid(&status, 1)), (Some(pids[0]), None));
     ground.verb(&["kill", "DE"]).failed(1, &["does not run"]);
-    ground.as_user(&["--key", "sme-fr", "credit", "transfer", "public-es", "1"]).succeeded();
+    ground.as_user(&["--key", "sme-fr", "credit", "transfer", to, "1"]).succeeded();
     assert_eq!(ground.ask(&["restart", "DE"])["restarted"], "DE");
     let status = ground.ask(&["status"]);
     assert!(pid(&status, 1).is_some_and(|pid| pid != pids[1]), "{status}");
@@ -145,7 +148,7 @@ fn resumed_and_watched(ground: &Ground) {
     BufReader::new(up.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let shown: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
     assert_eq!(shown["members"].as_array().unwrap().len(), 4);
-    let cash: Value = ground.as_user(&["--json", "account", "show", "public-es"]).read();
+    let cash: Value = ground.as_user(&["--json", "--key", "public-es", "account", "show"]).read();
     assert_eq!(cash["organisation"]["cash"], "10124.45");
     ground.verb(&["up"]).failed(1, &["another `hansa testnet up` holds"]);
 

@@ -4,6 +4,7 @@ mod bids;
 mod chain;
 mod jobs;
 mod money;
+mod reads;
 mod refusals;
 mod usage;
 
@@ -122,6 +123,8 @@ fn the_marketplace_from_the_command_line() {
         ("a log is followed while its job runs", jobs::a_log_is_followed),
         ("blobs are kept from strangers", jobs::blobs_are_kept_from_strangers),
         ("usage is countersigned, contested or left by policy", usage::judged_by_policy),
+        ("what is somebody's is read by its own and by members", reads::told_to_whom_it_belongs),
+        ("a pass is kept, renewed, given to programs and forgotten", reads::passes_are_kept),
         ("any action is submitted from a file", chain::submitted_from_a_file),
         ("the chain can be looked at and proven", chain::looked_at_and_proven),
         ("bids that cannot be are refused by number", refusals::bids),

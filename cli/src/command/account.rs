@@ -39,7 +39,7 @@ pub(super) const ROLES: [(&str, Roles); 5] = [
 impl AccountArguments {
     pub(super) async fn run(self, session: &Session) -> Outcome {
         let Verb::Show { organisation } = self.verb;
-        let client = session.client()?;
+        let client = session.reader().await?;
         let id = match organisation {
             Some(text) => session.find_organisation(&client, &text).await?,
             None => session.organisation(&client).await?,

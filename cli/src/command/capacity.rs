@@ -31,7 +31,7 @@ impl CapacityArguments {
     pub(super) async fn run(self, session: &Session) -> Outcome {
         let Verb::List { class, country } = self.verb;
         let filter = CapacityFilter { class, country, ..CapacityFilter::default() };
-        let capacity = session.client()?.capacity(&filter).await?;
+        let capacity = session.reader().await?.capacity(&filter).await?;
         session.printer.data(&capacity, || {
             let rows = capacity.iter().map(|one| {
                 let said = one.advert.as_ref().map(|advert| format!("{} of {}", advert.free, advert.total));
@@ -44,7 +44,7 @@ impl CapacityArguments {
                     one.free_now.to_string(),
                     said.unwrap_or_default(),
                     one.tier.to_string(),
-                    one.provider_name.to_string(),
+                    one.provider_name.as_ref().map_or_else(|| short(&one.provider), ToString::to_string),
                     one.offer.map(|offer| short(&offer)).unwrap_or_default(),
                 ]
             });

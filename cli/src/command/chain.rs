@@ -78,12 +78,12 @@ impl ChainArguments {
         match self.verb {
             Verb::Status => status(session).await,
             Verb::Block { height } => {
-                let block = session.client()?.block(height).await?;
+                let block = session.reader().await?.block(height).await?;
                 session.printer.data(&block, || block_text(session, &block));
                 Ok(())
             }
             Verb::Tx { id } => {
-                let info = session.client()?.transaction(&id).await?;
+                let info = session.reader().await?.transaction(&id).await?;
                 session.printer.data(&info, || transaction_text(&info));
                 Ok(())
             }
@@ -158,12 +158,19 @@ fn block_text(session: &Session, block: &BlockInfo) -> String {
         ("proposer", header.proposer.to_string()),
         ("parent", header.parent.to_string()),
         ("state root", hex::encode(header.state_root)),
-        ("by itself", format!("{} events", block.receipts.deadlines.len())),
     ]);
     if block.transactions.is_empty() {
         return head;
     }
-    let rows = block.transactions.iter().zip(&block.receipts.transactions).map(|(signed, receipt)| {
+    let Some(content) = &block.content else {
+        let rows = block.transactions.iter().map(|id| [id.to_string()]);
+        return format!("{head}\n\n{}", session.printer.table(["TRANSACTION"], rows));
+    };
+    let head = format!(
+        "{head}\n{}",
+        pairs(&[("by itself", format!("{} events", content.receipts.deadlines.len()))])
+    );
+    let rows = content.transactions.iter().zip(&content.receipts.transactions).map(|(signed, receipt)| {
         let kinds: Vec<&str> = signed.transaction.actions.iter().map(|action| action.name()).collect();
         let outcome = match receipt.code {
             0 => "done".to_owned(),
@@ -210,7 +217,7 @@ async fn proof(session: &Session, table: &str, row: &str, genesis: Option<PathBu
         (None, None) => None,
         _ => Some(session.genesis(genesis.as_deref())?),
     };
-    let proof = session.client()?.proof_of(table, &key).await?;
+    let proof = session.reader().await?.proof_of(table, &key).await?;
     if proof.key != key {
         return Err(
             Failure::failed("the node proves another row than the one asked for").hint("ask another node")
@@ -262,7 +269,7 @@ fn verify_path(proof: &ProofInfo) -> Result<(), root::ProofError> {
 
 impl Events {
     async fn run(self, session: &Session) -> Outcome {
-        let client = session.client()?;
+        let client = session.reader().await?;
         let height = client.status().await?.height;
         let organisation = match &self.organisation {
             Some(text) => Some(session.find_organisation(&client, text).await?),

@@ -75,14 +75,14 @@ impl CreditArguments {
         match self.verb {
             Verb::Issue(issue) => issue.run(session).await,
             Verb::Deposit { organisation, amount, reference } => {
-                let organisation = session.find_organisation(&session.client()?, &organisation).await?;
+                let organisation = session.find_organisation(&session.reader().await?, &organisation).await?;
                 let sent = session.act(AttestDeposit { organisation, amount, reference }).await?;
                 let made = json!({ "organisation": organisation, "amount": amount });
                 session.tell_sent(&sent, made, &format!("attested {amount} EUR for {organisation}"));
                 Ok(())
             }
             Verb::Transfer { to, amount } => {
-                let to = session.find_organisation(&session.client()?, &to).await?;
+                let to = session.find_organisation(&session.reader().await?, &to).await?;
                 let sent = session.act(TransferCash { to, amount }).await?;
                 session.tell_sent(
                     &sent,

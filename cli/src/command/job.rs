@@ -67,7 +67,7 @@ impl Run {
 }
 
 async fn list(session: &Session, lease: &str) -> Outcome {
-    let client = session.client()?;
+    let client = session.reader().await?;
     let lease = session.find_lease(&client, lease).await?;
     let jobs = client.jobs(&lease).await?;
     session.printer.data(&jobs, || {

@@ -8,6 +8,7 @@ use crate::session::Session;
 use clap::{Args, Subcommand};
 use hansa_ledger::name::Name;
 use hansa_ledger_signature::SecretKey;
+use hansa_node_api::pass::PASS_HEADER;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -29,6 +30,13 @@ enum Verb {
     },
     /// List your keys
     List,
+    /// Give the pass that lets programs read as the chosen key for some hours; keep it to yourself
+    Pass,
+    /// Delete the passes that are kept of a key; the next look makes a new one
+    ForgetPass {
+        /// Which; the chosen one if none is given
+        name: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -45,16 +53,38 @@ impl KeyArguments {
         match self.verb {
             Verb::New(new) => new.run(session),
             Verb::Show { name } => {
-                let key = match name {
-                    Some(name) => session.keystore().find(&name)?,
-                    None => session.chosen_key()?,
-                };
-                show(session, &key);
+                show(session, &named(session, name)?);
                 Ok(())
             }
             Verb::List => list(session),
+            Verb::Pass => pass(session).await,
+            Verb::ForgetPass { name } => {
+                let key = named(session, name)?;
+                let count = session.keystore().forget_passes(&key.file.public_key)?;
+                session
+                    .printer
+                    .data(&json!({ "forgotten": count }), || format!("forgot {count} of `{}`", key.name));
+                Ok(())
+            }
         }
     }
+}
+
+fn named(session: &Session, name: Option<String>) -> Outcome<StoredKey> {
+    match name {
+        Some(name) => session.keystore().find(&name),
+        None => session.chosen_key(),
+    }
+}
+
+/// The pass itself goes to stdout and nowhere else.
+async fn pass(session: &Session) -> Outcome {
+    let pass = session.pass().await?;
+    let bearer = pass.to_bearer();
+    let data = json!({ "header": PASS_HEADER, "pass": &*bearer, "key": pass.key, "expires": pass.expires });
+    session.printer.data(&data, || bearer.to_string());
+    session.printer.note(&format!("send it in the header `{PASS_HEADER}`; it holds until {}", pass.expires));
+    Ok(())
 }
 
 impl New {

@@ -19,7 +19,7 @@ use hansa_ledger::name::Name;
 use hansa_ledger::row::{AccountId, Lease, LeaseState, Payment};
 use hansa_node_api::filter::LeaseFilter;
 use hansa_node_api::lease::{JobInfo, LeaseInfo, SettlementInfo};
-use hansa_node_api::{Client, Fault};
+use hansa_node_api::{Client, Fault, Shown};
 use serde_json::json;
 use std::path::PathBuf;
 use usage::{Verdict, usage_text};
@@ -41,7 +41,7 @@ enum Verb {
         /// Only this class
         #[arg(long)]
         class: Option<Name>,
-        /// Those of everybody
+        /// Those of everybody, as far as you may see them
         #[arg(long)]
         all: bool,
     },
@@ -119,20 +119,20 @@ impl LeaseArguments {
             Verb::Logs { lease, job, follow } => log::run(session, &lease, job, follow).await,
             Verb::Fetch { lease, job, into } => fetch_jobs(session, &lease, job, into).await,
             Verb::End { lease, usage } => {
-                let lease = session.find_lease(&session.client()?, &lease).await?;
+                let lease = session.find_lease(&session.reader().await?, &lease).await?;
                 let sent = session.act(EndLease { lease, cumulative: usage }).await?;
                 session.tell_sent(&sent, json!({ "lease": lease }), &format!("ended lease {lease}"));
                 Ok(())
             }
             Verb::Cancel { lease } => {
-                let lease = session.find_lease(&session.client()?, &lease).await?;
+                let lease = session.find_lease(&session.reader().await?, &lease).await?;
                 let sent = session.act(CancelLease { lease }).await?;
                 session.tell_sent(&sent, json!({ "lease": lease }), &format!("cancelled lease {lease}"));
                 Ok(())
             }
             Verb::Countersign { lease, policy } => countersign(session, &lease, policy).await,
             Verb::Contest { lease, admit } => {
-                let lease = session.find_lease(&session.client()?, &lease).await?;
+                let lease = session.find_lease(&session.reader().await?, &lease).await?;
                 let sent = session.act(ContestUsage { lease, admitted: admit }).await?;
                 let made = json!({ "lease": lease, "admitted": admit });
                 session.tell_sent(
@@ -148,14 +148,14 @@ impl LeaseArguments {
 }
 
 async fn list(session: &Session, state: Option<LeaseState>, class: Option<Name>, all: bool) -> Outcome {
-    let client = session.client()?;
+    let client = session.reader().await?;
     let organisation = if all { None } else { Some(session.organisation(&client).await?) };
-    let leases = client.leases(&LeaseFilter { organisation, class, state, ..LeaseFilter::default() }).await?;
+    let filter = LeaseFilter { organisation, class, state, ..LeaseFilter::default() };
+    let leases = client.leases_shown(&filter).await?;
     session.printer.data(&leases, || {
-        let rows = leases.iter().map(|one| {
-            let row = &one.row;
-            [
-                short(&one.id),
+        let rows = leases.iter().map(|one| match one {
+            Shown::Whole(LeaseInfo { id, row }) => [
+                short(id),
                 row.class.to_string(),
                 row.quantity.to_string(),
                 row.site.to_string(),
@@ -163,7 +163,17 @@ async fn list(session: &Session, state: Option<LeaseState>, class: Option<Name>,
                 row.agreement.start.to_string(),
                 row.agreement.end.to_string(),
                 state_text(row),
-            ]
+            ],
+            Shown::Public(one) => [
+                short(&one.id),
+                one.class.to_string(),
+                String::new(),
+                one.site.to_string(),
+                String::new(),
+                one.start.to_string(),
+                one.end.to_string(),
+                word_text(&one.state),
+            ],
         });
         session.printer.table(["LEASE", "CLASS", "COUNT", "SITE", "PRICE", "START", "END", "STATE"], rows)
     });
@@ -171,7 +181,7 @@ async fn list(session: &Session, state: Option<LeaseState>, class: Option<Name>,
 }
 
 async fn show(session: &Session, lease: &str) -> Outcome {
-    let client = session.client()?;
+    let client = session.reader().await?;
     let id = session.find_lease(&client, lease).await?;
     let info = client.lease(&id).await?;
     let jobs = client.jobs(&id).await?;

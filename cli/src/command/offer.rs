@@ -10,7 +10,9 @@ use hansa_ledger::market::Calendar;
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::row::OfferState;
+use hansa_node_api::Shown;
 use hansa_node_api::filter::OfferFilter;
+use hansa_node_api::market::OfferInfo;
 use serde_json::json;
 
 /// Offer capacity.
@@ -36,7 +38,7 @@ enum Verb {
         /// Only this class
         #[arg(long)]
         class: Option<Name>,
-        /// Also those that were withdrawn
+        /// Also those of yours that were withdrawn
         #[arg(long)]
         all: bool,
     },
@@ -105,7 +107,7 @@ impl OfferArguments {
             Verb::Post(post) => post.run(session).await,
             Verb::Amend(amend) => amend.run(session).await,
             Verb::Withdraw { offer } => {
-                let offer = session.find_offer(&session.client()?, &offer).await?;
+                let offer = session.find_offer(&session.reader().await?, &offer).await?;
                 let sent = session.act(WithdrawOffer { offer }).await?;
                 session.tell_sent(&sent, json!({ "offer": offer }), &format!("withdrew {offer}"));
                 Ok(())
@@ -187,23 +189,31 @@ impl Span {
 }
 
 async fn list(session: &Session, class: Option<Name>, all: bool) -> Outcome {
-    let client = session.client()?;
+    let client = session.reader().await?;
     let state = if all { None } else { Some(OfferState::Open) };
-    let offers = client.offers(&OfferFilter { class, state, ..OfferFilter::default() }).await?;
+    let offers = client.offers_shown(&OfferFilter { class, state, ..OfferFilter::default() }).await?;
     let clock = session.clock(&client).await?;
     session.printer.data(&offers, || {
         let rows = offers.iter().map(|one| {
-            let row = &one.row;
-            let end = row.calendar.points().last().map(|(slot, _)| clock.begins(*slot).to_string());
+            let (id, class, site, country, ask, calendar, state, free_now) = match one {
+                Shown::Whole(OfferInfo { id, row: one, free_now }) => {
+                    (id, &one.class, &one.site, one.country, one.ask, &one.calendar, one.state, free_now)
+                }
+                Shown::Public(one) => {
+                    let (id, free_now) = (&one.id, &one.free_now);
+                    (id, &one.class, &one.site, one.country, one.ask, &one.calendar, one.state, free_now)
+                }
+            };
+            let end = calendar.points().last().map(|(slot, _)| clock.begins(*slot).to_string());
             [
-                short(&one.id),
-                row.class.to_string(),
-                row.site.to_string(),
-                row.country.to_string(),
-                format!("{} EUR/h", row.ask),
-                one.free_now.to_string(),
+                short(id),
+                class.to_string(),
+                site.to_string(),
+                country.to_string(),
+                format!("{ask} EUR/h"),
+                free_now.to_string(),
                 end.unwrap_or_default(),
-                word_text(&row.state),
+                word_text(&state),
             ]
         });
         session.printer.table(["OFFER", "CLASS", "SITE", "COUNTRY", "ASK", "FREE", "UNTIL", "STATE"], rows)

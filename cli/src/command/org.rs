@@ -12,7 +12,9 @@ use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::row::{OrganisationClass, Principal, Roles};
+use hansa_node_api::Shown;
 use hansa_node_api::filter::OrganisationFilter;
+use hansa_node_api::organisation::OrganisationInfo;
 use serde_json::json;
 
 /// Accredit organisations and manage their keys.
@@ -31,7 +33,7 @@ enum Verb {
         /// Organisation: id, beginning of it, or name
         organisation: String,
     },
-    /// List organisations
+    /// List organisations; names are shown of your own, and to members of all
     List {
         /// Only those of this member
         #[arg(long, value_name = "CC")]
@@ -105,7 +107,7 @@ impl OrgArguments {
         match self.verb {
             Verb::Accredit(accredit) => accredit.run(session).await,
             Verb::Revoke { organisation } => {
-                let organisation = session.find_organisation(&session.client()?, &organisation).await?;
+                let organisation = session.find_organisation(&session.reader().await?, &organisation).await?;
                 let sent = session.act(RevokeOrganisation { organisation }).await?;
                 session.tell_sent(
                     &sent,
@@ -160,18 +162,25 @@ impl Accredit {
 
 async fn list(session: &Session, home: Option<MemberCode>) -> Outcome {
     let filter = OrganisationFilter { home, ..OrganisationFilter::default() };
-    let organisations = session.client()?.organisations(&filter).await?;
+    let organisations = session.reader().await?.organisations_shown(&filter).await?;
     session.printer.data(&organisations, || {
-        let rows = organisations.iter().map(|one| {
-            let row = &one.row;
-            [
-                short(&one.id),
+        let rows = organisations.iter().map(|one| match one {
+            Shown::Whole(OrganisationInfo { id, row }) => [
+                short(id),
                 row.name.to_string(),
                 row.home.to_string(),
                 word_text(&row.class),
                 word_text(&row.standing),
                 row.accredited_until.to_string(),
-            ]
+            ],
+            Shown::Public(one) => [
+                short(&one.id),
+                String::new(),
+                one.home.to_string(),
+                word_text(&one.class),
+                word_text(&one.standing),
+                String::new(),
+            ],
         });
         session.printer.table(["ORGANISATION", "NAME", "HOME", "CLASS", "STANDING", "UNTIL"], rows)
     });

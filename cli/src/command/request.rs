@@ -48,14 +48,14 @@ struct List {
     /// Only this class
     #[arg(long)]
     class: Option<Name>,
-    /// Those of everybody
+    /// Those of everybody whose requests you may see: of leases you provide, and to members of all
     #[arg(long)]
     all: bool,
 }
 
 impl RequestArguments {
     pub(super) async fn run(self, session: &Session) -> Outcome {
-        let client = session.client()?;
+        let client = session.reader().await?;
         match self.verb {
             Verb::List(list) => list.run(session).await,
             Verb::Show { request } => {
@@ -91,7 +91,7 @@ impl RequestArguments {
 
 impl List {
     async fn run(self, session: &Session) -> Outcome {
-        let client = session.client()?;
+        let client = session.reader().await?;
         let organisation = if self.all { None } else { Some(session.organisation(&client).await?) };
         let filter =
             RequestFilter { organisation, class: self.class, state: self.state, ..RequestFilter::default() };

@@ -8,7 +8,9 @@ use hansa_ledger::action::AccreditSite;
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::name::Name;
 use hansa_ledger::row::Pool;
+use hansa_node_api::Shown;
 use hansa_node_api::filter::SiteFilter;
+use hansa_node_api::market::SiteInfo;
 use serde_json::json;
 
 /// Accredit capacity at sites.
@@ -74,7 +76,7 @@ impl SiteArguments {
 
 impl Accredit {
     async fn run(self, session: &Session) -> Outcome {
-        let provider = session.find_organisation(&session.client()?, &self.provider).await?;
+        let provider = session.find_organisation(&session.reader().await?, &self.provider).await?;
         let text = format!("accredited {} of class {} at {}", self.accelerators, self.class, self.site);
         let made = json!({ "provider": provider, "site": self.site, "class": self.class });
         let action = AccreditSite {
@@ -96,18 +98,27 @@ impl Accredit {
 impl List {
     async fn run(self, session: &Session) -> Outcome {
         let filter = SiteFilter { class: self.class, country: self.country, ..SiteFilter::default() };
-        let sites = session.client()?.sites(&filter).await?;
+        let sites = session.reader().await?.sites_shown(&filter).await?;
         session.printer.data(&sites, || {
             let rows = sites.iter().map(|one| {
-                let (key, row) = (&one.key, &one.row);
+                let (key, country, counts, pool) = match one {
+                    Shown::Whole(SiteInfo { key, row }) => {
+                        (key, row.country, [row.accelerators, row.node_size, u32::from(row.tier)], row.pool)
+                    }
+                    Shown::Public(one) => {
+                        let counts = [one.accelerators, one.node_size, u32::from(one.tier)];
+                        (&one.key, one.country, counts, one.pool)
+                    }
+                };
+                let [accelerators, node_size, tier] = counts.map(|count| count.to_string());
                 [
                     key.site.to_string(),
-                    row.country.to_string(),
+                    country.to_string(),
                     key.class.to_string(),
-                    row.accelerators.to_string(),
-                    row.node_size.to_string(),
-                    row.tier.to_string(),
-                    word_text(&row.pool),
+                    accelerators,
+                    node_size,
+                    tier,
+                    word_text(&pool),
                     short(&key.provider),
                 ]
             });

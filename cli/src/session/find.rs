@@ -7,8 +7,9 @@ use hansa_ledger::id::{CodeHash, GrantId, LeaseId, OfferId, OrganisationId, Requ
 use hansa_ledger::name::Name;
 use hansa_ledger::row::Purse;
 use hansa_ledger_signature::PublicKey;
-use hansa_node_api::Client;
 use hansa_node_api::filter::{GrantFilter, LeaseFilter, OfferFilter, OrganisationFilter, RequestFilter};
+use hansa_node_api::view::ShownOrganisation;
+use hansa_node_api::{Client, Shown};
 use std::fmt::Display;
 
 /// How many characters of an id are shown to people.
@@ -26,7 +27,7 @@ pub fn short(id: &impl Display) -> String {
 }
 
 impl Session {
-    /// An organisation by its id, the beginning of it, or its name.
+    /// An organisation by its id, the beginning of it, or its name where the reader may see it.
     ///
     /// # Errors
     /// When there is none or more than one.
@@ -34,13 +35,19 @@ impl Session {
         if let Ok(id) = text.parse() {
             return Ok(id);
         }
-        let all = client.organisations(&OrganisationFilter::default()).await?;
-        let named: Vec<_> =
-            all.iter().filter(|one| one.row.name.as_str() == text).map(|one| one.id).collect();
+        let all = client.organisations_shown(&OrganisationFilter::default()).await?;
+        // Names are told of one's own organisation, and to members of all.
+        let is_named =
+            |one: &&ShownOrganisation| matches!(one, Shown::Whole(whole) if whole.row.name.as_str() == text);
+        let id = |one: &ShownOrganisation| match one {
+            Shown::Whole(whole) => whole.id,
+            Shown::Public(public) => public.id,
+        };
+        let named: Vec<_> = all.iter().filter(is_named).map(id).collect();
         if let [only] = named.as_slice() {
             return Ok(*only);
         }
-        only("organisation", text, "hansa org list", all.into_iter().map(|one| one.id))
+        only("organisation", text, "hansa org list", all.iter().map(id))
     }
 
     /// A lease by its id or the beginning of it.
@@ -51,8 +58,12 @@ impl Session {
         if let Ok(id) = text.parse() {
             return Ok(id);
         }
-        let all = client.leases(&LeaseFilter::default()).await?;
-        only("lease", text, "hansa lease list", all.into_iter().map(|one| one.id))
+        let all = client.leases_shown(&LeaseFilter::default()).await?;
+        let ids = all.iter().map(|one| match one {
+            Shown::Whole(whole) => whole.id,
+            Shown::Public(public) => public.id,
+        });
+        only("lease", text, "hansa lease list", ids)
     }
 
     /// A request by its id or the beginning of it.
@@ -75,8 +86,12 @@ impl Session {
         if let Ok(id) = text.parse() {
             return Ok(id);
         }
-        let all = client.offers(&OfferFilter::default()).await?;
-        only("offer", text, "hansa offer list", all.into_iter().map(|one| one.id))
+        let all = client.offers_shown(&OfferFilter::default()).await?;
+        let ids = all.iter().map(|one| match one {
+            Shown::Whole(whole) => whole.id,
+            Shown::Public(public) => public.id,
+        });
+        only("offer", text, "hansa offer list", ids)
     }
 
     /// A contract by the hash of its code, the beginning of it, or its name.

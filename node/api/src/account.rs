@@ -34,9 +34,10 @@ pub struct Account {
 }
 
 impl Account {
-    /// An account with the usual times.
+    /// An account with the usual times. Its client reads as its key.
     #[must_use]
     pub fn new(key: SecretKey, chain: ChainId, client: Client) -> Self {
+        let client = client.with_reader(key.clone(), chain);
         Self { key, chain, client, validity: VALIDITY, wait: WAIT }
     }
 

@@ -8,7 +8,7 @@ use hansa_ledger::transaction::SignedTransaction;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A final block with what became of it, and what proves that it is final.
+/// A final block, and what proves that it is final.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BlockInfo {
     /// The hash of its header.
@@ -17,16 +17,27 @@ pub struct BlockInfo {
     /// Its header.
     #[schema(value_type = Object)]
     pub header: Header,
+    /// The ids of its transactions, in order.
+    #[schema(value_type = Vec<String>)]
+    pub transactions: Vec<TransactionId>,
+    /// What stands in it, for members; everybody else asks for transactions of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<BlockContent>,
+    /// The certificate: borsh, in hexadecimal. See [`crate::certificate`].
+    #[serde(with = "hansa_ledger::bytes")]
+    #[schema(value_type = String)]
+    pub certificate: Vec<u8>,
+}
+
+/// What stands in a block, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlockContent {
     /// Its transactions, in order.
     #[schema(value_type = Vec<Object>)]
     pub transactions: Vec<SignedTransaction>,
     /// What became of it.
     #[schema(value_type = Object)]
     pub receipts: Receipts,
-    /// The certificate: borsh, in hexadecimal. See [`crate::certificate`].
-    #[serde(with = "hansa_ledger::bytes")]
-    #[schema(value_type = String)]
-    pub certificate: Vec<u8>,
 }
 
 /// What has become of a transaction.
@@ -51,7 +62,7 @@ pub struct FinalTransaction {
     /// The block's time.
     #[schema(value_type = String)]
     pub time: TimeMs,
-    /// What it did, or why it was refused.
+    /// What it did, or why it was refused. Its events are those that the reader may see.
     #[schema(value_type = Object)]
     pub receipt: Receipt,
 }

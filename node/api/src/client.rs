@@ -2,10 +2,13 @@
 
 pub mod blob;
 pub mod log;
+mod reader;
 mod stream;
 mod submit;
 
 pub use stream::EventStream;
+
+use reader::Reader;
 
 use crate::chain::{BlockInfo, TransactionInfo};
 use crate::error::{ApiError, ErrorBody, Fault};
@@ -20,14 +23,17 @@ use crate::market::{
 use crate::organisation::{GrantInfo, KeyInfo, MemberInfo, OrganisationDetail, OrganisationInfo};
 use crate::proof::ProofInfo;
 use crate::status::{Health, NodeStatus, PeerStatus};
+use crate::view::{Shown, ShownLease, ShownOffer, ShownOrganisation, ShownSite};
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::{CodeHash, LeaseId, OfferId, OrganisationId, RequestId, TransactionId};
 use hansa_ledger::params::Params;
+use hansa_ledger::rejection::Rejection;
 use hansa_ledger::state::Table;
 use hansa_ledger_signature::PublicKey;
 use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The most entries that a list method collects over all pages.
@@ -42,11 +48,12 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
 /// How long one answer may take.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// A way to one node's API. Clones share connections.
+/// A way to one node's API. Clones share connections. Without a reader ([`Client::with_reader`]) it sees what the public sees.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     url: Url,
+    reader: Option<Arc<Reader>>,
 }
 
 impl Client {
@@ -70,7 +77,7 @@ impl Client {
             .connect_timeout(CONNECT_TIME_MAX)
             .build()
             .map_err(|error| refuse(&error.to_string()))?;
-        Ok(Self { http, url: parsed })
+        Ok(Self { http, url: parsed, reader: None })
     }
 
     /// The node's address.
@@ -84,7 +91,7 @@ impl Client {
     /// # Errors
     /// As [`ApiError`]; so for every method below.
     pub async fn status(&self) -> Result<NodeStatus, ApiError> {
-        self.get("/v1/status").await
+        self.open("/v1/status").await
     }
 
     /// Whether the node is ready; an unready node answers, and says why.
@@ -92,7 +99,7 @@ impl Client {
     /// # Errors
     /// As [`ApiError`].
     pub async fn ready(&self) -> Result<Health, ApiError> {
-        match self.get("/health/ready").await {
+        match self.open("/health/ready").await {
             Err(ApiError::Refused { detail, .. }) if detail.code == Fault::NotReady.code() => {
                 Ok(Health { ok: false, reason: Some(detail.message) })
             }
@@ -105,7 +112,7 @@ impl Client {
     /// # Errors
     /// As [`ApiError`].
     pub async fn metrics(&self) -> Result<String, ApiError> {
-        let response = self.send(self.request(Method::GET, "/metrics")).await?;
+        let response = self.send(self.bare(Method::GET, "/metrics")).await?;
         let bytes = self.bytes(response).await?;
         String::from_utf8(bytes).map_err(|_| self.unreadable("/metrics", "it is no text"))
     }
@@ -115,7 +122,7 @@ impl Client {
     /// # Errors
     /// As [`ApiError`].
     pub async fn peers(&self) -> Result<Vec<PeerStatus>, ApiError> {
-        self.get("/v1/peers").await
+        self.open("/v1/peers").await
     }
 
     /// The genesis of the federation. Its chain id is its hash: compare it with one you trust.
@@ -123,7 +130,7 @@ impl Client {
     /// # Errors
     /// As [`ApiError`].
     pub async fn genesis(&self) -> Result<Genesis, ApiError> {
-        self.get("/v1/genesis").await
+        self.open("/v1/genesis").await
     }
 
     /// The parameters in force.
@@ -131,7 +138,7 @@ impl Client {
     /// # Errors
     /// As [`ApiError`].
     pub async fn params(&self) -> Result<Params, ApiError> {
-        self.get("/v1/params").await
+        self.open("/v1/params").await
     }
 
     /// The members with their positions and limits.
@@ -142,7 +149,7 @@ impl Client {
         self.list("/v1/members", &PageFilter::default()).await
     }
 
-    /// The organisations.
+    /// The organisations. Those that the reader may see whole; the others stand in [`Self::organisations_shown`].
     ///
     /// # Errors
     /// As [`ApiError`].
@@ -150,6 +157,18 @@ impl Client {
         &self,
         filter: &OrganisationFilter,
     ) -> Result<Vec<OrganisationInfo>, ApiError> {
+        let shown = self.organisations_shown(filter).await?;
+        Ok(shown.into_iter().filter_map(Shown::whole).collect())
+    }
+
+    /// The organisations. All of them, each as the reader may see it.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn organisations_shown(
+        &self,
+        filter: &OrganisationFilter,
+    ) -> Result<Vec<ShownOrganisation>, ApiError> {
         self.list("/v1/organisations", filter).await
     }
 
@@ -172,22 +191,33 @@ impl Client {
     /// The nonce of the key's next transaction, those counted that wait on the node.
     ///
     /// # Errors
-    /// As [`Self::key`]; an unregistered key is [`hansa_ledger::rejection::Rejection::UnknownKey`].
+    /// As [`Self::key`]; an unregistered key is [`Rejection::UnknownKey`], one that was taken back
+    /// [`Rejection::KeyRevoked`]. The client reads as this key, or as somebody else who may see it.
     pub async fn next_nonce(&self, key: &PublicKey) -> Result<u64, ApiError> {
         match self.key(key).await {
             Ok(info) => Ok(info.next_nonce),
-            Err(error) if error.fault() == Some(Fault::NotFound) => {
-                Err(hansa_ledger::rejection::Rejection::UnknownKey.into())
-            }
-            Err(error) => Err(error),
+            Err(error) => Err(match error.fault() {
+                Some(Fault::NotFound | Fault::PassKeyUnknown) => Rejection::UnknownKey.into(),
+                Some(Fault::PassKeyRevoked) => Rejection::KeyRevoked.into(),
+                _ => error,
+            }),
         }
     }
 
-    /// The accredited sites.
+    /// The accredited sites. Those that the reader may see whole; the others stand in [`Self::sites_shown`].
     ///
     /// # Errors
     /// As [`ApiError`].
     pub async fn sites(&self, filter: &SiteFilter) -> Result<Vec<SiteInfo>, ApiError> {
+        let shown = self.sites_shown(filter).await?;
+        Ok(shown.into_iter().filter_map(Shown::whole).collect())
+    }
+
+    /// The accredited sites. All of them, each as the reader may see it.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn sites_shown(&self, filter: &SiteFilter) -> Result<Vec<ShownSite>, ApiError> {
         self.list("/v1/sites", filter).await
     }
 
@@ -199,23 +229,32 @@ impl Client {
         self.list("/v1/classes", &PageFilter::default()).await
     }
 
-    /// The offers.
+    /// The offers. Those that the reader may see whole; the others stand in [`Self::offers_shown`].
     ///
     /// # Errors
     /// As [`ApiError`].
     pub async fn offers(&self, filter: &OfferFilter) -> Result<Vec<OfferInfo>, ApiError> {
-        self.list("/v1/offers", filter).await
+        let shown = self.offers_shown(filter).await?;
+        Ok(shown.into_iter().filter_map(Shown::whole).collect())
     }
 
-    /// One offer.
+    /// The offers. All of them, each as the reader may see it.
     ///
     /// # Errors
     /// As [`ApiError`].
-    pub async fn offer(&self, id: &OfferId) -> Result<OfferInfo, ApiError> {
+    pub async fn offers_shown(&self, filter: &OfferFilter) -> Result<Vec<ShownOffer>, ApiError> {
+        self.list("/v1/offers", filter).await
+    }
+
+    /// One offer, as the reader may see it.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn offer(&self, id: &OfferId) -> Result<ShownOffer, ApiError> {
         self.get(&format!("/v1/offers/{id}")).await
     }
 
-    /// The requests.
+    /// The requests that the reader may see: its own, and those of leases it provides.
     ///
     /// # Errors
     /// As [`ApiError`].
@@ -239,11 +278,20 @@ impl Client {
         self.get(&format!("/v1/requests/{id}/why")).await
     }
 
-    /// The leases.
+    /// The leases. Those that the reader may see whole; the others stand in [`Self::leases_shown`].
     ///
     /// # Errors
     /// As [`ApiError`].
     pub async fn leases(&self, filter: &LeaseFilter) -> Result<Vec<LeaseInfo>, ApiError> {
+        let shown = self.leases_shown(filter).await?;
+        Ok(shown.into_iter().filter_map(Shown::whole).collect())
+    }
+
+    /// The leases. All of them, each as the reader may see it.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn leases_shown(&self, filter: &LeaseFilter) -> Result<Vec<ShownLease>, ApiError> {
         self.list("/v1/leases", filter).await
     }
 
@@ -271,7 +319,7 @@ impl Client {
         self.get(&format!("/v1/leases/{lease}/settlement")).await
     }
 
-    /// The grants.
+    /// The grants that the reader may see: its own.
     ///
     /// # Errors
     /// As [`ApiError`].
@@ -327,7 +375,7 @@ impl Client {
     /// # Errors
     /// As [`ApiError`].
     pub async fn quote(&self, request: &QuoteRequest) -> Result<QuoteAnswer, ApiError> {
-        let builder = self.request(Method::POST, "/v1/quote").json(request);
+        let builder = self.reading(Method::POST, "/v1/quote").json(request);
         self.json(self.send(builder).await?).await
     }
 
@@ -359,7 +407,7 @@ impl Client {
         path: &str,
         filter: &impl Filter,
     ) -> Result<Page<T>, ApiError> {
-        let builder = self.request(Method::GET, path).query(filter);
+        let builder = self.reading(Method::GET, path).query(filter);
         self.json(self.send(builder).await?).await
     }
 
@@ -385,10 +433,21 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
-        self.json(self.send(self.request(Method::GET, path)).await?).await
+        self.json(self.send(self.reading(Method::GET, path)).await?).await
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    /// As [`Self::get`], of what everybody may read: asked without a pass, so that it is told whatever becomes of the key.
+    async fn open<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        self.json(self.send(self.bare(Method::GET, path)).await?).await
+    }
+
+    /// A request that says who reads.
+    fn reading(&self, method: Method, path: &str) -> RequestBuilder {
+        self.as_reader(self.bare(method, path))
+    }
+
+    /// A request that says nothing of who sends it.
+    fn bare(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url())).timeout(ANSWER_TIME_MAX)
     }
 

@@ -83,7 +83,7 @@ faults! {
     1007 Busy 503 "the node handles as many requests as it can", "try again in a moment, or another node";
     1008 TooManyStreams 429 "the node serves as many event streams as it can", "close one, or follow another node";
     1009 NotReady 503 "the node is not ready yet", "wait until `/health/ready` answers 200, or use another node";
-    1010 SignatureMissing 401 "this path needs a signed request", "send the headers `x-hansa-key`, `x-hansa-expires-ms` and `x-hansa-signature`";
+    1010 SignatureMissing 401 "this path needs a signed request", "send the headers `x-hansa-key`, `x-hansa-expires-ms` and `x-hansa-signature`; a read pass will do to read";
     1011 SignatureWrong 401 "the signature does not match the request and the key", "sign chain, method, path, body hash and expiry with this key";
     1012 SignatureExpired 401 "the signed request has expired, or would live too long", "sign it again, to expire within five minutes; check the clock";
     1013 KeyRefused 403 "the key belongs to no organisation that may do this", "sign with a key of an accredited organisation";
@@ -98,6 +98,15 @@ faults! {
     1022 Internal 500 "the node failed to answer", "its log says why; tell its operator";
     1023 LogForbidden 403 "the log belongs to the two sides of the lease", "sign with a key of the lease's requester or provider";
     1024 LogElsewhere 404 "the log comes to another node", "ask the node of the requester's home member";
+    1030 ReadForbidden 403 "this is for those it belongs to and for members to read", "prove who you are: choose a key of its organisation with `--key NAME`; programs send a pass in the header `x-hansa-read-pass`, or sign the request";
+    1031 PassMalformed 401 "the read pass cannot be read", "make a new one: `hansa key forget-pass`, then read again";
+    1032 PassExpired 401 "the read pass has expired", "make a new one: `hansa key forget-pass`, then read again; check the clock";
+    1033 PassTooLong 401 "the read pass would live longer than twelve hours", "make one that expires sooner; check the clock";
+    1034 PassOtherChain 401 "the read pass is for another federation", "make one for this federation: its chain stands in `GET /v1/status`";
+    1035 PassWrong 401 "the signature of the read pass does not hold", "make a new one: `hansa key forget-pass`, then read again";
+    1036 PassKeyUnknown 401 "the key of the read pass is not registered", "have the organisation's administrator or the member's registrar register it, or read with another key";
+    1037 PassKeyRevoked 401 "the key of the read pass was taken back", "read with another key of the organisation";
+    1038 PassForReads 401 "a read pass is good for reading only", "leave it out: what changes something is signed by itself";
 }
 
 /// The one shape of every refusal.

@@ -17,13 +17,17 @@ pub mod keyfile;
 pub mod lease;
 pub mod market;
 pub mod organisation;
+pub mod pass;
 pub mod peer;
 pub mod proof;
 pub mod signed;
 pub mod status;
 pub mod text;
+pub mod view;
 
 pub use account::Account;
 pub use client::Client;
 pub use error::{ApiError, ErrorBody, ErrorDetail, Fault};
 pub use event::{EventCursor, EventInfo, EventMessage};
+pub use pass::ReadPass;
+pub use view::Shown;

@@ -105,9 +105,10 @@ pub struct CapacityInfo {
     /// Who offers it.
     #[schema(value_type = String)]
     pub provider: OrganisationId,
-    /// What the provider is called.
-    #[schema(value_type = String)]
-    pub provider_name: Name,
+    /// What the provider is called, for itself and for members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub provider_name: Option<Name>,
     /// Accredited accelerators.
     pub accelerators: u32,
     /// Accelerators of one node.

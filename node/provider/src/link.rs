@@ -60,7 +60,9 @@ impl NodeLink {
     /// # Errors
     /// [`AgentError::Node`] when an address is none.
     pub fn new(nodes: &[String], key: SecretKey, chain: ChainId) -> Result<Self, AgentError> {
-        let clients = nodes.iter().map(|url| Client::new(url)).collect::<Result<Vec<_>, _>>()?;
+        // Leases, jobs and their proofs are told to the provider and to nobody else outside: the agent reads as its key.
+        let client = |url: &String| Client::new(url).map(|client| client.with_reader(key.clone(), chain));
+        let clients = nodes.iter().map(client).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { clients, current: AtomicUsize::new(0), key, chain, turn: Mutex::new(()) })
     }
 
@@ -134,11 +136,11 @@ impl NodeLink {
     }
 }
 
-/// Turns "there is none" into `None`.
+/// Turns "there is none" into `None`, and "not for you" too: what is not there and what is another's are told alike.
 fn optional<T>(outcome: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
     match outcome {
         Ok(value) => Ok(Some(value)),
-        Err(error) if error.fault() == Some(Fault::NotFound) => Ok(None),
+        Err(error) if matches!(error.fault(), Some(Fault::NotFound | Fault::ReadForbidden)) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -152,10 +154,15 @@ impl Federation for NodeLink {
 
     async fn organisation_of(&self, key: &PublicKey) -> Result<OrganisationId, ApiError> {
         let info = self.ask(|client| async move { client.key(key).await }).await;
-        match optional(info)?.map(|info| info.row.principal) {
-            Some(Principal::Organisation(organisation)) => Ok(organisation),
-            Some(Principal::Office(..)) => Err(Rejection::RoleMissing.into()),
-            None => Err(Rejection::UnknownKey.into()),
+        let info = info.map_err(|error| match error.fault() {
+            // A node that does not know the key tells nothing to it either.
+            Some(Fault::NotFound | Fault::PassKeyUnknown) => Rejection::UnknownKey.into(),
+            Some(Fault::PassKeyRevoked) => Rejection::KeyRevoked.into(),
+            _ => error,
+        });
+        match info?.row.principal {
+            Principal::Organisation(organisation) => Ok(organisation),
+            Principal::Office(..) => Err(Rejection::RoleMissing.into()),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::Shared;
 use super::answer::{Answer, Problem, Segments, parse};
 use super::backend::{Chunk, read};
+use super::reader::{Reader, Who, by_signature};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -10,17 +11,10 @@ use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt as _};
 use hansa_ledger::id::{BlobHash, OrganisationId};
-use hansa_ledger::row::{Principal, Standing};
-use hansa_ledger::tables::{Keys, Organisations, ParamsTable};
-use hansa_ledger::time::TimeMs;
-use hansa_ledger_signature::{PublicKey, Signature};
+use hansa_ledger::row::Standing;
+use hansa_ledger::tables::{Organisations, ParamsTable};
 use hansa_node_api::client::blob::BlobInfo;
 use hansa_node_api::error::{ErrorBody, Fault};
-use hansa_node_api::peer::now_ms;
-use hansa_node_api::signed::{
-    EXPIRES_HEADER, KEY_HEADER, LIFE_MS_MAX, RequestTerms, SIGNATURE_HEADER, empty_body,
-};
-use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_util::io::{ReaderStream, StreamReader};
@@ -102,19 +96,24 @@ fn bounded(
 /// Gives a blob to who keeps it here, or to the provider of a lease of theirs that names it.
 #[utoipa::path(get, path = "/v1/blobs/{hash}", tag = "blobs",
     params(("hash" = String, Path, description = "the BLAKE3 hash of the content"),
-        ("x-hansa-key" = String, Header, description = "the key that signs"),
-        ("x-hansa-expires-ms" = String, Header, description = "until when the request holds"),
-        ("x-hansa-signature" = String, Header, description = "over chain, method, path, the hash of no body, and expiry")),
+        ("x-hansa-read-pass" = Option<String>, Header, description = "who reads, if the request is not signed"),
+        ("x-hansa-key" = Option<String>, Header, description = "the key that signs"),
+        ("x-hansa-expires-ms" = Option<String>, Header, description = "until when the request holds"),
+        ("x-hansa-signature" = Option<String>, Header, description = "over chain, method, path, the hash of no body, and expiry")),
     responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 401, body = ErrorBody),
         (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn get(
     State(shared): State<Shared>,
+    reader: Reader,
     Segments(hash): Segments<String>,
-    uri: Uri,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let hash: BlobHash = parse("blob hash", &hash)?;
-    let reader = signer(&shared, &headers, &Method::GET, uri.path(), empty_body(), false)?;
+    // Members see what stands on the ledger; what it names by hash is for the two sides of a lease.
+    let reader = match reader.who {
+        Who::Organisation(organisation) => organisation,
+        Who::Office(..) => return Err(Fault::KeyRefused.into()),
+        Who::Public => return Err(Fault::SignatureMissing.into()),
+    };
     // Asked before whether it is here, so that a stranger does not learn what this node keeps.
     let opened = match shared.backend.may_read_blob(reader, hash).await {
         Ok(()) => shared.backend.open_blob(hash).await?,
@@ -141,34 +140,12 @@ pub(super) fn signer(
     body: BlobHash,
     accredited: bool,
 ) -> Result<OrganisationId, Problem> {
-    let key: PublicKey = field(headers, KEY_HEADER)?;
-    let expires = TimeMs(field(headers, EXPIRES_HEADER)?);
-    let signature: Signature = field(headers, SIGNATURE_HEADER)?;
-    let now = now_ms();
-    if expires.0 <= now || expires.0 > now.saturating_add(LIFE_MS_MAX) {
-        return Err(Fault::SignatureExpired.into());
+    let reader = by_signature(shared, headers, method, path, body)?;
+    let Who::Organisation(organisation) = reader.who else { return Err(Fault::KeyRefused.into()) };
+    let standing =
+        read(&*shared.backend, |state| state.get::<Organisations>(&organisation).map(|row| row.standing));
+    match standing {
+        Some(standing) if !accredited || standing == Standing::Accredited => Ok(organisation),
+        _ => Err(Fault::KeyRefused.into()),
     }
-    // Who the key belongs to is cheap to look up; the signature is checked only for keys that count.
-    let owner = read(&*shared.backend, |state| {
-        let row = state.get::<Keys>(&key).filter(|row| !row.revoked)?;
-        let Principal::Organisation(id) = row.principal else { return None };
-        let standing = state.get::<Organisations>(&id)?.standing;
-        (!accredited || standing == Standing::Accredited).then_some(id)
-    });
-    let owner = owner.ok_or(Fault::KeyRefused)?;
-    let terms = RequestTerms {
-        chain: shared.backend.chain(),
-        method: method.as_str().to_owned(),
-        path: path.to_owned(),
-        body,
-        expires,
-    };
-    terms.verify(&key, &signature).map_err(|_| Fault::SignatureWrong)?;
-    Ok(owner)
-}
-
-fn field<T: FromStr>(headers: &HeaderMap, name: &'static str) -> Result<T, Problem> {
-    let value = headers.get(name).ok_or(Fault::SignatureMissing)?;
-    let parsed = value.to_str().ok().and_then(|text| text.parse().ok());
-    parsed.ok_or_else(|| Problem::new(Fault::SignatureMissing, format!("the header `{name}` cannot be read")))
 }

@@ -3,15 +3,17 @@
 use super::Shared;
 use super::answer::{Answer, Parameters, Problem, Segments, body, parse};
 use super::backend::read;
+use super::reader::Reader;
+use super::visibility;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use hansa_ledger::id::TransactionId;
 use hansa_ledger::rejection::Rejection;
-use hansa_ledger::tables::ParamsTable;
+use hansa_ledger::tables::{Keys, ParamsTable};
 use hansa_ledger::transaction::SignedTransaction;
-use hansa_node_api::chain::{BlockInfo, TransactionInfo, TransactionStatus};
+use hansa_node_api::chain::{BlockContent, BlockInfo, TransactionInfo, TransactionStatus};
 use hansa_node_api::error::{ErrorBody, Fault};
 use serde::Deserialize;
 use std::time::Duration;
@@ -39,6 +41,7 @@ pub(super) async fn params(State(shared): State<Shared>) -> Answer<hansa_ledger:
     responses((status = 200, body = BlockInfo), (status = 404, body = ErrorBody), (status = 410, body = ErrorBody)))]
 pub(super) async fn block(
     State(shared): State<Shared>,
+    reader: Reader,
     Segments(height): Segments<String>,
 ) -> Answer<BlockInfo> {
     let tip = shared.backend.status().height;
@@ -50,8 +53,11 @@ pub(super) async fn block(
         Some(record) => Ok(Json(BlockInfo {
             id: record.id,
             header: record.header.clone(),
-            transactions: record.transactions.clone(),
-            receipts: record.receipts.clone(),
+            transactions: record.transactions.iter().map(SignedTransaction::id).collect(),
+            content: reader.who.sees_all().then(|| BlockContent {
+                transactions: record.transactions.clone(),
+                receipts: record.receipts.clone(),
+            }),
             certificate: record.certificate.clone(),
         })),
         None if height > tip => Err(Problem::unknown("block at height", &height)),
@@ -99,18 +105,30 @@ impl Wait {
     responses((status = 200, body = TransactionInfo), (status = 400, body = ErrorBody)))]
 pub(super) async fn transaction(
     State(shared): State<Shared>,
+    reader: Reader,
     Segments(id): Segments<String>,
     Parameters(wait): Parameters<Wait>,
 ) -> Answer<TransactionInfo> {
     let id: TransactionId = parse("transaction id", &id)?;
-    let status = match wait.time(&shared)? {
+    let mut status = match wait.time(&shared)? {
         Some(time) => wait_final(&shared, &id, time).await,
         None => shared.backend.transaction(&id),
     };
+    if let TransactionStatus::Final(done) = &mut status {
+        let block = shared.backend.block(done.height);
+        let signed = block.as_ref().and_then(|block| block.transactions.get(done.index as usize));
+        let signer = signed.map(|signed| signed.transaction.signer);
+        read(&*shared.backend, |state| {
+            let signer = signer.and_then(|key| state.get::<Keys>(&key));
+            if !signer.is_some_and(|key| reader.who.sees_principal(key.principal)) {
+                done.receipt.events.retain(|event| visibility::sees_event(reader.who, state, event));
+            }
+        });
+    }
     Ok(Json(TransactionInfo { id, status }))
 }
 
-/// Sends a signed transaction: its canonical bytes, or its JSON form.
+/// Sends a signed transaction: its canonical bytes, or its JSON form. Whoever has them is told all that it did.
 #[utoipa::path(post, path = "/v1/transactions", tag = "chain", params(Wait),
     request_body(content(
         (Vec<u8> = "application/octet-stream"),

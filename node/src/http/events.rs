@@ -3,16 +3,19 @@
 use super::Shared;
 use super::answer::{Parameters, Problem};
 use super::backend::{BlockRecord, read};
+use super::reader::Reader;
+use super::visibility;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt as _};
 use hansa_ledger::event::Event;
-use hansa_ledger::id::{GrantId, LeaseId, OfferId, RequestId, TransactionId};
+use hansa_ledger::id::TransactionId;
 use hansa_ledger::state::State as Ledger;
-use hansa_ledger::tables::{Grants, Leases, Offers, Requests};
+use hansa_ledger::tables::Keys;
 use hansa_ledger::time::TimeMs;
+use hansa_ledger_signature::PublicKey;
 use hansa_node_api::error::{ErrorBody, Fault};
 use hansa_node_api::event::{BlockMark, EventCursor, EventInfo};
 use hansa_node_api::filter::EventFilter;
@@ -26,13 +29,15 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 /// What happens, as server-sent events: one message per event of the ledger, with the id `height:index` and its kind as the
-/// message's event; `block` after each block if asked for; `reset` when events were missed that the node does not keep.
+/// message's event; `block` after each block if asked for; `reset` when events were missed that the node does not keep. Only those
+/// that the reader may see are told, all others not at all; the stream ends when the reader's proof does.
 #[utoipa::path(get, path = "/v1/events", tag = "events",
     params(EventFilter, ("Last-Event-ID" = Option<String>, Header, description = "where to go on: the id of the last message seen")),
     responses((status = 200, body = EventInfo, content_type = "text/event-stream"), (status = 400, body = ErrorBody),
         (status = 429, body = ErrorBody)))]
 pub(super) async fn events(
     State(shared): State<Shared>,
+    reader: Reader,
     Parameters(filter): Parameters<EventFilter>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -47,13 +52,14 @@ pub(super) async fn events(
     let permit = shared.streams.clone().try_acquire_owned().map_err(|_| Fault::TooManyStreams)?;
     let shutdown = shared.shutdown.clone().cancelled_owned();
     let keep_alive = KeepAlive::new().interval(shared.limits.keep_alive).text("alive");
-    let stream = Follower::new(shared, filter, since, permit).stream().take_until(shutdown);
+    let stream = Follower::new(shared, reader, filter, since, permit).stream().take_until(shutdown);
     Ok(Sse::new(stream).keep_alive(keep_alive).into_response())
 }
 
 /// One listener's place in the stream.
 struct Follower {
     shared: Shared,
+    reader: Reader,
     filter: EventFilter,
     blocks: Receiver<Arc<BlockRecord>>,
     /// The last block that was taken up.
@@ -68,6 +74,7 @@ struct Follower {
 impl Follower {
     fn new(
         shared: Shared,
+        reader: Reader,
         filter: EventFilter,
         since: Option<EventCursor>,
         permit: OwnedSemaphorePermit,
@@ -77,6 +84,7 @@ impl Follower {
         let tip = shared.backend.status().height;
         let mut follower = Self {
             shared,
+            reader,
             filter,
             blocks,
             height: tip,
@@ -108,6 +116,10 @@ impl Follower {
                 return Some(message);
             }
             if let Some(block) = self.pending.pop_front() {
+                // Who has lost the right to read is told no more; with a new proof the stream can be asked for again.
+                if !read(&*self.shared.backend, |state| self.reader.stands(state)) {
+                    return None;
+                }
                 self.tell(&block);
                 continue;
             }
@@ -147,8 +159,12 @@ impl Follower {
             return;
         }
         self.height = height;
+        let visible: Vec<_> = read(&*self.shared.backend, |state| {
+            let events = (0u32..).zip(events_of(block));
+            events.filter(|(_, (signer, _, event))| self.is_for(state, *signer, event)).collect()
+        });
         let mut wanted: Vec<(EventInfo, Value)> = Vec::new();
-        for (index, (transaction, event)) in (0u32..).zip(events_of(block)) {
+        for (index, (_, transaction, event)) in visible {
             let cursor = EventCursor { height, index };
             if self.cursor.is_some_and(|last| cursor <= last) {
                 continue;
@@ -158,12 +174,6 @@ impl Follower {
             if self.names(&value) {
                 wanted.push((info, value));
             }
-        }
-        if let Some(organisation) = self.filter.organisation {
-            let organisation = organisation.to_string();
-            read(&*self.shared.backend, |state| {
-                wanted.retain(|(_, value)| concerns(state, value, &organisation))
-            });
         }
         for (info, value) in wanted {
             let message = Message::default().event(kind_of(&value)).id(info.cursor().to_string());
@@ -176,6 +186,16 @@ impl Follower {
         }
     }
 
+    /// Whether the event is for the reader to see, and concerns the organisation of the filter.
+    fn is_for(&self, state: &Ledger, signer: Option<PublicKey>, event: &Event) -> bool {
+        let who = self.reader.who;
+        let signer = || signer.and_then(|key| state.get::<Keys>(&key));
+        let visible = visibility::sees_event(who, state, event)
+            || signer().is_some_and(|key| who.sees_principal(key.principal));
+        let asked = self.filter.organisation;
+        visible && asked.is_none_or(|organisation| visibility::concerns(state, event, organisation))
+    }
+
     /// Whether the filter's kind and lease admit the event.
     fn names(&self, event: &Value) -> bool {
         let kind = self.filter.kind.as_deref();
@@ -185,12 +205,16 @@ impl Follower {
     }
 }
 
-/// The events of a block in order, each with its transaction.
-fn events_of(block: &BlockRecord) -> impl Iterator<Item = (Option<TransactionId>, &Event)> {
-    let deadlines = block.receipts.deadlines.iter().map(|event| (None, event));
-    let done = block.receipts.transactions.iter();
-    deadlines
-        .chain(done.flat_map(|receipt| receipt.events.iter().map(|event| (Some(receipt.transaction), event))))
+/// The events of a block in order, each with its transaction and who signed that.
+fn events_of(
+    block: &BlockRecord,
+) -> impl Iterator<Item = (Option<PublicKey>, Option<TransactionId>, &Event)> {
+    let deadlines = block.receipts.deadlines.iter().map(|event| (None, None, event));
+    let done = block.receipts.transactions.iter().zip(&block.transactions);
+    deadlines.chain(done.flat_map(|(receipt, signed)| {
+        let signer = signed.transaction.signer;
+        receipt.events.iter().map(move |event| (Some(signer), Some(receipt.transaction), event))
+    }))
 }
 
 fn text<'v>(event: &'v Value, field: &str) -> Option<&'v str> {
@@ -199,25 +223,4 @@ fn text<'v>(event: &'v Value, field: &str) -> Option<&'v str> {
 
 fn kind_of(event: &Value) -> &str {
     text(event, "event").unwrap_or_default()
-}
-
-/// Whether an event names an organisation, or a lease, request, offer or grant of it.
-fn concerns(state: &Ledger, event: &Value, organisation: &str) -> bool {
-    let parties = ["organisation", "provider", "requester", "holder", "from", "to"];
-    if parties.iter().any(|field| text(event, field) == Some(organisation)) {
-        return true;
-    }
-    let is = |id: hansa_ledger::id::OrganisationId| id.to_string() == organisation;
-    let lease = id::<LeaseId>(event, "lease").and_then(|id| state.get::<Leases>(&id));
-    let request = id::<RequestId>(event, "request").and_then(|id| state.get::<Requests>(&id));
-    let offer = id::<OfferId>(event, "offer").and_then(|id| state.get::<Offers>(&id));
-    let grant = id::<GrantId>(event, "grant").and_then(|id| state.get::<Grants>(&id));
-    lease.is_some_and(|row| is(row.requester) || is(row.provider))
-        || request.is_some_and(|row| is(row.organisation))
-        || offer.is_some_and(|row| is(row.provider))
-        || grant.is_some_and(|row| is(row.holder))
-}
-
-fn id<T: FromStr>(event: &Value, field: &str) -> Option<T> {
-    text(event, field)?.parse().ok()
 }

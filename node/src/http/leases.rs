@@ -3,61 +3,78 @@
 use super::Shared;
 use super::answer::{Answer, Parameters, Problem, Segments, page, page_of, parse};
 use super::backend::read;
+use super::reader::{Reader, Who};
+use super::visibility;
 use axum::Json;
 use axum::extract;
 use hansa_ledger::id::{CodeHash, LeaseId};
-use hansa_ledger::row::Contract;
+use hansa_ledger::row::{Contract, Lease};
+use hansa_ledger::state::State;
 use hansa_ledger::tables::{Contracts, Jobs, Leases, Settlements};
 use hansa_node_api::error::{ErrorBody, Fault};
 use hansa_node_api::filter::{ContractFilter, LeaseFilter, Page, PageFilter};
 use hansa_node_api::lease::{ContractInfo, JobInfo, LeaseInfo, SettlementInfo};
+use hansa_node_api::view::ShownLease;
 use serde::Deserialize;
 use std::ops::Bound;
 use utoipa::IntoParams;
 
 /// The leases.
 #[utoipa::path(get, path = "/v1/leases", tag = "leases", params(LeaseFilter),
-    responses((status = 200, body = Page<LeaseInfo>), (status = 400, body = ErrorBody)))]
+    responses((status = 200, body = Page<ShownLease>), (status = 400, body = ErrorBody)))]
 pub(super) async fn leases(
     extract::State(shared): extract::State<Shared>,
+    reader: Reader,
     Parameters(filter): Parameters<LeaseFilter>,
-) -> Answer<Page<LeaseInfo>> {
-    page::<Leases, _>(&shared, &filter, |_, id, row| {
+) -> Answer<Page<ShownLease>> {
+    // Who is on which side is told by a filter as much as by a field: it finds only leases that are whole for the reader.
+    let by_side = filter.organisation.is_some() || filter.requester.is_some() || filter.provider.is_some();
+    page::<Leases, _>(&shared, &filter, |state, id, row| {
+        if by_side && !reader.who.sees_lease(row) {
+            return None;
+        }
         let wanted = filter.organisation.is_none_or(|one| one == row.requester || one == row.provider)
             && filter.requester.is_none_or(|requester| requester == row.requester)
             && filter.provider.is_none_or(|provider| provider == row.provider)
             && filter.class.as_ref().is_none_or(|class| *class == row.class)
             && filter.state.is_none_or(|state| state == row.state);
-        wanted.then(|| LeaseInfo { id: *id, row: row.clone() })
+        wanted.then(|| visibility::lease(reader.who, state, id, row))
     })
 }
 
 /// One lease.
 #[utoipa::path(get, path = "/v1/leases/{id}", tag = "leases",
     params(("id" = String, Path, description = "the lease's id")),
-    responses((status = 200, body = LeaseInfo), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = LeaseInfo), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn lease(
     extract::State(shared): extract::State<Shared>,
+    reader: Reader,
     Segments(id): Segments<String>,
 ) -> Answer<LeaseInfo> {
     let id: LeaseId = parse("lease id", &id)?;
-    let row = read(&*shared.backend, |state| state.get::<Leases>(&id).cloned());
-    row.map(|row| Json(LeaseInfo { id, row })).ok_or_else(|| Problem::unknown("lease", &id))
+    let row = read(&*shared.backend, |state| visible(state, reader.who, &id).cloned());
+    row.map(|row| Json(LeaseInfo { id, row })).ok_or_else(|| reader.who.refuse("lease", &id))
+}
+
+/// A lease that is whole for the reader.
+fn visible<'s>(state: &'s State, who: Who, id: &LeaseId) -> Option<&'s Lease> {
+    state.get::<Leases>(id).filter(|row| who.sees_lease(row))
 }
 
 /// The jobs of a lease.
 #[utoipa::path(get, path = "/v1/leases/{id}/jobs", tag = "leases",
     params(("id" = String, Path, description = "the lease's id"), PageFilter),
-    responses((status = 200, body = Page<JobInfo>), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = Page<JobInfo>), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn jobs(
     extract::State(shared): extract::State<Shared>,
+    reader: Reader,
     Segments(id): Segments<String>,
     Parameters(filter): Parameters<PageFilter>,
 ) -> Answer<Page<JobInfo>> {
     let id: LeaseId = parse("lease id", &id)?;
     read(&*shared.backend, |state| {
-        if state.get::<Leases>(&id).is_none() {
-            return Err(Problem::unknown("lease", &id));
+        if visible(state, reader.who, &id).is_none() {
+            return Err(reader.who.refuse("lease", &id));
         }
         let range = (Bound::Included((id, 0)), Bound::Included((id, u32::MAX)));
         page_of::<Jobs, _>(state, &state.view(), range, &filter, |_, (lease, job), row| {
@@ -70,19 +87,20 @@ pub(super) async fn jobs(
 /// How a lease was settled, complete enough to run the contract again.
 #[utoipa::path(get, path = "/v1/leases/{id}/settlement", tag = "leases",
     params(("id" = String, Path, description = "the lease's id")),
-    responses((status = 200, body = SettlementInfo), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = SettlementInfo), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn settlement(
     extract::State(shared): extract::State<Shared>,
+    reader: Reader,
     Segments(id): Segments<String>,
 ) -> Answer<SettlementInfo> {
     let lease: LeaseId = parse("lease id", &id)?;
-    let (exists, row) = read(&*shared.backend, |state| {
-        (state.get::<Leases>(&lease).is_some(), state.get::<Settlements>(&lease).cloned())
+    let row = read(&*shared.backend, |state| {
+        visible(state, reader.who, &lease).map(|_| state.get::<Settlements>(&lease).cloned())
     });
     match row {
-        Some(row) => Ok(Json(SettlementInfo { lease, row })),
-        None if exists => Err(Problem::new(Fault::NotFound, format!("lease {lease} is not settled yet"))),
-        None => Err(Problem::unknown("lease", &lease)),
+        Some(Some(row)) => Ok(Json(SettlementInfo { lease, row })),
+        Some(None) => Err(Problem::new(Fault::NotFound, format!("lease {lease} is not settled yet"))),
+        None => Err(reader.who.refuse("lease", &lease)),
     }
 }
 

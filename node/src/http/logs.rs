@@ -3,10 +3,10 @@
 use super::Shared;
 use super::answer::{Parameters, Problem, Segments, parse};
 use super::backend::read;
-use super::blobs::signer;
+use super::reader::{Reader, Who};
 use crate::log::LogRead;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
+use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use hansa_ledger::id::{LeaseId, OrganisationId};
 use hansa_ledger::member::MemberCode;
@@ -17,7 +17,6 @@ use hansa_node_api::client::log::{
 };
 use hansa_node_api::error::{ErrorBody, Fault};
 use hansa_node_api::job::LOG_BYTES_MAX;
-use hansa_node_api::signed::empty_body;
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
@@ -40,7 +39,7 @@ pub(super) struct Part {
     params(("id" = String, Path, description = "the lease's id"), ("job" = u32, Path, description = "the job's number in it"), Part,
         ("x-hansa-key" = String, Header, description = "the key that signs"),
         ("x-hansa-expires-ms" = String, Header, description = "until when the request holds"),
-        ("x-hansa-signature" = String, Header, description = "over chain, method, path without query, the hash of no body, and expiry")),
+        ("x-hansa-signature" = String, Header, description = "over chain, method, path with query, the hash of no body, and expiry; or a read pass")),
     responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream",
             description = "At most 65536 bytes as the job wrote them; they may be none.",
             headers(("x-hansa-log-next" = u64, description = "where the next piece begins, in bytes"),
@@ -53,8 +52,7 @@ pub(super) async fn log(
     State(shared): State<Shared>,
     Segments((lease, job)): Segments<(String, String)>,
     Parameters(part): Parameters<Part>,
-    uri: Uri,
-    headers: HeaderMap,
+    reader: Reader,
 ) -> Result<Response, Problem> {
     let lease: LeaseId = parse("lease id", &lease)?;
     let job: u32 = parse("number of a job", &job)?;
@@ -63,7 +61,11 @@ pub(super) async fn log(
         let message = format!("`offset` is over {LOG_BYTES_MAX}, the most bytes that a log may have");
         return Err(Problem::new(Fault::RequestMalformed, message));
     }
-    let reader = signer(&shared, &headers, &Method::GET, uri.path(), empty_body(), false)?;
+    let reader = match reader.who {
+        Who::Organisation(organisation) => organisation,
+        Who::Public => return Err(Fault::SignatureMissing.into()),
+        Who::Office(..) => return Err(Fault::LogForbidden.into()),
+    };
     let home = shared.backend.status().member;
     may_read(&shared, &lease, job, reader, home)?;
     let wait = Duration::from_millis(part.wait_ms.unwrap_or(0)).min(shared.limits.wait_time_max);

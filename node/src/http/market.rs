@@ -1,8 +1,10 @@
 //! Sites, classes, offers, capacity.
 
 use super::Shared;
-use super::answer::{Answer, Parameters, Problem, Segments, page, parse};
+use super::answer::{Answer, Parameters, Segments, page, parse};
 use super::backend::read;
+use super::reader::{Reader, Who};
+use super::visibility;
 use axum::Json;
 use axum::extract;
 use hansa_ledger::id::{LeaseId, OfferId, RequestId};
@@ -16,22 +18,24 @@ use hansa_ledger::tables::{
 use hansa_ledger::time::{Slot, TimeMs};
 use hansa_node_api::error::ErrorBody;
 use hansa_node_api::filter::{CapacityFilter, OfferFilter, Page, PageFilter, SiteFilter};
-use hansa_node_api::market::{AdvertInfo, CapacityInfo, ClassInfo, OfferInfo, SiteInfo};
+use hansa_node_api::market::{AdvertInfo, CapacityInfo, ClassInfo, OfferInfo};
 use hansa_node_api::peer::now_ms;
+use hansa_node_api::view::{Shown, ShownOffer, ShownSite};
 use std::collections::BTreeMap;
 
 /// The accredited sites.
 #[utoipa::path(get, path = "/v1/sites", tag = "market", params(SiteFilter),
-    responses((status = 200, body = Page<SiteInfo>), (status = 400, body = ErrorBody)))]
+    responses((status = 200, body = Page<ShownSite>), (status = 400, body = ErrorBody)))]
 pub(super) async fn sites(
     extract::State(shared): extract::State<Shared>,
+    reader: Reader,
     Parameters(filter): Parameters<SiteFilter>,
-) -> Answer<Page<SiteInfo>> {
+) -> Answer<Page<ShownSite>> {
     page::<Sites, _>(&shared, &filter, |_, key, row| {
         let wanted = filter.class.as_ref().is_none_or(|class| *class == key.class)
             && filter.provider.is_none_or(|provider| provider == key.provider)
             && filter.country.is_none_or(|country| country == row.country);
-        wanted.then(|| SiteInfo { key: key.clone(), row: row.clone() })
+        wanted.then(|| visibility::site(reader.who, key, row))
     })
 }
 
@@ -65,35 +69,44 @@ where
 
 /// The offers.
 #[utoipa::path(get, path = "/v1/offers", tag = "market", params(OfferFilter),
-    responses((status = 200, body = Page<OfferInfo>), (status = 400, body = ErrorBody)))]
+    responses((status = 200, body = Page<ShownOffer>), (status = 400, body = ErrorBody)))]
 pub(super) async fn offers(
     extract::State(shared): extract::State<Shared>,
+    reader: Reader,
     Parameters(filter): Parameters<OfferFilter>,
-) -> Answer<Page<OfferInfo>> {
+) -> Answer<Page<ShownOffer>> {
     page::<Offers, _>(&shared, &filter, |state, id, row| {
         let wanted = filter.class.as_ref().is_none_or(|class| *class == row.class)
             && filter.site.as_ref().is_none_or(|site| *site == row.site)
             && filter.provider.is_none_or(|provider| provider == row.provider)
             && filter.state.is_none_or(|wanted| wanted == row.state);
-        wanted.then(|| offer_info(state, id, row))
+        if wanted { offer_shown(reader.who, state, id, row) } else { None }
     })
 }
 
 /// One offer.
 #[utoipa::path(get, path = "/v1/offers/{id}", tag = "market",
     params(("id" = String, Path, description = "the offer's id")),
-    responses((status = 200, body = OfferInfo), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = ShownOffer), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn offer(
     extract::State(shared): extract::State<Shared>,
+    reader: Reader,
     Segments(id): Segments<String>,
-) -> Answer<OfferInfo> {
+) -> Answer<ShownOffer> {
     let id: OfferId = parse("offer id", &id)?;
-    read(&*shared.backend, |state| state.get::<Offers>(&id).map(|row| Json(offer_info(state, &id, row))))
-        .ok_or_else(|| Problem::unknown("offer", &id))
+    let shown = read(&*shared.backend, |state| {
+        state.get::<Offers>(&id).and_then(|row| offer_shown(reader.who, state, &id, row))
+    });
+    shown.map(Json).ok_or_else(|| reader.who.refuse("offer", &id))
 }
 
-fn offer_info(state: &State, id: &OfferId, row: &Offer) -> OfferInfo {
-    OfferInfo { id: *id, row: row.clone(), free_now: free_now(row, slot_now(state)) }
+/// An offer as it is seen; none where nothing of it is.
+fn offer_shown(who: Who, state: &State, id: &OfferId, row: &Offer) -> Option<ShownOffer> {
+    let free_now = free_now(row, slot_now(state));
+    match who.sees(row.provider) {
+        true => Some(Shown::Whole(OfferInfo { id: *id, row: row.clone(), free_now })),
+        false => visibility::offer_public(id, row, free_now).map(Shown::Public),
+    }
 }
 
 fn free_now(row: &Offer, slot: Slot) -> u32 {
@@ -111,6 +124,7 @@ fn slot_now(state: &State) -> Slot {
     responses((status = 200, body = Page<CapacityInfo>), (status = 400, body = ErrorBody)))]
 pub(super) async fn capacity(
     extract::State(shared): extract::State<Shared>,
+    reader: Reader,
     Parameters(filter): Parameters<CapacityFilter>,
 ) -> Answer<Page<CapacityInfo>> {
     let mut adverts: BTreeMap<SiteKey, (u64, AdvertInfo)> = BTreeMap::new();
@@ -138,7 +152,7 @@ pub(super) async fn capacity(
             return None;
         }
         let offer = open.get_or_insert_with(|| open_offers(state)).get(key).copied();
-        let mut info = capacity_info(state, key, row, offer)?;
+        let mut info = capacity_info(reader.who, state, key, row, offer);
         info.advert = adverts.get(key).map(|(_, advert)| advert.clone());
         Some(info)
     })
@@ -154,14 +168,21 @@ fn open_offers(state: &State) -> BTreeMap<SiteKey, OfferId> {
         .collect()
 }
 
-fn capacity_info(state: &State, key: &SiteKey, site: &Site, offer: Option<OfferId>) -> Option<CapacityInfo> {
+fn capacity_info(
+    who: Who,
+    state: &State,
+    key: &SiteKey,
+    site: &Site,
+    offer: Option<OfferId>,
+) -> CapacityInfo {
+    let name = || state.get::<Organisations>(&key.provider).map(|row| row.name.clone());
     let row = offer.and_then(|id| state.get::<Offers>(&id));
-    Some(CapacityInfo {
+    CapacityInfo {
         class: key.class.clone(),
         site: key.site.clone(),
         country: site.country,
         provider: key.provider,
-        provider_name: state.get::<Organisations>(&key.provider)?.name.clone(),
+        provider_name: who.sees(key.provider).then(name).flatten(),
         accelerators: site.accelerators,
         node_size: site.node_size,
         tier: site.tier,
@@ -171,5 +192,5 @@ fn capacity_info(state: &State, key: &SiteKey, site: &Site, offer: Option<OfferI
         ask: row.map(|row| row.ask),
         free_now: row.map_or(0, |row| free_now(row, slot_now(state))),
         advert: None,
-    })
+    }
 }

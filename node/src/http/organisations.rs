@@ -3,6 +3,8 @@
 use super::Shared;
 use super::answer::{Answer, Parameters, Problem, Segments, page, parse};
 use super::backend::read;
+use super::reader::{Reader, Who};
+use super::visibility;
 use axum::Json;
 use axum::extract;
 use hansa_ledger::id::{GrantId, OrganisationId};
@@ -15,6 +17,7 @@ use hansa_ledger_signature::PublicKey;
 use hansa_node_api::error::ErrorBody;
 use hansa_node_api::filter::{GrantFilter, OrganisationFilter, Page, PageFilter};
 use hansa_node_api::organisation::{GrantInfo, KeyInfo, MemberInfo, OrganisationDetail, OrganisationInfo};
+use hansa_node_api::view::ShownOrganisation;
 
 /// The members with their positions and limits.
 #[utoipa::path(get, path = "/v1/members", tag = "organisations", params(PageFilter),
@@ -37,26 +40,31 @@ pub(super) async fn members(
 
 /// The organisations.
 #[utoipa::path(get, path = "/v1/organisations", tag = "organisations", params(OrganisationFilter),
-    responses((status = 200, body = Page<OrganisationInfo>), (status = 400, body = ErrorBody)))]
+    responses((status = 200, body = Page<ShownOrganisation>), (status = 400, body = ErrorBody)))]
 pub(super) async fn organisations(
     extract::State(shared): extract::State<Shared>,
+    reader: Reader,
     Parameters(filter): Parameters<OrganisationFilter>,
-) -> Answer<Page<OrganisationInfo>> {
+) -> Answer<Page<ShownOrganisation>> {
     page::<Organisations, _>(&shared, &filter, |_, id, row| {
         let wanted = filter.home.is_none_or(|home| home == row.home);
-        wanted.then(|| OrganisationInfo { id: *id, row: row.clone() })
+        wanted.then(|| visibility::organisation(reader.who, id, row))
     })
 }
 
 /// An organisation with its keys and purses.
 #[utoipa::path(get, path = "/v1/organisations/{id}", tag = "organisations",
     params(("id" = String, Path, description = "the organisation's id")),
-    responses((status = 200, body = OrganisationDetail), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = OrganisationDetail), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn organisation(
     extract::State(shared): extract::State<Shared>,
+    reader: Reader,
     Segments(id): Segments<String>,
 ) -> Answer<OrganisationDetail> {
     let id: OrganisationId = parse("organisation id", &id)?;
+    if !reader.who.sees(id) {
+        return Err(reader.who.refuse("organisation", &id));
+    }
     let detail = read(&*shared.backend, |state| {
         let row = state.get::<Organisations>(&id).cloned()?;
         let keys: Vec<(PublicKey, Key)> = state
@@ -101,14 +109,17 @@ fn escrowed(state: &State, id: OrganisationId) -> Money {
 /// A key: who it acts for, its roles, its next nonce.
 #[utoipa::path(get, path = "/v1/keys/{key}", tag = "organisations",
     params(("key" = String, Path, description = "the public key in hexadecimal")),
-    responses((status = 200, body = KeyInfo), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = KeyInfo), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn key(
     extract::State(shared): extract::State<Shared>,
+    reader: Reader,
     Segments(key): Segments<String>,
 ) -> Answer<KeyInfo> {
     let key: PublicKey = parse("public key", &key)?;
     let row = read(&*shared.backend, |state| state.get::<Keys>(&key).cloned());
-    let row = row.ok_or_else(|| Problem::unknown("registered key", &key))?;
+    // An office reads its own key as it reads all others.
+    let row = row.filter(|row| reader.who.sees_principal(row.principal));
+    let row = row.ok_or_else(|| reader.who.refuse("registered key", &key))?;
     Ok(Json(key_info(&shared, &key, &row)))
 }
 
@@ -119,13 +130,18 @@ fn key_info(shared: &Shared, key: &PublicKey, row: &Key) -> KeyInfo {
 
 /// The grants.
 #[utoipa::path(get, path = "/v1/grants", tag = "organisations", params(GrantFilter),
-    responses((status = 200, body = Page<GrantInfo>), (status = 400, body = ErrorBody)))]
+    responses((status = 200, body = Page<GrantInfo>), (status = 400, body = ErrorBody), (status = 403, body = ErrorBody)))]
 pub(super) async fn grants(
     extract::State(shared): extract::State<Shared>,
+    reader: Reader,
     Parameters(filter): Parameters<GrantFilter>,
 ) -> Answer<Page<GrantInfo>> {
+    if reader.who == Who::Public {
+        return Err(visibility::forbidden("list of grants"));
+    }
     page::<Grants, _>(&shared, &filter, |state, id, row| {
-        let wanted = filter.holder.is_none_or(|holder| holder == row.holder)
+        let wanted = reader.who.sees(row.holder)
+            && filter.holder.is_none_or(|holder| holder == row.holder)
             && filter.issuer.is_none_or(|issuer| issuer == row.issuer);
         wanted.then(|| grant_info(state, id, row))
     })

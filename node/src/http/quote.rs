@@ -4,6 +4,8 @@ use super::Shared;
 use super::answer::{Answer, Problem, body};
 use super::backend::{Backend, read};
 use super::organisations::balance;
+use super::reader::Reader;
+use super::visibility;
 use axum::Json;
 use axum::body::Body;
 use axum::extract;
@@ -26,16 +28,24 @@ use hansa_node_api::error::{ErrorBody, Fault};
 use hansa_node_api::market::{AwardQuote, Lane, QuoteAnswer, QuoteRequest, SourceQuote};
 use hansa_node_api::peer::now_ms;
 
-/// What would become of a demand if it were placed now and its batch ran next.
+/// What would become of a demand if it were placed now and its batch ran next. Only a read pass proves who asks: it has to be
+/// one of the organisation that would ask, or of a member's office.
 #[utoipa::path(post, path = "/v1/quote", tag = "market", request_body = QuoteRequest,
-    responses((status = 200, body = QuoteAnswer), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody)))]
+    params(("x-hansa-read-pass" = String, Header, description = "who reads")),
+    responses((status = 200, body = QuoteAnswer), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+        (status = 403, body = ErrorBody), (status = 413, body = ErrorBody)))]
 pub(super) async fn quote(
     extract::State(shared): extract::State<Shared>,
+    reader: Reader,
     content: Body,
 ) -> Answer<QuoteAnswer> {
     let bytes = body(content, shared.limits.body_bytes_max, shared.limits.request_time_max).await?;
     let asked: QuoteRequest = serde_json::from_slice(&bytes)
         .map_err(|error| Problem::new(Fault::RequestMalformed, format!("the body is no demand: {error}")))?;
+    // It shows the purses, and by its outcome something of the book: only for what one could place oneself.
+    if !reader.who.sees(asked.organisation) {
+        return Err(visibility::forbidden("quote"));
+    }
     let chain = shared.backend.chain();
     let draft = read(&*shared.backend, |state| Draft::make(state, chain, &asked))?;
     let Some(request) = draft.request else { return Ok(Json(draft.refused())) };

@@ -5,6 +5,8 @@ mod double;
 mod limits;
 mod logs;
 mod market;
+mod passes;
+mod reads;
 mod resources;
 mod rights;
 mod streams;
@@ -12,6 +14,7 @@ mod streams;
 use double::{Double, key};
 use hansa_ledger::action::Action;
 use hansa_ledger::id::OrganisationId;
+use hansa_node_api::pass::PASS_HEADER;
 use hansa_node_api::{Account, Client};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,6 +41,8 @@ impl Server {
         let shutdown = CancellationToken::new();
         let served = tokio::spawn(serve(listener, double.clone(), limits, shutdown.clone()));
         let client = Client::new(&format!("http://{address}")).unwrap();
+        // A member sees all, so that the tests see what there is; who else sees what of it is tested in `reads`.
+        let client = client.with_reader(key("EE registrar"), double.chain);
         Self { double, address, client, shutdown, served }
     }
 
@@ -68,6 +73,19 @@ impl Server {
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
         (status, body)
+    }
+
+    /// A client that reads as this key.
+    fn reader(&self, name: &str) -> Client {
+        self.client.clone().with_reader(key(name), self.double.chain)
+    }
+
+    /// Asks by this pass, and gives the status and the body of the answer.
+    async fn ask_by(&self, pass: Option<&str>, method: &str, path: &str) -> (u16, String) {
+        let pass = pass.map(|pass| format!("{PASS_HEADER}: {pass}\r\n")).unwrap_or_default();
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{pass}\r\n", self.address);
+        self.raw(head.as_bytes()).await
     }
 
     /// Asks without a body, and gives the status and the error's name, or the whole body.

@@ -105,7 +105,8 @@ async fn agree(story: &Story) -> Result<NodeStatus, TestnetError> {
 
 /// Compares per member what the accounts hold with what its books say, and gives the sum in uEUR.
 async fn conserved(story: &Story) -> Result<i128, TestnetError> {
-    let client = &story.account.client;
+    // Only a member sees the books of everybody.
+    let client = story.federation.client(story.user.home)?;
     let mut held: BTreeMap<MemberCode, i128> = BTreeMap::new();
     let mut lines = BTreeSet::new();
     let organisations = client.organisations(&OrganisationFilter::default()).await;

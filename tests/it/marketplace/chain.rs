@@ -44,7 +44,7 @@ pub fn looked_at_and_proven(market: &Market) {
     // One block, the same at every node, with the signatures of more than two thirds.
     market.testnet.agree(height);
     let block: BlockInfo = home.ask(&["chain", "block", &height.to_string()]);
-    assert_eq!(block.transactions[place.index as usize].id().to_string(), id);
+    assert_eq!(block.transactions[place.index as usize].to_string(), id);
     let validators = market.testnet.federation.validators();
     hansa_node_api::certificate::verify(&block.header, &block.certificate, &validators).unwrap();
     for code in ["FR", "DE", "ES"] {
@@ -61,7 +61,8 @@ pub fn looked_at_and_proven(market: &Market) {
     assert_eq!(proven["verified"], true);
     assert!(proven["proof"]["row"].is_string(), "{proven}");
     // That something is not there is proven too.
-    let absent: Value = home.ask(&["chain", "proof", "organisations", &"5".repeat(64)]);
+    let registrar = market.office("FR", "registrar");
+    let absent: Value = home.ask(&["--key", &registrar, "chain", "proof", "organisations", &"5".repeat(64)]);
     assert_eq!(
         (absent["verified"].as_bool(), absent["proof"]["row"].is_null()),
         (Some(true), true),

@@ -168,6 +168,6 @@ pub fn blobs_are_kept_from_strangers(market: &Market) {
         market
             .home
             .run(&[&["--json", "--key", &theirs], &words[..]].concat())
-            .refused(Fault::BlobForbidden.code());
+            .refused(Fault::ReadForbidden.code());
     }
 }

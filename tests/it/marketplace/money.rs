@@ -30,7 +30,10 @@ pub fn accredited_and_funded(market: &Market) {
         let words = ["org", "accredit", "newco", "--register-number", number, "--class", "start-up"];
         home.run(&[&["--json", "--key", &registrar], &words[..], &["--admin-key", key]].concat())
     };
-    home.run(&["--json", "account", "show"]).refused(8);
+    // Who types the passphrase once reads on without it: a pass is kept beside the keys.
+    let show = ["--json", "account", "show"];
+    home.run(&[&["--passphrase-file", text(&phrase)], &show[..]].concat()).refused(8);
+    home.run(&show).refused(8);
     let accredited: Value = accredit("17000001", "main").read();
     // The number is taken for everybody else, and the key for every other number; with both, it is a renewal.
     home.run(&["key", "new", "other", "--unencrypted"]).succeeded();
@@ -57,7 +60,7 @@ pub fn accredited_and_funded(market: &Market) {
     let [grant] = account.grants.as_slice() else { panic!("{:?}", account.grants) };
     assert_eq!((grant.balance, grant.row.purpose), (eur("250"), Purpose::Innovation));
     assert_eq!(grant.row.budget_line.as_str(), "startup-vouchers");
-    let listed: Vec<OrganisationInfo> = home.ask(&["org", "list", "--member", "EE"]);
+    let listed: Vec<OrganisationInfo> = home.ask(&["--key", &treasury, "org", "list", "--member", "EE"]);
     let names: Vec<&str> = listed.iter().map(|one| one.row.name.as_str()).collect();
     assert!(names.contains(&"newco") && names.contains(&"startup-ee"), "{names:?}");
     assert!(listed.iter().all(|one| one.row.home == member("EE")));
@@ -95,7 +98,7 @@ pub fn transferred_and_redeemed(market: &Market) {
     home.run(&["credit", "transfer", &sme, "12.50"]).succeeded();
     home.run(&["credit", "redeem", "7.25"]).succeeded();
     assert_eq!(market.account().cash, eur("30.25"));
-    let received: Value = home.ask(&["account", "show", "sme-fr"]);
+    let received: Value = home.ask(&["--key", &market.office("DE", "treasury"), "account", "show", "sme-fr"]);
     assert_eq!(received["organisation"]["cash"], "20012.50");
     let after = positions(market);
     let moved = |code: &str| {

@@ -169,7 +169,7 @@ pub fn grants_and_offers(market: &Market) {
     home.run(&[&bid[..], &["--grant", "brief"]].concat()).refused(Rejection::GrantExpired.code());
 
     let provider = below(market.testnet.layout.folder(), "providers/bsc/provider.key");
-    let offers: Vec<serde_json::Value> = home.ask(&["offer", "list"]);
+    let offers: Vec<serde_json::Value> = home.ask(&["--key", &provider, "offer", "list"]);
     let own = offers.iter().find(|offer| offer["class"] == CLASS).unwrap();
     let action = |action: serde_json::Value, key: &str| {
         let file = home.write("offer.json", action.to_string());
@@ -214,7 +214,12 @@ pub fn offices(market: &Market) {
     act("shell", &bid).succeeded();
     act(&ee_registrar, &["org", "revoke", "shell-company"]).succeeded();
     act("shell", &bid).refused(Rejection::OrganisationRevoked.code());
-    let shown: serde_json::Value = home.ask(&["account", "show", "shell-company"]);
+    // Neither a stranger nor the public learns any of it; the organisation itself still does, and so does every office.
+    let shown: serde_json::Value = act(&fr_treasury, &["account", "show", "shell-company"]).read();
+    let own: serde_json::Value = act("shell", &["account", "show"]).read();
+    assert_eq!(own["organisation"]["cash"], shown["organisation"]["cash"]);
+    let id = shown["organisation"]["id"].as_str().unwrap();
+    act("daily", &["account", "show", id]).refused(hansa_node_api::Fault::ReadForbidden.code());
     assert_eq!(shown["organisation"]["cash"], "10.00", "{shown}");
     assert_eq!(shown["organisation"]["escrowed"], "0.00", "{shown}");
     assert_eq!(shown["organisation"]["standing"], "revoked", "{shown}");

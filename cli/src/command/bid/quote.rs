@@ -12,7 +12,7 @@ use hansa_node_api::market::{QuoteAnswer, QuoteRequest};
 
 pub(super) async fn run(session: &Session, wish: &Wish, draft: Option<&Draft>) -> Outcome {
     wish.check()?;
-    let client = session.client()?;
+    let client = session.reader().await?;
     let organisation = session.organisation(&client).await?;
     let job = draft.map(|draft| draft.manifest.hash());
     let demand = wish.demand(session, &client, organisation, job).await?;

@@ -40,7 +40,7 @@ struct Report {
 
 pub(super) async fn run(session: &Session, lease: &str, genesis: Option<&Path>) -> Outcome {
     let genesis = session.genesis(genesis)?;
-    let client = session.client()?;
+    let client = session.reader().await?;
     let id = session.find_lease(&client, lease).await?;
     let mut checks = Checks { genesis, held: Vec::new() };
     let progress = session.printer.progress("checking");

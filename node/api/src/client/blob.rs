@@ -209,7 +209,7 @@ impl Client {
         self.signed_request(method, &blob_path(&hash), chain, key, body).timeout(BLOB_TIME_MAX)
     }
 
-    /// A request for a path, signed; the query that may follow is not.
+    /// A request for a path and its query, signed.
     pub(super) fn signed_request(
         &self,
         method: Method,
@@ -225,7 +225,7 @@ impl Client {
             body,
             expires: TimeMs(now_ms()).plus(SIGNED_LIFE_MS),
         };
-        let builder = self.request(method, path);
+        let builder = self.bare(method, path);
         terms.sign(key).into_iter().fold(builder, |builder, (name, value)| builder.header(name, value))
     }
 }

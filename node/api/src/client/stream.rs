@@ -98,7 +98,8 @@ impl Follower {
         // Without the ends of blocks the cursor of a quiet filter would fall behind what the node keeps.
         let filter = EventFilter { since: None, blocks: Some(true), ..self.filter.clone() };
         let url = format!("{}/v1/events", client.url());
-        let mut builder = client.http.request(Method::GET, url).query(&filter);
+        // Without a time limit: the answer goes on for as long as both sides like.
+        let mut builder = client.as_reader(client.http.request(Method::GET, url)).query(&filter);
         if let Some(cursor) = &self.cursor {
             builder = builder.header("last-event-id", cursor.to_string());
         }

@@ -24,7 +24,7 @@ impl Client {
     /// # Errors
     /// [`ApiError::Refused`] with the ledger's number when the node refuses it.
     pub async fn submit(&self, transaction: &SignedTransaction) -> Result<TransactionId, ApiError> {
-        let builder = self.request(Method::POST, "/v1/transactions").body(transaction.encode());
+        let builder = self.bare(Method::POST, "/v1/transactions").body(transaction.encode());
         let info: TransactionInfo =
             self.json(self.send(builder.header("content-type", "application/octet-stream")).await?).await?;
         Ok(info.id)
@@ -39,7 +39,7 @@ impl Client {
         &self,
         transactions: &[SignedTransaction],
     ) -> Result<Vec<BundleVerdict>, ApiError> {
-        let builder = self.request(Method::POST, "/v1/bundles").body(bundle::encode(transactions));
+        let builder = self.bare(Method::POST, "/v1/bundles").body(bundle::encode(transactions));
         let verdicts: Vec<BundleVerdict> =
             self.json(self.send(builder.header("content-type", "application/octet-stream")).await?).await?;
         if verdicts.len() != transactions.len() {
@@ -53,7 +53,7 @@ impl Client {
     /// # Errors
     /// [`ApiError::Refused`] when the node does not hold it to be one it may pass on.
     pub async fn advert(&self, advert: &Advert) -> Result<(), ApiError> {
-        let builder = self.request(Method::POST, "/v1/adverts").body(advert.encode());
+        let builder = self.bare(Method::POST, "/v1/adverts").body(advert.encode());
         self.send(builder.header("content-type", "application/octet-stream")).await?;
         Ok(())
     }
@@ -104,7 +104,7 @@ impl Client {
 
     async fn submit_once(&self, bytes: &[u8], wait: Duration) -> Result<TransactionStatus, ApiError> {
         let builder = self
-            .request(Method::POST, "/v1/transactions")
+            .bare(Method::POST, "/v1/transactions")
             .timeout(wait + ANSWER_TIME_MAX)
             .query(&waiting(wait))
             .header("content-type", "application/octet-stream")
@@ -121,7 +121,7 @@ impl Client {
         otherwise: ApiError,
     ) -> Result<TransactionStatus, ApiError> {
         let builder = self
-            .request(Method::GET, &format!("/v1/transactions/{id}"))
+            .reading(Method::GET, &format!("/v1/transactions/{id}"))
             .timeout(wait + ANSWER_TIME_MAX)
             .query(&waiting(wait));
         let info: TransactionInfo = self.json(self.send(builder).await?).await?;

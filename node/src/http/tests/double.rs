@@ -23,7 +23,9 @@ use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::root::Digest;
-use hansa_ledger::row::{Demand, OrganisationClass, Pool, Purpose, Purse, Source};
+use hansa_ledger::row::{
+    Demand, Key, Office, OrganisationClass, Pool, Principal, Purpose, Purse, Roles, Source,
+};
 use hansa_ledger::state::State;
 use hansa_ledger::tables::{Chains, Keys, ParamsTable};
 use hansa_ledger::time::{Slot, TimeMs};
@@ -190,7 +192,7 @@ impl Double {
         Self {
             chain,
             inner: RwLock::new(Inner {
-                state: genesis.state().unwrap(),
+                state: with_auditor(&genesis),
                 blocks: Vec::new(),
                 waiting: Vec::new(),
             }),
@@ -292,6 +294,18 @@ impl Double {
         }
         Ok(transaction.id())
     }
+}
+
+/// The state of the genesis, where the joint undertaking has an office with a key too: no action gives it one yet.
+fn with_auditor(genesis: &Genesis) -> State {
+    let mut state = genesis.state().unwrap();
+    let principal = Principal::Office(MemberCode::EU, Office::Governance);
+    let row = Key { principal, roles: Roles(0), amount_max: None, nonce: 0, revoked: false };
+    let mut view = state.view();
+    view.put::<Keys>(key("EU governance").public_key(), row);
+    let (changes, tip) = (view.into_changes(state.trie()), state.tip());
+    state.commit(changes, tip);
+    state
 }
 
 fn genesis() -> Genesis {

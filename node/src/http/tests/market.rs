@@ -173,7 +173,7 @@ async fn capacity_is_the_offer_beside_what_the_provider_says() {
     let capacity = client.capacity(&CapacityFilter::default()).await.unwrap();
     assert_eq!(capacity.len(), 1);
     assert_eq!((capacity[0].free_now, capacity[0].ask, capacity[0].tier), (64, Some(Price(2_000_000)), 2));
-    assert_eq!((capacity[0].provider_name.as_str(), capacity[0].advert.clone()), ("mare", None));
+    assert_eq!((capacity[0].provider_name.clone(), capacity[0].advert.clone()), (Some(name("mare")), None));
 
     let said = |free, issued_ms| AdvertContent {
         chain_id: server.double.chain.0,
@@ -209,6 +209,6 @@ async fn capacity_is_the_offer_beside_what_the_provider_says() {
     let offers =
         client.offers(&OfferFilter { class: Some(name("h100")), ..Default::default() }).await.unwrap();
     assert_eq!((offers.len(), offers[0].free_now), (1, 64));
-    assert_eq!(client.offer(&offers[0].id).await.unwrap(), offers[0]);
+    assert_eq!(client.offer(&offers[0].id).await.unwrap().whole().as_ref(), offers.first());
     assert_eq!(offers[0].row.calendar.free_at(Slot(slot() + 10)), 64);
 }

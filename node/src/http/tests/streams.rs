@@ -1,6 +1,6 @@
 //! The stream of events: order, filters, resuming, and what is lost.
 
-use super::double::{centre, startup};
+use super::double::{centre, key, startup};
 use super::{HttpLimits, Server};
 use futures::StreamExt as _;
 use hansa_ledger::action::TransferCash;
@@ -9,6 +9,7 @@ use hansa_ledger::money::Money;
 use hansa_node_api::client::EventStream;
 use hansa_node_api::event::{EventCursor, EventInfo, EventMessage};
 use hansa_node_api::filter::EventFilter;
+use hansa_node_api::pass::{PASS_HEADER, PASS_LIFE, ReadPass};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -36,7 +37,9 @@ async fn every_event_is_told_once_in_order_from_wherever_one_begins() {
     for height in 1..=6 {
         let block = server.client.block(Some(height)).await.unwrap();
         expected.extend(
-            (0u32..).zip(block.receipts.events().cloned()).map(|(index, event)| (height, index, event)),
+            (0u32..)
+                .zip(block.content.unwrap().receipts.events().cloned())
+                .map(|(index, event)| (height, index, event)),
         );
     }
     assert!(expected.len() >= 8);
@@ -175,10 +178,12 @@ async fn the_server_itself_goes_on_right_after_the_last_event_id() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let server = Server::start(HttpLimits::default()).await;
     server.open_market().await;
+    let pass = ReadPass::make(&key("EE registrar"), server.double.chain, PASS_LIFE).to_bearer();
     for (last, first) in [("1:0", "1:1"), ("1:1", "2:0"), ("1:end", "2:0")] {
         let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
         // The header counts more than the query.
         let head = format!("GET /v1/events?since=5:0 HTTP/1.1\r\nhost: {}\r\n", server.address);
+        let head = format!("{head}{PASS_HEADER}: {}\r\n", &*pass);
         stream.write_all(format!("{head}last-event-id: {last}\r\n\r\n").as_bytes()).await.unwrap();
         let mut read = String::new();
         let told = loop {

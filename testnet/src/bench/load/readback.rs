@@ -57,7 +57,10 @@ impl Readback {
             .block(Some(height))
             .await
             .map_err(api_error(format!("block {height} cannot be read")))?;
-        for receipt in &block.receipts.transactions {
+        let content = block.content.ok_or_else(|| {
+            TestnetError::Broken(format!("block {height} is told to a member without what stands in it"))
+        })?;
+        for receipt in &content.receipts.transactions {
             if !self.expected.remove(&receipt.transaction) {
                 let id = receipt.transaction;
                 return Err(TestnetError::Broken(format!(
@@ -71,7 +74,7 @@ impl Readback {
             self.executed += 1;
         }
         self.height = height;
-        self.read += block.receipts.transactions.len() as u64;
+        self.read += content.receipts.transactions.len() as u64;
         Ok(())
     }
 }
