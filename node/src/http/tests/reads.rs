@@ -410,7 +410,9 @@ async fn no_answer_to_the_public_holds_what_is_somebodys() {
             route => ids
                 .iter()
                 .map(|id| route.replace("{id}", id).replace("{key}", id).replace("{hash}", &hash))
-                .map(|path| path.replace("{height}", &height.to_string()).replace("{n}", "0"))
+                .map(|path| {
+                    path.replace("{height}", &height.to_string()).replace("{n}", "0").replace("{job}", "0")
+                })
                 .collect(),
         };
         for path in paths {
