@@ -57,7 +57,11 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
             tier: row.tier,
             node_size: row.node_size,
             ask: row.ask,
-            calendar: row.calendar.clone(),
+            pool: crate::row::Pool::Private,
+            owner: None,
+            market: row.calendar.clone(),
+            reserve: crate::market::Calendar::default(),
+            commercial_left: None,
         })
         .collect();
     let holds = class_range::<LeasesLive, LeaseId>(view, class)
@@ -67,6 +71,7 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
             start: row.start,
             end: Slot(row.start.0.saturating_add(row.slots)),
             quantity: row.quantity,
+            reserve: None,
         })
         .collect();
     let debit_headroom = headrooms(view);
@@ -78,6 +83,8 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
         orders,
         supplies,
         holds,
+        capacity: row.map_or(0, |row| u64::from(row.capacity)),
+        usage: BTreeMap::new(),
         debit_headroom,
         reference: row.and_then(|row| row.price),
     }
@@ -97,6 +104,12 @@ fn book_params(params: &Params, chain: ChainId) -> BookParams {
         orders_max: 2_048,
         orders_per_group_max: 16,
         supplies_max: 256,
+        reserve_price_cap: crate::money::Price(1_000_000),
+        reserve_cap_bps: 10_000,
+        reserve_member_cap_bps: 10_000,
+        credit_ask_cap: None,
+        release_slots: 0,
+        release_lease_slots_max: 0,
     }
 }
 
@@ -131,6 +144,13 @@ pub fn order(view: &View<'_>, params: &Params, now: TimeMs, id: RequestId, row: 
         usage: dominant_share(view, params, row.group, now),
         admitted_epoch: row.admitted_epoch,
         funding_home: row.home,
+        lane: crate::market::LaneHint::Market,
+        eligible: false,
+        credit: None,
+        interruptible: false,
+        commercial: false,
+        reserve_cap_bps: 10_000,
+        aid_left: None,
         own_group_excluded: demand.sources.iter().any(|source| matches!(source.purse, Purse::Grant(_))),
     }
 }

@@ -16,7 +16,9 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-pub use book::{Book, BookParams, Bucket, BucketPrice, Clearing, Hold, Order, Quote, Supply, Trade};
+pub use book::{
+    Book, BookParams, Bucket, BucketPrice, Clearing, GroupShare, Hold, Lane, LaneHint, Order, Quote, Supply, Trade,
+};
 pub use calendar::{Calendar, CalendarError};
 pub use reason::{Detail, Reason, Unmatched};
 

@@ -1,6 +1,6 @@
 //! One batch of one class: who takes part, and which price moves the most.
 
-use super::book::{Book, Bucket, BucketPrice, Clearing, Order, Supply, Trade};
+use super::book::{Book, Bucket, BucketPrice, Clearing, Lane, Order, Supply, Trade};
 use super::place::{Bid, Floor, Outcome};
 use super::price::{Bounds, candidates, distance};
 use super::priority::{order_rank, supply_order};
@@ -192,7 +192,19 @@ impl<'book> Batch<'book> {
             if let (Some(placement), Some(offer)) = (placement, offer) {
                 let (bucket, quantity, start) = (self.bucket, placement.quantity, placement.start);
                 let slots = bid.order.slots;
-                clearing.trades.push(Trade { request, offer, bucket, quantity, start, slots, price });
+                let (lane, released, aid) = (Lane::Market, false, 0);
+                clearing.trades.push(Trade {
+                    request,
+                    offer,
+                    lane,
+                    bucket,
+                    released,
+                    quantity,
+                    start,
+                    slots,
+                    price,
+                    aid,
+                });
                 continue;
             }
             let below = Detail { cheapest_ask: Some(bid.cheapest_ask), ..Detail::default() };

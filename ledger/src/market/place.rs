@@ -60,7 +60,7 @@ pub(super) struct Outcome {
 impl<'book> Floor<'book> {
     /// The floor before the first bucket. `supplies` are those of the book, each once.
     pub(super) fn new(book: &'book Book, supplies: &'book [Supply], bids: &[Bid<'book>]) -> Self {
-        let group_cap = group_cap(supplies, book.params.cap_bps);
+        let group_cap = group_cap(book, supplies, book.params.cap_bps);
         let groups = bids.iter().map(|bid| bid.order.group);
         let mut holds: BTreeMap<GroupId, Vec<(Slot, i128)>> =
             groups.map(|group| (group, Vec::new())).collect();
@@ -73,7 +73,7 @@ impl<'book> Floor<'book> {
         Self {
             supplies,
             slot_s: book.params.slot_s,
-            calendars: supplies.iter().map(|supply| supply.calendar.clone()).collect(),
+            calendars: supplies.iter().map(|supply| supply.market.clone()).collect(),
             group_cap,
             group_headroom: holds
                 .into_iter()
@@ -299,11 +299,10 @@ impl<'book> Floor<'book> {
 }
 
 /// What one group may hold in a slot: its share of the class's capacity, and never less than the largest node.
-fn group_cap(supplies: &[Supply], cap_bps: u16) -> u32 {
+fn group_cap(book: &Book, supplies: &[Supply], cap_bps: u16) -> u32 {
     let node = supplies.iter().map(|supply| supply.node_size).max().unwrap_or(0);
-    let peaks = supplies.iter().map(|supply| u128::from(supply.calendar.peak()));
-    let capacity = peaks.fold(0u128, u128::saturating_add);
-    let share = capacity.saturating_mul(u128::from(cap_bps)).checked_div(10_000).unwrap_or(0);
+    let share =
+        u128::from(book.capacity).saturating_mul(u128::from(cap_bps)).checked_div(10_000).unwrap_or(0);
     u32::try_from(share).unwrap_or(u32::MAX).max(node)
 }
 

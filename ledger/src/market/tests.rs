@@ -414,7 +414,8 @@ fn numbers_at_their_ends_are_answered() {
         book("offer o\n request r home=EE\n hold group=r qty=4294967295\n hold group=r qty=4294967295");
     let last = u32::MAX;
     book.debit_headroom.insert("EE".parse().unwrap(), u128::MAX);
-    book.supplies[0].calendar = Calendar::constant(Slot(0), Slot(last), last);
+    book.supplies[0].market = Calendar::constant(Slot(0), Slot(last), last);
+    book.capacity = u64::from(last);
     book.supplies[0].node_size = 0;
     book.orders.push(Order {
         limit: Price(u64::MAX),

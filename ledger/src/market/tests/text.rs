@@ -1,10 +1,11 @@
 //! Books as text.
 
 use crate::id::{ChainId, GroupId, Hash, OfferId, OrganisationId, RequestId, hash_of};
-use crate::market::{Book, BookParams, Calendar, Hold, Order, Supply};
+use crate::market::{Book, BookParams, Calendar, Hold, LaneHint, Order, Supply};
 use crate::member::CountrySet;
 use crate::money::Price;
 use crate::name::Name;
+use crate::row::Pool;
 use crate::time::Slot;
 use std::collections::BTreeMap;
 
@@ -23,6 +24,12 @@ pub(in crate::market) fn params() -> BookParams {
         orders_max: 2_048,
         orders_per_group_max: 16,
         supplies_max: 256,
+        reserve_price_cap: Price(1_000_000),
+        reserve_cap_bps: 10_000,
+        reserve_member_cap_bps: 10_000,
+        credit_ask_cap: None,
+        release_slots: 0,
+        release_lease_slots_max: 0,
     }
 }
 
@@ -40,6 +47,8 @@ pub(in crate::market) fn empty_book() -> Book {
         orders: Vec::new(),
         supplies: Vec::new(),
         holds: Vec::new(),
+        capacity: 0,
+        usage: BTreeMap::new(),
         debit_headroom: BTreeMap::new(),
         reference: None,
     }
@@ -58,7 +67,11 @@ fn plain_supply(name: &str) -> Supply {
         tier: 0,
         node_size: 1,
         ask: Price(1_000_000),
-        calendar: Calendar::constant(Slot(1_000), Slot(2_000), 64),
+        pool: Pool::Private,
+        owner: None,
+        market: Calendar::constant(Slot(1_000), Slot(2_000), 64),
+        reserve: Calendar::default(),
+        commercial_left: None,
     }
 }
 
@@ -82,6 +95,13 @@ pub(super) fn plain_order(name: &str) -> Order {
         admitted_epoch: 1,
         funding_home: "IT".parse().unwrap(),
         own_group_excluded: false,
+        lane: LaneHint::Any,
+        eligible: false,
+        credit: None,
+        interruptible: false,
+        commercial: false,
+        reserve_cap_bps: 10_000,
+        aid_left: None,
     }
 }
 
@@ -108,8 +128,13 @@ pub(super) fn book(text: &str) -> (Book, BTreeMap<Hash, String>) {
                 book.orders.push(order);
             }
             "hold" => {
-                let mut hold =
-                    Hold { group: GroupId(hash("")), start: Slot(1_000), end: Slot(2_000), quantity: 0 };
+                let mut hold = Hold {
+                    group: GroupId(hash("")),
+                    start: Slot(1_000),
+                    end: Slot(2_000),
+                    quantity: 0,
+                    reserve: None,
+                };
                 for (key, value) in pairs {
                     match key {
                         "group" => hold.group = GroupId(hash(value)),
@@ -126,6 +151,7 @@ pub(super) fn book(text: &str) -> (Book, BTreeMap<Hash, String>) {
             other => panic!("no such line: {other}"),
         }
     }
+    book.capacity = book.supplies.iter().map(|supply| u64::from(supply.market.peak())).sum();
     (book, names)
 }
 
@@ -159,7 +185,7 @@ fn set_supply(supply: &mut Supply, key: &str, value: &str) {
             let steps = value.split(',').map(|step| step.split_once(':').unwrap());
             let steps: Vec<(Slot, u32)> =
                 steps.map(|(slot, free)| (Slot(slot.parse().unwrap()), free.parse().unwrap())).collect();
-            supply.calendar = Calendar::from_steps(&steps).unwrap();
+            supply.market = Calendar::from_steps(&steps).unwrap();
         }
         other => panic!("no such word of an offer: {other}"),
     }
