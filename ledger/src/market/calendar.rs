@@ -4,6 +4,7 @@ use crate::time::Slot;
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
+mod algebra;
 #[cfg(test)]
 mod tests;
 
