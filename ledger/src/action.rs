@@ -22,7 +22,7 @@ pub use organisation::{AccreditOrganisation, Registration, RevokeOrganisation, o
 pub use purse::{RedeemCash, TransferCash};
 
 pub use request::{CancelRequest, PlaceRequest, admit_demand, request_id};
-pub use site::AccreditSite;
+pub use site::{AccreditSite, ConfirmSite, SitePart};
 pub(crate) use usage::report_due;
 pub use usage::{ContestUsage, CountersignUsage, LeaseUsage, ReportUsage, delivered_max};
 
@@ -115,4 +115,5 @@ actions! {
     20 => CancelLease,
     21 => RunJob,
     22 => ReportJob,
+    30 => ConfirmSite,
 }

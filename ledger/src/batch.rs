@@ -5,27 +5,33 @@ use crate::event::Event;
 use crate::id::{ChainId, GroupId, LeaseId, RequestId, hash_of};
 use crate::journal::debit_headroom;
 use crate::lease::{exposure, terms};
-use crate::market::{Book, BookParams, Clearing, Hold, Order, Reason, Supply, Trade, Unmatched, clear};
+use crate::market::{Book, BookParams, Clearing, Hold, Lane, Order, Reason, Supply, Trade, Unmatched, clear};
 use crate::member::MemberCode;
 use crate::money::Money;
 use crate::name::Name;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::{
-    Agreement, Deadline, DeadlineKind, GroupUsage, Lease, LeaseSource, LeaseState, Offer, OfferState, Purse,
-    Request, RequestState, SiteKey,
+    AccountId, Agreement, Deadline, DeadlineKind, EntitlementKey, GroupUsage, Lease, LeaseSource, LeaseState,
+    Offer, OfferState, OrganisationClass, Purpose, Purse, Request, RequestState,
 };
 use crate::share;
 use crate::state::View;
 use crate::tables::{
-    Classes, Deadlines, Leases, LeasesLive, Members, Offers, OffersOpen, Requests, RequestsOpen, Sites,
-    Usages,
+    Classes, Deadlines, Entitlements, Leases, LeasesLive, Members, Offers, OffersOpen, Organisations,
+    Requests, RequestsOpen, Usages,
 };
 use crate::time::{Slot, TimeMs};
 use std::collections::BTreeMap;
 
 /// Milliseconds in a day.
 const DAY_MS: u64 = 86_400_000;
+
+/// Seconds in a year of 365 days, over which a pool's commercial ceiling is counted.
+const YEAR_S: u64 = 31_536_000;
+
+/// The budget line that a member's pools at other members' sites earn for.
+pub const POOL_INCOME: &str = "pool-income";
 
 /// The deadline subject that stands for a class.
 #[must_use]
@@ -37,6 +43,7 @@ pub fn class_subject(class: &Name) -> [u8; 32] {
 #[must_use]
 pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now: TimeMs) -> Book {
     let row = view.get::<Classes>(class);
+    let epoch = row.map_or(0, |row| row.epoch);
     // A lease begins at a slot's beginning, and the slot in hand has begun already.
     let next = Slot(now.slot(params.slot_s).0.saturating_add(1));
     let orders = class_range::<RequestsOpen, RequestId>(view, class)
@@ -46,22 +53,22 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
         .filter_map(|id| {
             view.get::<Offers>(&id).filter(|row| row.state == OfferState::Open).map(|row| (id, row))
         })
-        .map(|(id, row)| Supply {
+        .map(|(id, offer)| Supply {
             offer: id,
-            provider: row.provider,
-            group: row.group,
-            sequence: row.sequence,
-            home: row.home,
-            country: row.country,
-            certificates: row.certificates,
-            tier: row.tier,
-            node_size: row.node_size,
-            ask: row.ask,
-            pool: crate::row::Pool::Private,
-            owner: None,
-            market: row.calendar.clone(),
-            reserve: crate::market::Calendar::default(),
-            commercial_left: None,
+            provider: offer.provider,
+            group: offer.group,
+            sequence: offer.sequence,
+            home: offer.home,
+            country: offer.country,
+            certificates: offer.certificates,
+            tier: offer.tier,
+            node_size: offer.node_size,
+            ask: offer.ask_in(epoch),
+            pool: offer.pool.pool(),
+            owner: offer.pool.member(),
+            market: offer.market.clone(),
+            reserve: offer.reserve.clone(),
+            commercial_left: commercial_left(view, params, now, offer),
         })
         .collect();
     let holds = class_range::<LeasesLive, LeaseId>(view, class)
@@ -78,7 +85,7 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
     Book {
         params: book_params(params, chain),
         class: class.clone(),
-        epoch: row.map_or(0, |row| row.epoch),
+        epoch,
         now: next,
         orders,
         supplies,
@@ -88,6 +95,22 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
         debit_headroom,
         reference: row.and_then(|row| row.price),
     }
+}
+
+/// What commercial users may still be awarded of an offer's pool this year, in accelerator-slots; none without a ceiling.
+fn commercial_left(view: &View<'_>, params: &Params, now: TimeMs, offer: &Offer) -> Option<u64> {
+    let key = EntitlementKey { site: offer.site_key(), owner: offer.pool };
+    let part = view.get::<Entitlements>(&key).filter(|part| part.commercial_ceiling_bps < 10_000)?;
+    let slots = YEAR_S.checked_div(u64::from(params.slot_s)).unwrap_or(0);
+    let year = u128::from(part.accelerators).saturating_mul(u128::from(slots));
+    let most = year.saturating_mul(u128::from(part.commercial_ceiling_bps)).checked_div(10_000).unwrap_or(0);
+    let taken = if part.commercial_year == year_of(now) { part.commercial_taken } else { 0 };
+    Some(u64::try_from(most).unwrap_or(u64::MAX).saturating_sub(taken))
+}
+
+/// Years of 365 days since 1970.
+fn year_of(now: TimeMs) -> u32 {
+    u32::try_from(now.seconds().checked_div(YEAR_S).unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
 fn book_params(params: &Params, chain: ChainId) -> BookParams {
@@ -148,7 +171,7 @@ pub fn order(view: &View<'_>, params: &Params, now: TimeMs, id: RequestId, row: 
         eligible: false,
         credit: None,
         interruptible: false,
-        commercial: false,
+        commercial: row.is_commercial(view),
         reserve_cap_bps: 10_000,
         aid_left: None,
         own_group_excluded: demand.sources.iter().any(|source| matches!(source.purse, Purse::Grant(_))),
@@ -183,6 +206,16 @@ pub(crate) fn decayed(usage: &GroupUsage, day: u32, decay_q32: u32) -> u64 {
         let product = u128::from(left).saturating_mul(u128::from(decay_q32)) >> 32;
         u64::try_from(product).unwrap_or(u64::MAX)
     })
+}
+
+impl Request {
+    /// Whether it counts against the commercial ceilings of pools: a large firm, or industrial use that no grant pays.
+    #[must_use]
+    pub(crate) fn is_commercial(&self, view: &View<'_>) -> bool {
+        let class = view.get::<Organisations>(&self.organisation).map(|row| row.class);
+        let grant = self.demand.sources.iter().any(|source| matches!(source.purse, Purse::Grant(_)));
+        class == Some(OrganisationClass::Large) || (self.demand.purpose == Purpose::Industrial && !grant)
+    }
 }
 
 impl BlockInHand<'_> {
@@ -285,17 +318,8 @@ impl BlockInHand<'_> {
         lease.locked = quote;
         lease.sources = self.settle_sources(trade.request, &request, quote)?;
         self.lock_position(lease.requester_home, exposure(&lease))?;
-        // What has passed is forgotten, so that an offer's row does not grow with every lease it ever had.
-        offer.calendar.prune(self.now.slot(self.params.slot_s));
-        offer
-            .calendar
-            .take(trade.start, trade.slots, trade.quantity)
-            .map_err(|_| Rejection::OfferOverInventory)?;
-        let points_max = (self.params.calendar_points_max as usize).saturating_mul(2);
-        if offer.calendar.points().len() > points_max {
-            return Err(Rejection::CalendarInvalid);
-        }
-        self.hold_site(&offer, trade)?;
+        self.take_free(&mut offer, trade)?;
+        self.hold_part(&offer, trade, request.is_commercial(&self.view))?;
         self.view.put::<Offers>(trade.offer, offer);
         self.leave_book(trade.request, &request);
         self.count_usage(&lease);
@@ -332,14 +356,48 @@ impl BlockInHand<'_> {
         }
     }
 
-    /// Notes what the site of an offer has leased.
-    fn hold_site(&mut self, offer: &Offer, trade: &Trade) -> Result<(), Rejection> {
-        let key = SiteKey { provider: offer.provider, site: offer.site.clone(), class: offer.class.clone() };
-        let mut site = self.view.get::<Sites>(&key).cloned().ok_or(Rejection::SiteUnknown)?;
-        site.leased.prune(self.now.slot(self.params.slot_s));
-        site.leased.give(trade.start, trade.slots, trade.quantity).map_err(|_| Rejection::Overflow)?;
-        self.view.put::<Sites>(key, site);
+    /// Takes what a trade leases out of what its offer has free.
+    fn take_free(&self, offer: &mut Offer, trade: &Trade) -> Result<(), Rejection> {
+        let from_reserve = trade.lane == Lane::Reserve || trade.released;
+        let calendar = if from_reserve { &mut offer.reserve } else { &mut offer.market };
+        // What has passed is forgotten, so that an offer's row does not grow with every lease it ever had.
+        calendar.prune(self.now.slot(self.params.slot_s));
+        calendar.take(trade.start, trade.slots, trade.quantity).map_err(|_| Rejection::OfferOverInventory)?;
+        let points_max = (self.params.calendar_points_max as usize).saturating_mul(2);
+        if calendar.points().len() > points_max {
+            return Err(Rejection::CalendarInvalid);
+        }
         Ok(())
+    }
+
+    /// Notes what the part of a site that an offer sells has leased.
+    fn hold_part(&mut self, offer: &Offer, trade: &Trade, commercial: bool) -> Result<(), Rejection> {
+        let key = EntitlementKey { site: offer.site_key(), owner: offer.pool };
+        let mut part = self.view.get::<Entitlements>(&key).cloned().ok_or(Rejection::SiteUnknown)?;
+        part.prune(self.now.slot(self.params.slot_s));
+        let from_reserve = trade.lane == Lane::Reserve || trade.released;
+        let leased = if from_reserve { &mut part.leased_reserve } else { &mut part.leased_market };
+        leased.give(trade.start, trade.slots, trade.quantity).map_err(|_| Rejection::Overflow)?;
+        if commercial {
+            let year = year_of(self.now);
+            let taken = if part.commercial_year == year { part.commercial_taken } else { 0 };
+            let slots = u64::from(trade.slots).saturating_mul(u64::from(trade.quantity));
+            (part.commercial_year, part.commercial_taken) = (year, taken.saturating_add(slots));
+        }
+        self.view.put::<Entitlements>(key, part);
+        Ok(())
+    }
+
+    /// Who is paid for a lease of an offer: the provider, for private capacity and where the pool is its own home's, else
+    /// the income of the member that owns the pool.
+    fn payee(&self, offer: &Offer) -> AccountId {
+        let home = self.view.get::<Organisations>(&offer.provider).map(|row| row.home);
+        match offer.pool.member() {
+            Some(owner) if home != Some(owner) => {
+                AccountId::Line(owner, Name::new(POOL_INCOME).expect("it is made of letters and a dash"))
+            }
+            _ => AccountId::Cash(offer.provider),
+        }
     }
 
     fn draft(&self, trade: &Trade, request: &Request, offer: &Offer) -> Lease {
@@ -354,6 +412,11 @@ impl BlockInHand<'_> {
             group: request.group,
             provider: offer.provider,
             provider_home: offer.home,
+            payee: self.payee(offer),
+            pool: offer.pool,
+            offer_revision: offer.revision,
+            lane: trade.lane,
+            released: trade.released,
             site: offer.site.clone(),
             class: offer.class.clone(),
             quantity: trade.quantity,

@@ -112,4 +112,7 @@ pub enum Event {
     /// Money moved from a home to another.
     #[allow(missing_docs)]
     PositionMoved { debtor: MemberCode, creditor: MemberCode, amount: Money },
+    /// Another member confirmed a site's capacity.
+    #[allow(missing_docs)]
+    SiteConfirmed { provider: OrganisationId, site: Name, class: Name, accelerators: u32, member: MemberCode },
 }

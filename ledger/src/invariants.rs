@@ -4,10 +4,10 @@
 use crate::action::BlockInHand;
 use crate::journal::debit_headroom;
 use crate::member::MemberCode;
-use crate::row::{Account, AccountId, LeaseState, Member};
+use crate::row::{Account, AccountId, EntitlementKey, LeaseState, Member, OfferState};
 use crate::state::State;
-use crate::tables::{Accounts, Leases, Members};
-use std::collections::BTreeMap;
+use crate::tables::{Accounts, Entitlements, Leases, Members, Offers};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a member's books must hold: issued - redeemed + position + confirmed, in uEUR. `None` on overflow.
 fn owed(member: &Member) -> Option<i128> {
@@ -92,7 +92,28 @@ impl BlockInHand<'_> {
         if positions != 0 {
             return Err(format!("the positions moved by {positions} uEUR in sum"));
         }
-        self.find_stranded()
+        self.find_stranded()?;
+        self.find_oversold()
+    }
+
+    /// No slot of an owner's part of a site has more leased and offered than it was granted.
+    fn find_oversold(&self) -> Result<(), String> {
+        let parts = self.view.changed::<Entitlements>().map(|(key, _)| key.clone());
+        let sold = self.view.changed::<Offers>().filter_map(|(_, after)| after);
+        let sold = sold.filter(|offer| offer.state == OfferState::Open);
+        let sold = sold.map(|offer| EntitlementKey { site: offer.site_key(), owner: offer.pool });
+        let keys: BTreeSet<EntitlementKey> = parts.chain(sold).collect();
+        for key in keys {
+            let Some(part) = self.view.get::<Entitlements>(&key) else { continue };
+            let gross = self.gross(part).peak();
+            if gross > part.accelerators {
+                let (site, granted) = (&key.site.site, part.accelerators);
+                return Err(format!(
+                    "{gross} accelerators of {site} are leased or offered, and {granted} are granted"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// A settled lease holds no money.

@@ -4,15 +4,19 @@ use crate::action::BlockInHand;
 use crate::batch::{day_of, decayed};
 use crate::event::Event;
 use crate::id::LeaseId;
+use crate::market::{Calendar, Lane};
 use crate::member::MemberCode;
 use crate::money::Money;
 use crate::name::Name;
 use crate::rejection::Rejection;
 use crate::row::{
-    AccountId, Closing, Deadline, DeadlineKind, GroupUsage, Lease, LeaseState, Payment, Settlement, SiteKey,
+    AccountId, Closing, Deadline, DeadlineKind, EntitlementKey, GroupUsage, Lease, LeaseState, OfferState,
+    Payment, Settlement, SiteKey,
 };
 use crate::share;
-use crate::tables::{Classes, Deadlines, Leases, LeasesLive, Offers, Requests, Settlements, Sites, Usages};
+use crate::tables::{
+    Classes, Deadlines, Entitlements, Leases, LeasesLive, Offers, Requests, Settlements, Usages,
+};
 use crate::time::Slot;
 use hansa_contracts_abi::{
     Bps, CheckedSplit, Ctx, Escrow, Evidence, Facts, Failure, Fallback, Party, Price, Role, Split, Terms,
@@ -197,7 +201,7 @@ impl BlockInHand<'_> {
         for (party, amount) in &checked.transfers {
             let amount = Money::try_from(*amount).map_err(|_| Rejection::Overflow)?;
             let (to, home) = match *party {
-                Party::PROVIDER => (AccountId::Cash(lease.provider), lease.provider_home),
+                Party::PROVIDER => (lease.payee.clone(), lease.provider_home),
                 Party::OPERATOR => (AccountId::Fees, MemberCode::EU),
                 // What a contract awards to the requester stays in the escrow and returns with the rest.
                 _ => continue,
@@ -239,21 +243,40 @@ impl BlockInHand<'_> {
         let from = lease.start.max(next);
         let end = Slot(lease.start.0.saturating_add(lease.slots));
         let slots = end.0.saturating_sub(from.0);
-        let key = SiteKey { provider: lease.provider, site: lease.site.clone(), class: lease.class.clone() };
-        if let (true, Some(mut site)) = (from < end, self.view.get::<Sites>(&key).cloned()) {
+        let from_reserve = lease.lane == Lane::Reserve || lease.released;
+        let key = EntitlementKey {
+            site: SiteKey { provider: lease.provider, site: lease.site.clone(), class: lease.class.clone() },
+            owner: lease.pool,
+        };
+        if let (true, Some(mut part)) = (from < end, self.view.get::<Entitlements>(&key).cloned()) {
+            let leased = if from_reserve { &mut part.leased_reserve } else { &mut part.leased_market };
             // It was given at the award for at least these slots.
-            if site.leased.take(from, slots, lease.quantity).is_ok() {
-                self.view.put::<Sites>(key, site);
+            if leased.take(from, slots, lease.quantity).is_ok() {
+                self.view.put::<Entitlements>(key.clone(), part);
             }
         }
-        let offer = self.view.get::<Offers>(&lease.offer).cloned();
-        if let (true, Some(mut offer)) = (from < end, offer) {
-            offer.calendar.prune(self.now.slot(self.params.slot_s));
-            if offer.calendar.give(from, slots, lease.quantity).is_ok() {
-                self.view.put::<Offers>(lease.offer, offer);
-            }
-        }
+        self.return_free(&key, lease, from, end);
         self.schedule_batch(&lease.class);
+    }
+
+    /// Gives the slots back to the offer they came from, as far as they are not out of order; not to an offer whose provider
+    /// has said since then what is free.
+    fn return_free(&mut self, key: &EntitlementKey, lease: &Lease, from: Slot, end: Slot) {
+        let offer = self
+            .view
+            .get::<Offers>(&lease.offer)
+            .filter(|offer| offer.state == OfferState::Open && offer.revision == lease.offer_revision);
+        let part = self.view.get::<Entitlements>(key);
+        let (Some(mut offer), Some(part), true) = (offer.cloned(), part.cloned(), from < end) else { return };
+        let now = self.now.slot(self.params.slot_s);
+        let taken = part.leased().plus(&part.outage).plus(&offer.market).plus(&offer.reserve);
+        let room = Calendar::constant(from, end, part.accelerators).minus(&taken);
+        let back = Calendar::constant(from, end, lease.quantity).min_with(&room);
+        let from_reserve = lease.lane == Lane::Reserve || lease.released;
+        let calendar = if from_reserve { &mut offer.reserve } else { &mut offer.market };
+        *calendar = calendar.plus(&back);
+        calendar.prune(now);
+        self.view.put::<Offers>(lease.offer, offer);
     }
 
     fn clear_deadlines(&mut self, id: &LeaseId, lease: &Lease) {

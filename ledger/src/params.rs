@@ -110,6 +110,10 @@ params! {
     spot_slots: u32 = 96, 1..=15_552_000;
     /// Lead time up to which a request clears as near, in slots.
     near_slots: u32 = 672, 1..=15_552_000;
+    /// Least share of a public offer that is reserve, in basis points.
+    reserve_bps_min: u16 = 2_000, 0..=10_000;
+    /// Members other than a site's own that must confirm its capacity before it can be offered.
+    site_confirmations: u8 = 1, 0..=1;
     /// What usage of a day ago still counts, as a fraction of 2^32: the default is a half-life of 14 days.
     usage_decay_q32: u32 = 4_087_499_557, 0..=4_294_967_295;
     /// Fuel that contracts may use in one block.
@@ -148,6 +152,7 @@ impl Params {
             spot_slots: 86_400,
             near_slots: 604_800,
             cap_bps: 2_500,
+            site_confirmations: 0,
             epoch_actions_max: 1_000_000,
             epoch_bytes_max: 268_435_456,
             timeout_propose_ms: 500,

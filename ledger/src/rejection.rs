@@ -140,6 +140,11 @@ rejections! {
     307 ContractRefused "the contract refuses these parameters", "check them against the contract's documentation";
     308 OfferBelowLeases "leases stand in capacity that the offer would take away", "keep at least what is leased";
     309 OfferExists "the site has an open offer of this class already", "amend or withdraw it";
+    311 SitePartsInvalid "the parts of the site do not sum to its accelerators, repeat an owner, or name one that is no member", "list each owner once, with parts that sum to the whole";
+    312 SiteOwnConfirmation "a site is confirmed by another member than the one it stands in", "ask the registrar of another member";
+    313 SiteDiffers "the site is accredited with another number of accelerators", "confirm the number that stands there, or ask its own registrar to correct it";
+    314 OfferOwnerMissing "the site has several owners, and the offer does not say whose part it is", "name the owner: `private`, `EU` or a member";
+    315 ReserveInvalid "the reserve is below the federation's least share, over everything, or of private capacity", "offer at least `reserve_bps_min` of public capacity, and no reserve of private";
     310 CountryInvalid "the country is no member state, or not the registrar's", "accredit a site with the registrar of the country it stands in";
     // 400 to 499: requests.
     400 RequestUnknown "there is no such open request of this organisation", "list the requests: `hansa request list`";

@@ -182,6 +182,8 @@ tables! {
     20 => settlements, Settlements: crate::id::LeaseId => Settlement;
     /// What each organisation or office used of its quota in the epoch.
     21 => quotas, Quotas: Principal => Quota;
+    /// The parts of sites, and who each is entitled to.
+    26 => entitlements, Entitlements: EntitlementKey => Entitlement;
     /// Decayed usage of a beneficial-owner group in a class.
     22 => usages, Usages: (crate::id::GroupId, crate::name::Name) => GroupUsage;
 }

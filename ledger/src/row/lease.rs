@@ -1,7 +1,8 @@
 //! Leases, their jobs and their settlements.
 
-use super::{AccountId, Closing, JobState, LeaseState, Purse};
+use super::{AccountId, Closing, JobState, LeaseState, PoolOwner, Purse};
 use crate::id::{BlobHash, CodeHash, GroupId, OfferId, OrganisationId, RequestId};
+use crate::market::Lane;
 use crate::member::MemberCode;
 use crate::money::{Money, Price};
 use crate::name::Name;
@@ -65,8 +66,18 @@ data! {
         pub group: GroupId,
         /// Who delivers it.
         pub provider: OrganisationId,
-        /// Home of the provider.
+        /// The member on whose side of the books the proceeds stand.
         pub provider_home: MemberCode,
+        /// Who is paid.
+        pub payee: AccountId,
+        /// Whose part of the site it uses.
+        pub pool: PoolOwner,
+        /// The offer's revision at the award: what is free again returns to the offer only while it is the same.
+        pub offer_revision: u32,
+        /// The lane that served it.
+        pub lane: Lane,
+        /// Whether it uses released reserve, from which it may be interrupted.
+        pub released: bool,
         /// Where.
         pub site: Name,
         /// What.

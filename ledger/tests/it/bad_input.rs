@@ -163,6 +163,9 @@ fn large_offer(scene: &Scene) -> Vec<u8> {
         class: crate::world::name("a100-64"),
         ask: Price(0),
         calendar: Calendar::default(),
+        owner: None,
+        reserve_bps: None,
+        reserve_cycle_slots: None,
         contract: scene.world.code,
         contract_params: vec![0; 65_536],
     };

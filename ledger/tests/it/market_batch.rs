@@ -275,8 +275,8 @@ fn a_lease_that_ends_early_gives_its_capacity_to_who_waits() {
     assert!(lease.agreement.start > ended && lease.agreement.start.0 < held.agreement.end.0);
     // No slot has more leased than there is.
     let offer = world.state.get::<Offers>(&lease.offer).unwrap();
-    assert_eq!(offer.calendar.free_at(lease.start), 0);
-    assert_eq!(offer.calendar.free_at(Slot(lease.start.0 + lease.slots)), 8);
+    assert_eq!(offer.market.free_at(lease.start), 0);
+    assert_eq!(offer.market.free_at(Slot(lease.start.0 + lease.slots)), 8);
 }
 
 /// An organisation under this owner, with 100 EUR of cash and a grant of 100 EUR.
@@ -326,6 +326,7 @@ fn a_grant_never_pays_its_own_group_and_cash_may() {
         tier: 2,
         certificates: 0,
         pool: Pool::Private,
+        parts: Vec::new(),
     };
     world.act("ES registrar", site).unwrap();
     world.offer("bsc", 64, 180).unwrap();
@@ -404,6 +405,7 @@ fn a_certificate_taken_back_counts_in_the_next_batch() {
         tier: 2,
         certificates: 0,
         pool: Pool::Public,
+        parts: Vec::new(),
     };
     world.act("ES registrar", site).unwrap();
     batch(&mut world);

@@ -214,6 +214,7 @@ fn accredit_site(world: &mut World, provider: OrganisationId) {
         tier: 1,
         certificates: 0,
         pool: Pool::Private,
+        parts: Vec::new(),
     };
     world.act("FR registrar", site).unwrap();
 }

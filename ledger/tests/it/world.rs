@@ -80,7 +80,12 @@ impl World {
         Self::with(Params::testnet())
     }
 
+    /// With all capacity on the market: what the reserve does has tests of its own.
     pub fn with(params: Params) -> Self {
+        Self::exactly(Params { reserve_bps_min: 0, ..params })
+    }
+
+    pub fn exactly(params: Params) -> Self {
         let genesis = genesis(params);
         let code = CodeHash(*blake3::hash(CODE).as_bytes());
         let state = genesis.state().unwrap();
@@ -308,6 +313,7 @@ impl World {
             tier: 2,
             certificates: 0b1,
             pool: Pool::Public,
+            parts: Vec::new(),
         };
         self.run(&format!("{home} registrar"), vec![site.into()]).unwrap();
         self.offer(number, accelerators, ask_eur_cents).unwrap();
@@ -326,6 +332,9 @@ impl World {
             class: name("a100-64"),
             ask: Price(ask_eur_cents * 10_000),
             calendar: Calendar::constant(now, Slot(now.0 + 3_600), accelerators),
+            owner: None,
+            reserve_bps: None,
+            reserve_cycle_slots: None,
             contract: self.code,
             contract_params: borsh::to_vec(&hansa_contracts_spot::Params::default()).unwrap(),
         };

@@ -46,6 +46,9 @@ fn offer(scene: &Scene, change: impl FnOnce(&mut PostOffer)) -> Action {
         class: name("a100-64"),
         ask: Price(1_000_000),
         calendar: free(scene, 0, 100, 16),
+        owner: None,
+        reserve_bps: None,
+        reserve_cycle_slots: None,
         contract: scene.world.code,
         contract_params: borsh::to_vec(&hansa_contracts_spot::Params::default()).unwrap(),
     };

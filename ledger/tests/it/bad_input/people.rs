@@ -221,6 +221,7 @@ fn site(scene: &Scene, change: impl FnOnce(&mut AccreditSite)) -> Action {
         tier: 2,
         certificates: 0b1,
         pool: Pool::Public,
+        parts: Vec::new(),
     };
     change(&mut action);
     action.into()

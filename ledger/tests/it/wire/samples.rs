@@ -76,6 +76,7 @@ pub fn actions() -> Vec<Action> {
             tier: 3,
             certificates: 0b11,
             pool: Pool::Private,
+            parts: Vec::new(),
         }
         .into(),
         IssueGrant {
@@ -95,6 +96,9 @@ pub fn actions() -> Vec<Action> {
             class: name("a100-64"),
             ask: Price(1_800_000),
             calendar: calendar(),
+            owner: None,
+            reserve_bps: None,
+            reserve_cycle_slots: None,
             contract: CODE,
             contract_params: vec![1, 2, 3],
         }
