@@ -8,5 +8,6 @@ mod money;
 mod organisation;
 mod proof;
 mod scene;
+mod supply;
 mod wire;
 mod world;

@@ -3,8 +3,8 @@
 use crate::world::{World, key, member, name};
 use hansa_ledger::action::{
     AccreditOrganisation, AccreditSite, CancelLease, CountersignUsage, EndLease, IssueGrant, LeaseUsage,
-    PlaceRequest, RemoveKey, ReportJob, ReportUsage, RevokeOrganisation, RunJob, SetKey, StartLease,
-    grant_id,
+    PlaceRequest, RemoveKey, ReportJob, ReportUsage, RevokeOrganisation, RunJob, SetKey, SitePart,
+    StartLease, grant_id,
 };
 use hansa_ledger::event::Event;
 use hansa_ledger::id::{BlobHash, GrantId, LeaseId, OfferId, OrganisationId, RequestId};
@@ -217,6 +217,24 @@ fn accredit_site(world: &mut World, provider: OrganisationId) {
         parts: Vec::new(),
     };
     world.act("FR registrar", site).unwrap();
+    // And one that two share.
+    let part = |owner: &str| SitePart {
+        owner: owner.parse().unwrap(),
+        accelerators: 8,
+        commercial_ceiling_bps: 10_000,
+    };
+    let shared = AccreditSite {
+        provider,
+        site: name("shared"),
+        class: name("a100-64"),
+        accelerators: 16,
+        node_size: 4,
+        tier: 2,
+        certificates: 0,
+        pool: Pool::Public,
+        parts: vec![part("FR"), part("EU")],
+    };
+    world.act("FR registrar", shared).unwrap();
 }
 
 fn issue(world: &mut World, reference: &str, purpose: Purpose, life_ms: u64) -> GrantId {

@@ -4,7 +4,8 @@ use super::Row;
 use crate::scene::Scene;
 use crate::world::{key, member, name};
 use hansa_ledger::action::{
-    AccreditOrganisation, AccreditSite, Action, Registration, RemoveKey, RevokeOrganisation, SetKey,
+    AccreditOrganisation, AccreditSite, Action, ConfirmSite, Registration, RemoveKey, RevokeOrganisation,
+    SetKey, SitePart,
 };
 use hansa_ledger::id::OrganisationId;
 use hansa_ledger::rejection::Rejection::*;
@@ -21,6 +22,7 @@ pub fn tables() -> Vec<(&'static str, Vec<Row>)> {
         ("SetKey", set_key()),
         ("RemoveKey", remove_key()),
         ("AccreditSite", accredit_site()),
+        ("ConfirmSite", confirm_site()),
     ]
 }
 
@@ -258,7 +260,46 @@ fn accredit_site() -> Vec<Row> {
                     one.accelerators = u32::MAX;
                 })
             },
-            Overflow,
+            SiteInvalid,
         ),
+        ("parts that sum to more", "ES registrar", |s| parts(s, &[("ES", 60), ("EU", 5)]), SitePartsInvalid),
+        ("parts that sum to less", "ES registrar", |s| parts(s, &[("ES", 63)]), SitePartsInvalid),
+        ("an owner twice", "ES registrar", |s| parts(s, &[("ES", 32), ("ES", 32)]), SitePartsInvalid),
+        ("a part of nothing", "ES registrar", |s| parts(s, &[("ES", 64), ("EU", 0)]), SitePartsInvalid),
+        (
+            "an owner that is no member",
+            "ES registrar",
+            |s| parts(s, &[("ES", 32), ("MT", 32)]),
+            SitePartsInvalid,
+        ),
+        (
+            "parts that can not be counted",
+            "ES registrar",
+            |s| parts(s, &[("ES", 64), ("EU", u32::MAX)]),
+            SitePartsInvalid,
+        ),
+    ]
+}
+
+fn parts(scene: &Scene, parts: &[(&str, u32)]) -> Action {
+    let part = |(owner, accelerators): &(&str, u32)| SitePart {
+        owner: owner.parse().unwrap(),
+        accelerators: *accelerators,
+        commercial_ceiling_bps: 10_000,
+    };
+    site(scene, |one| one.parts = parts.iter().map(part).collect())
+}
+
+fn confirmed(scene: &Scene, site: &str, accelerators: u32) -> Action {
+    ConfirmSite { provider: scene.bsc, site: name(site), class: name("a100-64"), accelerators }.into()
+}
+
+fn confirm_site() -> Vec<Row> {
+    vec![
+        ("no such site", "FR registrar", |s| confirmed(s, "other", 64), SiteUnknown),
+        ("its own member", "ES registrar", |s| confirmed(s, "site", 64), SiteOwnConfirmation),
+        ("another number", "FR registrar", |s| confirmed(s, "site", 65), SiteDiffers),
+        ("the treasury", "FR treasury", |s| confirmed(s, "site", 64), NotRegistrar),
+        ("the provider itself", "bsc", |s| confirmed(s, "site", 64), NotRegistrar),
     ]
 }

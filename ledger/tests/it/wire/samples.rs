@@ -76,7 +76,14 @@ pub fn actions() -> Vec<Action> {
             tier: 3,
             certificates: 0b11,
             pool: Pool::Private,
-            parts: Vec::new(),
+            parts: vec![
+                SitePart { owner: PoolOwner::Private, accelerators: 4_000, commercial_ceiling_bps: 10_000 },
+                SitePart {
+                    owner: PoolOwner::Member(member("EU")),
+                    accelerators: 480,
+                    commercial_ceiling_bps: 2_000,
+                },
+            ],
         }
         .into(),
         IssueGrant {
@@ -96,9 +103,9 @@ pub fn actions() -> Vec<Action> {
             class: name("a100-64"),
             ask: Price(1_800_000),
             calendar: calendar(),
-            owner: None,
-            reserve_bps: None,
-            reserve_cycle_slots: None,
+            owner: Some(PoolOwner::Member(member("EU"))),
+            reserve_bps: Some(2_500),
+            reserve_cycle_slots: Some(96),
             contract: CODE,
             contract_params: vec![1, 2, 3],
         }
@@ -115,6 +122,13 @@ pub fn actions() -> Vec<Action> {
         CancelLease { lease: LEASE }.into(),
         RunJob { lease: LEASE, manifest: BLOB }.into(),
         ReportJob { lease: LEASE, job: 2, exit_code: Some(-1), outputs: Some(BLOB) }.into(),
+        ConfirmSite {
+            provider: OTHER,
+            site: name("marenostrum"),
+            class: name("a100-64"),
+            accelerators: 4_480,
+        }
+        .into(),
     ]
 }
 
@@ -138,13 +152,24 @@ pub fn events() -> Vec<Event> {
         Event::DepositAttested { organisation, amount },
         Event::CashRedeemed { organisation, amount },
         Event::CashTransferred { from: organisation, to: provider, amount },
-        Event::OfferPosted { offer, provider, class: class.clone(), site, ask: Price(1_800_000) },
+        Event::OfferPosted {
+            offer,
+            provider,
+            class: class.clone(),
+            site: site.clone(),
+            ask: Price(1_800_000),
+        },
         Event::OfferAmended { offer },
         Event::OfferWithdrawn { offer },
         Event::RequestPlaced { request, organisation, class: class.clone(), locked: amount },
         Event::RequestClosed { request, refunded: amount },
         Event::BatchCleared { class: class.clone(), epoch: 3, trades: 2, unmatched: 1 },
-        Event::BatchPriced { class, bucket: Bucket::Near, price: Price(1_800_000), volume: 80 },
+        Event::BatchPriced {
+            class: class.clone(),
+            bucket: Bucket::Near,
+            price: Price(1_800_000),
+            volume: 80,
+        },
         Event::LeaseAwarded {
             lease,
             request,
@@ -177,5 +202,6 @@ pub fn events() -> Vec<Event> {
         Event::JobSubmitted { lease, job: 1, manifest: BLOB, provider },
         Event::JobEnded { lease, job: 1, state: JobState::Succeeded, outputs: Some(BLOB) },
         Event::PositionMoved { debtor: member("EE"), creditor: member("ES"), amount },
+        Event::SiteConfirmed { provider, site, class, accelerators: 4_480, member: member("FR") },
     ]
 }
