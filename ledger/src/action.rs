@@ -7,6 +7,7 @@ mod key;
 mod lease;
 mod offer;
 mod organisation;
+mod outage;
 mod purse;
 mod request;
 mod site;
@@ -21,6 +22,7 @@ pub use offer::{AmendOffer, PostOffer, WithdrawOffer};
 pub use organisation::{AccreditOrganisation, Registration, RevokeOrganisation, organisation_id};
 pub use purse::{RedeemCash, TransferCash};
 
+pub use outage::{AnnounceOutage, EndOutage, outage_id};
 pub use request::{CancelRequest, PlaceRequest, admit_demand, request_id};
 pub use site::{AccreditSite, ConfirmSite, SitePart};
 pub(crate) use usage::report_due;
@@ -116,4 +118,6 @@ actions! {
     21 => RunJob,
     22 => ReportJob,
     30 => ConfirmSite,
+    31 => AnnounceOutage,
+    32 => EndOutage,
 }

@@ -3,7 +3,7 @@
 use crate::action::BlockInHand;
 use crate::batch::class_subject;
 use crate::event::Event;
-use crate::id::{ChainId, GrantId, LeaseId, OrganisationId, RequestId};
+use crate::id::{ChainId, GrantId, LeaseId, OrganisationId, OutageId, RequestId};
 use crate::money::Money;
 use crate::name::Name;
 use crate::rejection::Rejection;
@@ -56,6 +56,7 @@ impl BlockInHand<'_> {
             DeadlineKind::RequestExpiry => self.expire_request(RequestId(subject)),
             DeadlineKind::GrantExpiry => self.close_grant(GrantId(subject)),
             DeadlineKind::OrganisationExpiry => self.expire_organisation(OrganisationId(subject)),
+            DeadlineKind::OutageEnd => self.end_outage(OutageId(subject)),
             DeadlineKind::Batch => {
                 if let Some(class) = self.class_of(&subject) {
                     self.run_batch(chain, &class);

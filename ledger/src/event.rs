@@ -1,6 +1,6 @@
 //! What happened, for those who follow the ledger.
 
-use crate::id::{BlobHash, GrantId, LeaseId, OfferId, OrganisationId, RequestId};
+use crate::id::{BlobHash, GrantId, LeaseId, OfferId, OrganisationId, OutageId, RequestId};
 use crate::market::Bucket;
 use crate::member::MemberCode;
 use crate::money::{Money, Price};
@@ -115,4 +115,20 @@ pub enum Event {
     /// Another member confirmed a site's capacity.
     #[allow(missing_docs)]
     SiteConfirmed { provider: OrganisationId, site: Name, class: Name, accelerators: u32, member: MemberCode },
+    /// Capacity is out for some time; these leases can not be served whole.
+    #[allow(missing_docs)]
+    OutageAnnounced {
+        outage: OutageId,
+        provider: OrganisationId,
+        site: Name,
+        class: Name,
+        start: TimeMs,
+        end: TimeMs,
+        accelerators: u32,
+        planned: bool,
+        leases: Vec<LeaseId>,
+    },
+    /// Capacity is back.
+    #[allow(missing_docs)]
+    OutageEnded { outage: OutageId },
 }

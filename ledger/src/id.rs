@@ -43,6 +43,8 @@ hash_ids! {
     OfferId,
     /// A request: derived from the transaction and the position of the action in it.
     RequestId,
+    /// An outage: derived from the transaction and the position of the action in it.
+    OutageId,
     /// A lease: derived from its request.
     LeaseId,
     /// A contract's code: the BLAKE3 hash of its bytes.

@@ -145,6 +145,8 @@ rejections! {
     313 SiteDiffers "the site is accredited with another number of accelerators", "confirm the number that stands there, or ask its own registrar to correct it";
     314 OfferOwnerMissing "the site has several owners, and the offer does not say whose part it is", "name the owner: `private`, `EU` or a member";
     315 ReserveInvalid "the reserve is below the federation's least share, over everything, or of private capacity", "offer at least `reserve_bps_min` of public capacity, and no reserve of private";
+    316 OutageInvalid "the outage is of nothing, of more than there is, in the past or beyond the horizon", "give accelerators of the site and slots that lie ahead";
+    317 OutageUnknown "there is no such outage of this provider", "list them: `hansa site outages`";
     310 CountryInvalid "the country is no member state, or not the registrar's", "accredit a site with the registrar of the country it stands in";
     // 400 to 499: requests.
     400 RequestUnknown "there is no such open request of this organisation", "list the requests: `hansa request list`";

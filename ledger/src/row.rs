@@ -355,6 +355,30 @@ data! {
         pub outage: Calendar,
     }
 
+    /// Capacity that is out for some time.
+    pub struct Outage {
+        /// The part of a site.
+        pub part: EntitlementKey,
+        /// The first slot.
+        pub start: Slot,
+        /// The first slot after it.
+        pub end: Slot,
+        /// Accelerators that are out.
+        pub accelerators: u32,
+        /// Whether it is planned maintenance.
+        pub planned: bool,
+        /// The leases that could not be served whole when it was announced.
+        pub leases: Vec<LeaseId>,
+        /// What it took of the offer's free capacity for the market.
+        pub taken_market: Calendar,
+        /// What it took of the offer's free reserve.
+        pub taken_reserve: Calendar,
+        /// The offer it took it from.
+        pub offer: Option<OfferId>,
+        /// The offer's revision then.
+        pub offer_revision: u32,
+    }
+
     /// A price that takes effect once a batch has passed.
     pub struct AskRaise {
         /// The price.

@@ -184,6 +184,8 @@ tables! {
     21 => quotas, Quotas: Principal => Quota;
     /// The parts of sites, and who each is entitled to.
     26 => entitlements, Entitlements: EntitlementKey => Entitlement;
+    /// Outages that are announced and not over.
+    27 => outages, Outages: crate::id::OutageId => Outage;
     /// Decayed usage of a beneficial-owner group in a class.
     22 => usages, Usages: (crate::id::GroupId, crate::name::Name) => GroupUsage;
 }

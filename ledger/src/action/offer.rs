@@ -104,7 +104,7 @@ impl Perform for PostOffer {
         let (provider, organisation) = context.organisation(Roles::OFFER)?;
         let key = SiteKey { provider, site: self.site.clone(), class: self.class.clone() };
         let site = context.view.get::<Sites>(&key).cloned().ok_or(Rejection::SiteUnknown)?;
-        let (part, entitlement) = self.part(context, &key)?;
+        let (part, entitlement) = context.part_of(&key, self.owner)?;
         if entitlement.offer.is_some() {
             return Err(Rejection::OfferExists);
         }
@@ -252,20 +252,6 @@ fn own_offer(context: &Context<'_, '_>, id: &OfferId) -> Result<Offer, Rejection
 }
 
 impl PostOffer {
-    /// The part of the site that is offered, and what its owner is granted.
-    fn part(
-        &self,
-        context: &Context<'_, '_>,
-        site: &SiteKey,
-    ) -> Result<(EntitlementKey, Entitlement), Rejection> {
-        let mut parts = context.parts_of(site);
-        parts.retain(|(key, _)| self.owner.is_none_or(|owner| key.owner == owner));
-        match parts.len() {
-            0 | 1 => parts.pop().ok_or(Rejection::SiteUnknown),
-            _ => Err(Rejection::OfferOwnerMissing),
-        }
-    }
-
     /// The reserve's share: of public capacity never less than the federation's least, of private none.
     fn reserve_share(&self, owner: PoolOwner, params: &Params) -> Result<u16, Rejection> {
         let least = match owner.pool() {

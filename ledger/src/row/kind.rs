@@ -136,5 +136,7 @@ cases! {
         OrganisationExpiry,
         /// Clear a class.
         Batch,
+        /// End an outage.
+        OutageEnd,
     }
 }

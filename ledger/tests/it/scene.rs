@@ -2,9 +2,9 @@
 
 use crate::world::{World, key, member, name};
 use hansa_ledger::action::{
-    AccreditOrganisation, AccreditSite, CancelLease, CountersignUsage, EndLease, IssueGrant, LeaseUsage,
-    PlaceRequest, RemoveKey, ReportJob, ReportUsage, RevokeOrganisation, RunJob, SetKey, SitePart,
-    StartLease, grant_id,
+    AccreditOrganisation, AccreditSite, AnnounceOutage, CancelLease, CountersignUsage, EndLease, IssueGrant,
+    LeaseUsage, PlaceRequest, RemoveKey, ReportJob, ReportUsage, RevokeOrganisation, RunJob, SetKey,
+    SitePart, StartLease, grant_id,
 };
 use hansa_ledger::event::Event;
 use hansa_ledger::id::{BlobHash, GrantId, LeaseId, OfferId, OrganisationId, RequestId};
@@ -235,6 +235,17 @@ fn accredit_site(world: &mut World, provider: OrganisationId) {
         parts: vec![part("FR"), part("EU")],
     };
     world.act("FR registrar", shared).unwrap();
+    let start = Slot(world.now.slot(1).0 + 1_000);
+    let outage = AnnounceOutage {
+        site: name("site"),
+        class: name("a100-64"),
+        owner: None,
+        start,
+        end: Slot(start.0 + 10),
+        accelerators: 4,
+        planned: true,
+    };
+    world.act("cea", outage).unwrap();
 }
 
 fn issue(world: &mut World, reference: &str, purpose: Purpose, life_ms: u64) -> GrantId {

@@ -2,9 +2,11 @@
 
 use crate::scene::{all_from, demand, place};
 use crate::world::{World, member, name};
-use hansa_ledger::action::{AccreditSite, AmendOffer, ConfirmSite, PostOffer, SitePart, WithdrawOffer};
+use hansa_ledger::action::{
+    AccreditSite, AmendOffer, AnnounceOutage, ConfirmSite, EndOutage, PostOffer, SitePart, WithdrawOffer,
+};
 use hansa_ledger::event::Event;
-use hansa_ledger::id::{LeaseId, OfferId, OrganisationId, RequestId};
+use hansa_ledger::id::{LeaseId, OfferId, OrganisationId, OutageId, RequestId};
 use hansa_ledger::market::Calendar;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::params::Params;
@@ -12,7 +14,7 @@ use hansa_ledger::rejection::Rejection;
 use hansa_ledger::row::{
     AccountId, Entitlement, EntitlementKey, Lease, Offer, OrganisationClass, Pool, PoolOwner, Purse, SiteKey,
 };
-use hansa_ledger::tables::{Classes, Entitlements, Leases, Offers, OffersOpen};
+use hansa_ledger::tables::{Classes, Entitlements, Leases, Offers, OffersOpen, Outages};
 use hansa_ledger::time::Slot;
 
 fn params() -> Params {
@@ -315,6 +317,86 @@ fn what_a_lease_gives_back_goes_to_the_offer_unless_its_provider_has_spoken_sinc
         let part = part(&world, PoolOwner::Member(member("ES"))).unwrap();
         assert_eq!(part.leased_market.free_at(last), 0);
     }
+}
+
+/// Announces that so many are out for `slots` slots from the present one on; says which and what it hits.
+fn announce(world: &mut World, accelerators: u32, start: u32, slots: u32) -> (OutageId, Vec<LeaseId>) {
+    let start = Slot(world.now.slot(1).0 + start);
+    let action = AnnounceOutage {
+        site: name("site"),
+        class: name("a100-64"),
+        owner: None,
+        start,
+        end: Slot(start.0 + slots),
+        accelerators,
+        planned: true,
+    };
+    let events = world.act("bsc", action).unwrap();
+    let announced = events.into_iter().find_map(|event| match event {
+        Event::OutageAnnounced { outage, leases, .. } => Some((outage, leases)),
+        _ => None,
+    });
+    announced.unwrap()
+}
+
+#[test]
+fn an_outage_takes_what_is_free_from_the_market_first_and_gives_it_back() {
+    let (world, id) = world(params());
+    // 48 of the market and 16 of the reserve are free.
+    for (out, market, reserve) in [(8, 40, 16), (48, 0, 16), (50, 0, 14), (64, 0, 0)] {
+        for early in [false, true] {
+            let mut world = world.fork();
+            let (outage, hit) = announce(&mut world, out, 50, 20);
+            let start = world.state.get::<Outages>(&outage).unwrap().start;
+            let free = |world: &World, slot: u32| {
+                let offer = offer(world, &id);
+                (offer.market.free_at(Slot(slot)), offer.reserve.free_at(Slot(slot)))
+            };
+            assert_eq!(hit, []);
+            let (before, during, after) = (start.0 - 1, start.0 + 19, start.0 + 20);
+            let found = [before, during, after].map(|slot| free(&world, slot));
+            assert_eq!(found, [(48, 16), (market, reserve), (48, 16)]);
+            // The provider may go on as if nothing were out; what is out stays out.
+            if early {
+                world.act("bsc", EndOutage { outage }).unwrap();
+                assert_eq!(free(&world, during), (48, 16));
+            } else {
+                let all = Calendar::constant(Slot(start.0 - 30), Slot(start.0 + 300), 64);
+                world.act("bsc", AmendOffer { offer: id, ask: None, calendar: Some(all) }).unwrap();
+                let (market, reserve) = free(&world, during);
+                assert_eq!(market + reserve, 64 - out);
+                world.pass_until(|event| matches!(event, Event::OutageEnded { .. }).then_some(()));
+            }
+            assert_eq!(world.state.get::<Outages>(&outage), None);
+            assert_eq!(part(&world, PoolOwner::Member(member("ES"))).unwrap().outage.peak(), 0);
+            assert_eq!(world.act("bsc", EndOutage { outage }), Err(Rejection::OutageUnknown));
+        }
+    }
+}
+
+#[test]
+fn an_outage_names_the_leases_it_hits_the_latest_first() {
+    let (mut world, _) = world(Params { reserve_bps_min: 0, ..params() });
+    let leases = [24, 24, 16].map(|quantity| lease(&mut world, "tallinn", quantity).unwrap());
+    let ids = leases.each_ref().map(|lease| LeaseId::derive(&lease.request));
+    let first = leases.iter().map(|lease| lease.start.0).max().unwrap();
+    let last = leases.iter().map(|lease| lease.start.0 + lease.slots).min().unwrap();
+    assert!(first + 2 < last, "the three overlap");
+    let check = |accelerators: u32, expect: &[LeaseId]| {
+        let mut world = world.fork();
+        let from = first - world.now.slot(1).0;
+        let (_, mut hit) = announce(&mut world, accelerators, from, 1);
+        let mut expect = expect.to_vec();
+        (hit.sort(), expect.sort());
+        assert_eq!(hit, expect, "{accelerators} of 64 are out");
+    };
+    check(1, &ids[2..]);
+    check(16, &ids[2..]);
+    check(17, &ids[1..]);
+    check(64, &ids);
+    let mut after = world.fork();
+    let from = last + 100 - after.now.slot(1).0;
+    assert_eq!(announce(&mut after, 64, from, 5).1, []);
 }
 
 #[test]

@@ -4,8 +4,10 @@ use super::Row;
 use super::people::NOBODY;
 use crate::scene::{Scene, all_from, demand};
 use crate::world::{member, name};
-use hansa_ledger::action::{Action, AmendOffer, CancelRequest, PlaceRequest, PostOffer, WithdrawOffer};
-use hansa_ledger::id::{CodeHash, GrantId, OfferId, RequestId};
+use hansa_ledger::action::{
+    Action, AmendOffer, AnnounceOutage, CancelRequest, EndOutage, PlaceRequest, PostOffer, WithdrawOffer,
+};
+use hansa_ledger::id::{CodeHash, GrantId, OfferId, OutageId, RequestId};
 use hansa_ledger::market::Calendar;
 use hansa_ledger::member::CountrySet;
 use hansa_ledger::money::Price;
@@ -16,6 +18,8 @@ use hansa_ledger::time::Slot;
 pub fn tables() -> Vec<(&'static str, Vec<Row>)> {
     vec![
         ("PostOffer", post()),
+        ("AnnounceOutage", announce()),
+        ("EndOutage", end_outage()),
         ("AmendOffer", amend()),
         ("WithdrawOffer", withdraw()),
         ("PlaceRequest", [place_shape(), place_constraints(), place_money()].concat()),
@@ -123,6 +127,46 @@ fn post() -> Vec<Row> {
         ("by an expired organisation", "late", |s| offer(s, |_| ()), OrganisationExpired),
         ("by someone never accredited", "stranger", |s| offer(s, |_| ()), UnknownKey),
     ]
+}
+
+/// An outage of all that `bsc` has, after a change.
+fn outage(scene: &Scene, change: impl FnOnce(&mut AnnounceOutage)) -> Action {
+    let now = scene.world.now.slot(1);
+    let mut action = AnnounceOutage {
+        site: name("site"),
+        class: name("a100-64"),
+        owner: None,
+        start: now,
+        end: Slot(now.0 + 10),
+        accelerators: 64,
+        planned: false,
+    };
+    change(&mut action);
+    action.into()
+}
+
+fn announce() -> Vec<Row> {
+    vec![
+        ("of nothing", "bsc", |s| outage(s, |one| one.accelerators = 0), OutageInvalid),
+        ("of more than there is", "bsc", |s| outage(s, |one| one.accelerators = 65), OutageInvalid),
+        ("of no time", "bsc", |s| outage(s, |one| one.end = one.start), OutageInvalid),
+        ("of the past", "bsc", |s| outage(s, |one| (one.start, one.end) = (Slot(1), Slot(2))), OutageInvalid),
+        ("beyond the horizon", "bsc", |s| outage(s, |one| one.end = Slot(u32::MAX)), OutageInvalid),
+        ("of no such site", "bsc", |s| outage(s, |one| one.site = name("other")), SiteUnknown),
+        ("of a part nobody has", "bsc", |s| outage(s, |one| one.owner = "MT".parse().ok()), SiteUnknown),
+        ("of another's site", "tallinn", |s| outage(s, |_| ()), SiteUnknown),
+        (
+            "of a site that two share",
+            "cea",
+            |s| outage(s, |one| one.site = name("shared")),
+            OfferOwnerMissing,
+        ),
+        ("by a bidder", "tallinn bidder", |s| outage(s, |_| ()), RoleMissing),
+    ]
+}
+
+fn end_outage() -> Vec<Row> {
+    vec![("no such outage", "bsc", |_| EndOutage { outage: OutageId([1; 32]) }.into(), OutageUnknown)]
 }
 
 fn amended(offer: OfferId, ask: Option<Price>, calendar: Option<Calendar>) -> Action {

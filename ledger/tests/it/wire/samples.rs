@@ -15,6 +15,7 @@ const OTHER: OrganisationId = OrganisationId([0x02; 32]);
 const GRANT: GrantId = GrantId([0x03; 32]);
 const OFFER: OfferId = OfferId([0x04; 32]);
 const REQUEST: RequestId = RequestId([0x05; 32]);
+const OUTAGE: OutageId = OutageId([0x0a; 32]);
 const LEASE: LeaseId = LeaseId([0x06; 32]);
 const CODE: CodeHash = CodeHash([0x07; 32]);
 const BLOB: BlobHash = BlobHash([0x08; 32]);
@@ -129,6 +130,17 @@ pub fn actions() -> Vec<Action> {
             accelerators: 4_480,
         }
         .into(),
+        AnnounceOutage {
+            site: name("marenostrum"),
+            class: name("a100-64"),
+            owner: Some(PoolOwner::Private),
+            start: Slot(100),
+            end: Slot(200),
+            accelerators: 64,
+            planned: true,
+        }
+        .into(),
+        EndOutage { outage: OUTAGE }.into(),
     ]
 }
 
@@ -203,5 +215,17 @@ pub fn events() -> Vec<Event> {
         Event::JobEnded { lease, job: 1, state: JobState::Succeeded, outputs: Some(BLOB) },
         Event::PositionMoved { debtor: member("EE"), creditor: member("ES"), amount },
         Event::SiteConfirmed { provider, site, class, accelerators: 4_480, member: member("FR") },
+        Event::OutageAnnounced {
+            outage: OUTAGE,
+            provider,
+            site: name("marenostrum"),
+            class: name("a100-64"),
+            start: TIME,
+            end: TIME,
+            accelerators: 64,
+            planned: true,
+            leases: vec![lease],
+        },
+        Event::OutageEnded { outage: OUTAGE },
     ]
 }
