@@ -1,31 +1,28 @@
 //! Clearing a class: the book from the state, the trades back into it.
 
 use crate::action::BlockInHand;
+use crate::demand::{Demands, book_params, hold, sponsor};
 use crate::event::Event;
-use crate::id::{ChainId, GroupId, LeaseId, RequestId, hash_of};
+use crate::id::{ChainId, LeaseId, RequestId, hash_of};
 use crate::journal::debit_headroom;
 use crate::lease::{exposure, terms};
-use crate::market::{Book, BookParams, Clearing, Hold, Order, Reason, Supply, Trade, Unmatched, clear};
+use crate::market::{Book, Clearing, Reason, Supply, Trade, Unmatched, clear};
 use crate::member::MemberCode;
-use crate::money::Money;
+use crate::money::{Money, Price};
 use crate::name::Name;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::{
-    Agreement, Deadline, DeadlineKind, GroupUsage, Lease, LeaseSource, LeaseState, Offer, OfferState, Purse,
-    Request, RequestState, SiteKey,
+    Agreement, ClassUnmatched, Deadline, DeadlineKind, Demand, Lease, LeaseSource, LeaseState, Offer,
+    OfferState, Request, RequestState, SiteKey,
 };
 use crate::share;
 use crate::state::View;
 use crate::tables::{
     Classes, Deadlines, Leases, LeasesLive, Members, Offers, OffersOpen, Requests, RequestsOpen, Sites,
-    Usages,
 };
 use crate::time::{Slot, TimeMs};
 use std::collections::BTreeMap;
-
-/// Milliseconds in a day.
-const DAY_MS: u64 = 86_400_000;
 
 /// The deadline subject that stands for a class.
 #[must_use]
@@ -39,9 +36,11 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
     let row = view.get::<Classes>(class);
     // A lease begins at a slot's beginning, and the slot in hand has begun already.
     let next = Slot(now.slot(params.slot_s).0.saturating_add(1));
+    let mut demands = Demands::new(view, params, now, class);
     let orders = class_range::<RequestsOpen, RequestId>(view, class)
-        .filter_map(|id| view.get::<Requests>(&id).map(|row| order(view, params, now, id, row)))
+        .filter_map(|id| view.get::<Requests>(&id).and_then(|row| demands.order(id, row)))
         .collect();
+    let usage = demands.into_usage();
     let supplies = class_range::<OffersOpen, crate::id::OfferId>(view, class)
         .filter_map(|id| {
             view.get::<Offers>(&id).filter(|row| row.state == OfferState::Open).map(|row| (id, row))
@@ -66,13 +65,7 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
         .collect();
     let holds = class_range::<LeasesLive, LeaseId>(view, class)
         .filter_map(|id| view.get::<Leases>(&id))
-        .map(|row| Hold {
-            group: row.group,
-            start: row.start,
-            end: Slot(row.start.0.saturating_add(row.slots)),
-            quantity: row.quantity,
-            reserve: None,
-        })
+        .map(hold)
         .collect();
     let debit_headroom = headrooms(view);
     Book {
@@ -84,32 +77,9 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
         supplies,
         holds,
         capacity: row.map_or(0, |row| u64::from(row.capacity)),
-        usage: BTreeMap::new(),
+        usage,
         debit_headroom,
         reference: row.and_then(|row| row.price),
-    }
-}
-
-fn book_params(params: &Params, chain: ChainId) -> BookParams {
-    BookParams {
-        tick: crate::money::PRICE_TICK_UEUR,
-        k_bps: params.k_bps,
-        price_candidates: params.price_candidates,
-        cap_bps: params.cap_bps,
-        slot_s: params.slot_s,
-        spot_slots: params.spot_slots,
-        near_slots: params.near_slots,
-        chain,
-        limit_first: false,
-        orders_max: 2_048,
-        orders_per_group_max: 16,
-        supplies_max: 256,
-        reserve_price_cap: crate::money::Price(1_000_000),
-        reserve_cap_bps: 10_000,
-        reserve_member_cap_bps: 10_000,
-        credit_ask_cap: None,
-        release_slots: 0,
-        release_lease_slots_max: 0,
     }
 }
 
@@ -121,68 +91,6 @@ where
 {
     let range = (class.clone(), I::from([0; 32]))..=(class.clone(), I::from([255; 32]));
     view.range::<T>(range).map(|((_, id), ())| *id)
-}
-
-/// One request as an order of the book.
-#[must_use]
-pub fn order(view: &View<'_>, params: &Params, now: TimeMs, id: RequestId, row: &Request) -> Order {
-    let demand = &row.demand;
-    Order {
-        request: id,
-        organisation: row.organisation,
-        group: row.group,
-        sequence: row.sequence,
-        countries: demand.countries,
-        certificates: demand.certificates,
-        tier_min: demand.tier_min,
-        quantity: demand.quantity,
-        quantity_min: demand.quantity_min,
-        slots: demand.slots,
-        start_min: demand.start_min,
-        start_max: demand.start_max,
-        limit: demand.limit,
-        usage: dominant_share(view, params, row.group, now),
-        admitted_epoch: row.admitted_epoch,
-        funding_home: row.home,
-        lane: crate::market::LaneHint::Market,
-        eligible: false,
-        credit: None,
-        interruptible: false,
-        commercial: false,
-        reserve_cap_bps: 10_000,
-        aid_left: None,
-        own_group_excluded: demand.sources.iter().any(|source| matches!(source.purse, Purse::Grant(_))),
-    }
-}
-
-/// The dominant share of a group: its largest part of any class's capacity in decayed usage, in parts per 10^9.
-fn dominant_share(view: &View<'_>, params: &Params, group: GroupId, now: TimeMs) -> u64 {
-    let day = day_of(now);
-    let first = Name::new("0").expect("a digit is a name");
-    view.range::<Usages>((group, first)..)
-        .take_while(|((of, _), _)| *of == group)
-        .map(|((_, class), usage)| {
-            let used = decayed(usage, day, params.usage_decay_q32);
-            let capacity = view.get::<Classes>(class).map_or(1, |class| u64::from(class.capacity).max(1));
-            let share =
-                u128::from(used).saturating_mul(1_000_000_000).checked_div(u128::from(capacity)).unwrap_or(0);
-            u64::try_from(share).unwrap_or(u64::MAX)
-        })
-        .max()
-        .unwrap_or(0)
-}
-
-pub(crate) fn day_of(now: TimeMs) -> u32 {
-    u32::try_from(now.0.checked_div(DAY_MS).unwrap_or(0)).unwrap_or(u32::MAX)
-}
-
-/// Usage as it counts on `day`: multiplied by the decay once per day. After 1,000 days nothing is left.
-pub(crate) fn decayed(usage: &GroupUsage, day: u32, decay_q32: u32) -> u64 {
-    let days = day.saturating_sub(usage.day).min(1_000);
-    (0..days).fold(usage.accelerator_seconds, |left, _| {
-        let product = u128::from(left).saturating_mul(u128::from(decay_q32)) >> 32;
-        u64::try_from(product).unwrap_or(u64::MAX)
-    })
 }
 
 impl BlockInHand<'_> {
@@ -202,10 +110,19 @@ impl BlockInHand<'_> {
         self.view.put::<Deadlines>(Deadline { due, kind: DeadlineKind::Batch, subject }, ());
     }
 
+    /// Sees to it that every class is cleared in which somebody waits, since something changed that bears on all.
+    pub(crate) fn schedule_all(&mut self) {
+        let classes: Vec<Name> = self.view.range::<Classes>(..).map(|(class, _)| class.clone()).collect();
+        for class in &classes {
+            self.schedule_batch(class);
+        }
+    }
+
     /// Clears a class: at most one batch, however many boundaries have passed, over orders of earlier blocks.
     pub(crate) fn run_batch(&mut self, chain: ChainId, class: &Name) {
         let book = book(&self.view, self.params, chain, class, self.now);
         let clearing = clear(&book);
+        let reference = book.reference;
         let Some(mut row) = self.view.get::<Classes>(class).cloned() else { return };
         row.batch_due = None;
         row.epoch = row.epoch.saturating_add(1);
@@ -217,10 +134,11 @@ impl BlockInHand<'_> {
         let trades = u32::try_from(clearing.trades.len()).unwrap_or(u32::MAX);
         let unmatched = u32::try_from(clearing.unmatched.len()).unwrap_or(u32::MAX);
         self.emit(Event::BatchCleared { class: class.clone(), epoch, trades, unmatched });
-        self.record(class, clearing);
+        self.record(class, reference, clearing);
     }
 
-    fn record(&mut self, class: &Name, clearing: Clearing) {
+    /// Carries out what a batch decided; `reference` is the price that the aid of its awards was measured against.
+    fn record(&mut self, class: &Name, reference: Option<Price>, clearing: Clearing) {
         for price in &clearing.prices {
             let event = Event::BatchPriced {
                 class: class.clone(),
@@ -235,7 +153,7 @@ impl BlockInHand<'_> {
         for trade in &clearing.trades {
             let mark = self.view.mark();
             let events = self.events.len();
-            if let Err(rejection) = self.award(trade) {
+            if let Err(rejection) = self.award(trade, reference) {
                 self.view.roll_back(mark);
                 self.events.truncate(events);
                 let reason = match rejection {
@@ -244,11 +162,11 @@ impl BlockInHand<'_> {
                     _ => Reason::ContractRefused,
                 };
                 again |= reason == Reason::BatchFull;
-                self.note_unmatched(Unmatched::plain(trade.request, reason));
+                self.note_unmatched(class, Unmatched::plain(trade.request, reason));
             }
         }
         for unmatched in clearing.unmatched {
-            self.note_unmatched(unmatched);
+            self.note_unmatched(class, unmatched);
         }
         if again {
             // What one batch had no room for is the next one's, without waiting for a change in the class.
@@ -256,18 +174,21 @@ impl BlockInHand<'_> {
         }
     }
 
-    fn note_unmatched(&mut self, unmatched: Unmatched) {
+    fn note_unmatched(&mut self, class: &Name, unmatched: Unmatched) {
         let id = unmatched.request;
-        if let Some(row) = self.view.get::<Requests>(&id).cloned()
-            && row.unmatched.as_ref() != Some(&unmatched)
-        {
-            self.view.put::<Requests>(id, Request { unmatched: Some(unmatched), ..row });
+        let Some(mut row) = self.view.get::<Requests>(&id).cloned() else { return };
+        let found = ClassUnmatched { class: class.clone(), unmatched };
+        match row.unmatched.binary_search_by(|one| one.class.cmp(class)) {
+            Ok(at) if row.unmatched.get(at) == Some(&found) => return,
+            Ok(at) => row.unmatched.splice(at..=at, [found]).for_each(drop),
+            Err(at) => row.unmatched.insert(at, found),
         }
+        self.view.put::<Requests>(id, row);
     }
 
     /// Turns a trade into a lease: the agreement is fixed, the escrow cut to what the contract may need at the price found,
     /// the capacity taken, the debit cap held.
-    fn award(&mut self, trade: &Trade) -> Result<(), Rejection> {
+    fn award(&mut self, trade: &Trade, reference: Option<Price>) -> Result<(), Rejection> {
         let request = self.view.get::<Requests>(&trade.request).cloned().ok_or(Rejection::RequestUnknown)?;
         let mut offer = self.view.get::<Offers>(&trade.offer).cloned().ok_or(Rejection::OfferUnknown)?;
         let id = LeaseId::derive(&trade.request);
@@ -296,9 +217,11 @@ impl BlockInHand<'_> {
             return Err(Rejection::CalendarInvalid);
         }
         self.hold_site(&offer, trade)?;
+        let offer_ask = offer.ask;
         self.view.put::<Offers>(trade.offer, offer);
         self.leave_book(trade.request, &request);
         self.count_usage(&lease);
+        self.grant_aid(id, &lease, reference.unwrap_or(offer_ask));
         let deadline =
             Deadline { due: lease.agreement.start_deadline, kind: DeadlineKind::LeaseStart, subject: id.0 };
         self.view.put::<Deadlines>(deadline, ());
@@ -313,6 +236,8 @@ impl BlockInHand<'_> {
             price: trade.price,
             start: lease.agreement.start,
             end: lease.agreement.end,
+            lane: lease.lane,
+            released: lease.released,
         });
         let job = request.demand.job;
         self.view.put::<Requests>(
@@ -321,7 +246,7 @@ impl BlockInHand<'_> {
                 state: RequestState::Awarded,
                 lease: Some(id),
                 locked: lease.locked,
-                unmatched: None,
+                unmatched: alternatives_served(trade.request, &request.demand, &lease.class),
                 ..request
             },
         );
@@ -372,6 +297,8 @@ impl BlockInHand<'_> {
                 report_window_ms: params.lease_report_window_ms,
                 challenge_window_ms: params.lease_challenge_window_ms,
                 contest_provider_bps: params.contest_provider_bps,
+                holdback_bps: params.holdback_bps,
+                audit_window_ms: params.audit_window_ms,
             },
             sources: Vec::new(),
             locked: Money::ZERO,
@@ -389,6 +316,12 @@ impl BlockInHand<'_> {
             jobs: 0,
             paid: Vec::new(),
             closing: None,
+            lane: trade.lane,
+            released: trade.released,
+            aid: Money(trade.aid),
+            sponsor: sponsor(&self.view, &request.demand),
+            sponsor_admits: None,
+            holdback: None,
         }
     }
 
@@ -428,22 +361,25 @@ impl BlockInHand<'_> {
                 share_bps: source.share_bps,
                 locked: *part,
                 paid: Money::ZERO,
+                held: Money::ZERO,
             });
         }
         Ok(rows)
     }
+}
 
-    /// Usage counts from the award, so that nobody is first in two batches for the capacity of one.
-    fn count_usage(&mut self, lease: &Lease) {
-        let seconds = u64::from(lease.slots)
-            .saturating_mul(u64::from(self.params.slot_s))
-            .saturating_mul(u64::from(lease.quantity));
-        let day = day_of(self.now);
-        let key = (lease.group, lease.class.clone());
-        let before = self.view.get::<Usages>(&key);
-        let used = before.map_or(0, |usage| decayed(usage, day, self.params.usage_decay_q32));
-        self.view.put::<Usages>(key, GroupUsage { accelerator_seconds: used.saturating_add(seconds), day });
-    }
+/// What is said of the other classes of a request that `class` served.
+fn alternatives_served(request: RequestId, demand: &Demand, class: &Name) -> Vec<ClassUnmatched> {
+    let mut others: Vec<ClassUnmatched> = demand
+        .classes()
+        .filter(|(other, _)| *other != class)
+        .map(|(other, _)| ClassUnmatched {
+            class: other.clone(),
+            unmatched: Unmatched::plain(request, Reason::AlternativeServed),
+        })
+        .collect();
+    others.sort_by(|one, next| one.class.cmp(&next.class));
+    others
 }
 
 /// What each member may still come to owe.

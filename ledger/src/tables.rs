@@ -184,4 +184,6 @@ tables! {
     21 => quotas, Quotas: Principal => Quota;
     /// Decayed usage of a beneficial-owner group in a class.
     22 => usages, Usages: (crate::id::GroupId, crate::name::Name) => GroupUsage;
+    /// Aid that beneficial-owner groups got: sums by quarter, and each award.
+    28 => aids, Aids: (crate::id::GroupId, AidPart) => AidEntry;
 }

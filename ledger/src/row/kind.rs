@@ -136,5 +136,7 @@ cases! {
         OrganisationExpiry,
         /// Clear a class.
         Batch,
+        /// Pay or divide what was held back of a provider's pay.
+        Holdback,
     }
 }

@@ -204,6 +204,9 @@ fn demand(world: &World, one: &Try) -> Option<Demand> {
         purpose: Purpose::Innovation,
         sources,
         job: None,
+        lane: Default::default(),
+        interruptible: false,
+        any_of: Vec::new(),
     })
 }
 
