@@ -5,7 +5,7 @@ use crate::event::Event;
 use crate::id::{GroupId, LeaseId};
 use crate::money::{Money, Price};
 use crate::params::Params;
-use crate::row::{Aid, AidEntry, AidPart, Lease};
+use crate::row::{Aid, AidEntry, AidPart};
 use crate::state::View;
 use crate::tables::Aids;
 use crate::time::TimeMs;
@@ -48,39 +48,31 @@ fn aid_of(basis: Price, price: Price, seconds: u64) -> Money {
 
 impl BlockInHand<'_> {
     /// Enters the aid of an award into the group's account.
-    pub(crate) fn grant_aid(&mut self, id: LeaseId, lease: &Lease, basis: Price) {
-        let Some(member) = lease.sponsor.filter(|_| lease.aid != Money::ZERO) else { return };
-        let price = lease.agreement.price;
-        let aid =
-            Aid { amount: lease.aid, basis, price, member, awarded_at: self.now, returned: Money::ZERO };
-        self.view.put::<Aids>((lease.group, AidPart::Lease(id)), AidEntry::Award(aid));
-        let quarter = quarter_of(self.now);
-        self.move_sum(lease.group, quarter, |sum| sum.saturating_add(lease.aid.0));
-        self.forget_quarters(lease.group, quarter);
-        self.emit(Event::AidGranted {
-            lease: id,
-            group: lease.group,
-            member,
-            amount: lease.aid,
-            basis,
-            price,
-        });
+    pub(crate) fn grant_aid(&mut self, id: LeaseId, group: GroupId, aid: Aid) {
+        if aid.amount == Money::ZERO {
+            return;
+        }
+        let Aid { amount, basis, price, member, .. } = aid;
+        let quarter = quarter_of(aid.awarded_at);
+        self.view.put::<Aids>((group, AidPart::Lease(id)), AidEntry::Award(aid));
+        self.move_sum(group, quarter, |sum| sum.saturating_add(amount.0));
+        self.forget_quarters(group, quarter);
+        self.emit(Event::AidGranted { lease: id, group, member, amount, basis, price });
     }
 
-    /// Takes back the aid for what a lease did not use.
-    pub(crate) fn return_aid(&mut self, id: LeaseId, lease: &Lease) {
-        let key = (lease.group, AidPart::Lease(id));
+    /// Takes back the aid for what a lease did not use: what stays is the aid in `used` accelerator-seconds.
+    pub(crate) fn return_aid(&mut self, id: LeaseId, group: GroupId, used: u64) {
+        let key = (group, AidPart::Lease(id));
         let Some(AidEntry::Award(aid)) = self.view.get::<Aids>(&key).cloned() else { return };
-        let used = lease.reported.min(lease.awarded_seconds(self.params.slot_s));
         let kept = aid_of(aid.basis, aid.price, used).min(aid.amount);
         let amount = aid.amount.checked_sub(kept).unwrap_or(Money::ZERO);
         if amount == Money::ZERO {
             return;
         }
         // A quarter that no longer counts may have been forgotten, and then there is nothing to correct.
-        self.move_sum(lease.group, quarter_of(aid.awarded_at), |sum| sum.saturating_sub(amount.0));
+        self.move_sum(group, quarter_of(aid.awarded_at), |sum| sum.saturating_sub(amount.0));
         self.view.put::<Aids>(key, AidEntry::Award(Aid { returned: amount, ..aid }));
-        self.emit(Event::AidReturned { lease: id, group: lease.group, amount });
+        self.emit(Event::AidReturned { lease: id, group, amount });
     }
 
     fn move_sum(&mut self, group: GroupId, quarter: u32, change: impl Fn(u64) -> u64) {

@@ -13,7 +13,7 @@ use crate::name::Name;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::{
-    Agreement, ClassUnmatched, Deadline, DeadlineKind, Demand, Lease, LeaseSource, LeaseState, Offer,
+    Agreement, Aid, ClassUnmatched, Deadline, DeadlineKind, Demand, Lease, LeaseSource, LeaseState, Offer,
     OfferState, Request, RequestState, SiteKey,
 };
 use crate::share;
@@ -134,11 +134,12 @@ impl BlockInHand<'_> {
         let trades = u32::try_from(clearing.trades.len()).unwrap_or(u32::MAX);
         let unmatched = u32::try_from(clearing.unmatched.len()).unwrap_or(u32::MAX);
         self.emit(Event::BatchCleared { class: class.clone(), epoch, trades, unmatched });
-        self.record(class, reference, clearing);
+        self.carry_out(class, reference, clearing);
     }
 
-    /// Carries out what a batch decided; `reference` is the price that the aid of its awards was measured against.
-    fn record(&mut self, class: &Name, reference: Option<Price>, clearing: Clearing) {
+    /// Carries out what a batch decided; `reference` is the price that the aid of its awards was measured against, the ask of
+    /// the offer without it. A trade that its contract or a cap refuses leaves its request open.
+    pub fn carry_out(&mut self, class: &Name, reference: Option<Price>, clearing: Clearing) {
         for price in &clearing.prices {
             let event = Event::BatchPriced {
                 class: class.clone(),
@@ -221,7 +222,11 @@ impl BlockInHand<'_> {
         self.view.put::<Offers>(trade.offer, offer);
         self.leave_book(trade.request, &request);
         self.count_usage(&lease);
-        self.grant_aid(id, &lease, reference.unwrap_or(offer_ask));
+        if let Some(member) = lease.sponsor {
+            let (amount, price, basis) = (lease.aid, trade.price, reference.unwrap_or(offer_ask));
+            let (awarded_at, returned) = (self.now, Money::ZERO);
+            self.grant_aid(id, lease.group, Aid { amount, basis, price, member, awarded_at, returned });
+        }
         let deadline =
             Deadline { due: lease.agreement.start_deadline, kind: DeadlineKind::LeaseStart, subject: id.0 };
         self.view.put::<Deadlines>(deadline, ());

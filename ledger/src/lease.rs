@@ -138,7 +138,7 @@ impl BlockInHand<'_> {
         self.release_capacity(&id, &lease);
         self.clear_deadlines(&id, &lease);
         self.return_usage(&lease);
-        self.return_aid(id, &lease);
+        self.return_aid(id, lease.group, lease.reported);
         // The debit cap that was held is free again, in every class.
         self.schedule_all();
         let fallback = failure.is_some();

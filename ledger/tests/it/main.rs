@@ -2,11 +2,14 @@
 
 mod bad_input;
 mod block;
+mod demand;
 mod lease;
 mod market_batch;
 mod money;
 mod organisation;
+mod preview;
 mod proof;
 mod scene;
+mod sponsor;
 mod wire;
 mod world;
