@@ -451,6 +451,15 @@ data! {
     }
 }
 
+impl Request {
+    /// Why the last batch did not match it: of its own class where there was one, else of the first by name.
+    #[must_use]
+    pub fn last_unmatched(&self) -> Option<&Unmatched> {
+        let own = self.unmatched.iter().find(|one| one.class == self.demand.class);
+        own.or(self.unmatched.first()).map(|one| &one.unmatched)
+    }
+}
+
 impl Demand {
     /// The classes it waits for with the limit in each, its own first.
     pub fn classes(&self) -> impl Iterator<Item = (&Name, Price)> {
