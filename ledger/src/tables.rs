@@ -22,6 +22,7 @@ macro_rules! tables {
 
         /// What stood at a key of the overlay before a change; the outer `None` is "unchanged so far".
         #[derive(Clone)]
+        #[allow(clippy::large_enum_variant, reason = "it lives for one block; boxing would cost each change an allocation")]
         enum Undo {
             $($marker($key, Option<Option<$row>>),)*
         }
