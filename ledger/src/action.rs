@@ -1,10 +1,12 @@
 //! The table of actions: one line per kind. Tag, codec, JSON name and dispatch derive from it.
 
+mod admission;
 mod context;
 mod grant;
 mod job;
 mod key;
 mod lease;
+mod objection;
 mod offer;
 mod organisation;
 mod outage;
@@ -18,12 +20,15 @@ pub use grant::{AttestDeposit, IssueGrant, grant_id};
 pub use job::{ReportJob, RunJob};
 pub use key::{RemoveKey, SetKey};
 pub use lease::{CancelLease, EndLease, StartLease};
+pub use objection::ObjectLease;
 pub use offer::{AmendOffer, PostOffer, WithdrawOffer};
 pub use organisation::{AccreditOrganisation, Registration, RevokeOrganisation, organisation_id};
 pub use purse::{RedeemCash, TransferCash};
 
+pub use admission::{ALTERNATIVES_MAX, admit_demand};
 pub use outage::{AnnounceOutage, EndOutage, outage_id};
-pub use request::{CancelRequest, PlaceRequest, admit_demand, request_id};
+pub(crate) use request::Admitted;
+pub use request::{CancelRequest, PlaceRequest, request_id};
 pub use site::{AccreditSite, ConfirmSite, SitePart};
 pub(crate) use usage::report_due;
 pub use usage::{ContestUsage, CountersignUsage, LeaseUsage, ReportUsage, delivered_max};
@@ -117,6 +122,7 @@ actions! {
     20 => CancelLease,
     21 => RunJob,
     22 => ReportJob,
+    23 => ObjectLease,
     30 => ConfirmSite,
     31 => AnnounceOutage,
     32 => EndOutage,

@@ -1,31 +1,30 @@
 //! Clearing a class: the book from the state, the trades back into it.
 
 use crate::action::BlockInHand;
+use crate::demand::is_commercial;
+use crate::demand::{Demands, book_params, hold, sponsor};
 use crate::event::Event;
-use crate::id::{ChainId, GroupId, LeaseId, RequestId, hash_of};
+use crate::id::{ChainId, LeaseId, RequestId, hash_of};
 use crate::journal::debit_headroom;
 use crate::lease::{exposure, terms};
-use crate::market::{Book, BookParams, Clearing, Hold, Lane, Order, Reason, Supply, Trade, Unmatched, clear};
+use crate::market::{Book, Clearing, Lane, Reason, Supply, Trade, Unmatched, clear};
 use crate::member::MemberCode;
-use crate::money::Money;
+use crate::money::{Money, Price};
 use crate::name::Name;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::{
-    AccountId, Agreement, Deadline, DeadlineKind, EntitlementKey, GroupUsage, Lease, LeaseSource, LeaseState,
-    Offer, OfferState, OrganisationClass, Purpose, Purse, Request, RequestState,
+    AccountId, Agreement, Aid, ClassUnmatched, Deadline, DeadlineKind, Demand, EntitlementKey, Lease,
+    LeaseSource, LeaseState, Offer, OfferState, Request, RequestState,
 };
 use crate::share;
 use crate::state::View;
 use crate::tables::{
     Classes, Deadlines, Entitlements, Leases, LeasesLive, Members, Offers, OffersOpen, Organisations,
-    Requests, RequestsOpen, Usages,
+    Requests, RequestsOpen,
 };
 use crate::time::{Slot, TimeMs};
 use std::collections::BTreeMap;
-
-/// Milliseconds in a day.
-const DAY_MS: u64 = 86_400_000;
 
 /// Seconds in a year of 365 days, over which a pool's commercial ceiling is counted.
 const YEAR_S: u64 = 31_536_000;
@@ -46,9 +45,11 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
     let epoch = row.map_or(0, |row| row.epoch);
     // A lease begins at a slot's beginning, and the slot in hand has begun already.
     let next = Slot(now.slot(params.slot_s).0.saturating_add(1));
+    let mut demands = Demands::new(view, params, now, class);
     let orders = class_range::<RequestsOpen, RequestId>(view, class)
-        .filter_map(|id| view.get::<Requests>(&id).map(|row| order(view, params, now, id, row)))
+        .filter_map(|id| view.get::<Requests>(&id).and_then(|row| demands.order(id, row)))
         .collect();
+    let usage = demands.into_usage();
     let supplies = class_range::<OffersOpen, crate::id::OfferId>(view, class)
         .filter_map(|id| {
             view.get::<Offers>(&id).filter(|row| row.state == OfferState::Open).map(|row| (id, row))
@@ -73,13 +74,7 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
         .collect();
     let holds = class_range::<LeasesLive, LeaseId>(view, class)
         .filter_map(|id| view.get::<Leases>(&id))
-        .map(|row| Hold {
-            group: row.group,
-            start: row.start,
-            end: Slot(row.start.0.saturating_add(row.slots)),
-            quantity: row.quantity,
-            reserve: None,
-        })
+        .map(hold)
         .collect();
     let debit_headroom = headrooms(view);
     Book {
@@ -91,7 +86,7 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
         supplies,
         holds,
         capacity: row.map_or(0, |row| u64::from(row.capacity)),
-        usage: BTreeMap::new(),
+        usage,
         debit_headroom,
         reference: row.and_then(|row| row.price),
     }
@@ -113,29 +108,6 @@ fn year_of(now: TimeMs) -> u32 {
     u32::try_from(now.seconds().checked_div(YEAR_S).unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
-fn book_params(params: &Params, chain: ChainId) -> BookParams {
-    BookParams {
-        tick: crate::money::PRICE_TICK_UEUR,
-        k_bps: params.k_bps,
-        price_candidates: params.price_candidates,
-        cap_bps: params.cap_bps,
-        slot_s: params.slot_s,
-        spot_slots: params.spot_slots,
-        near_slots: params.near_slots,
-        chain,
-        limit_first: false,
-        orders_max: 2_048,
-        orders_per_group_max: 16,
-        supplies_max: 256,
-        reserve_price_cap: crate::money::Price(1_000_000),
-        reserve_cap_bps: 10_000,
-        reserve_member_cap_bps: 10_000,
-        credit_ask_cap: None,
-        release_slots: 0,
-        release_lease_slots_max: 0,
-    }
-}
-
 /// The ids under one class in an index table.
 fn class_range<'v, T, I>(view: &'v View<'_>, class: &'v Name) -> impl Iterator<Item = I> + 'v
 where
@@ -144,78 +116,6 @@ where
 {
     let range = (class.clone(), I::from([0; 32]))..=(class.clone(), I::from([255; 32]));
     view.range::<T>(range).map(|((_, id), ())| *id)
-}
-
-/// One request as an order of the book.
-#[must_use]
-pub fn order(view: &View<'_>, params: &Params, now: TimeMs, id: RequestId, row: &Request) -> Order {
-    let demand = &row.demand;
-    Order {
-        request: id,
-        organisation: row.organisation,
-        group: row.group,
-        sequence: row.sequence,
-        countries: demand.countries,
-        certificates: demand.certificates,
-        tier_min: demand.tier_min,
-        quantity: demand.quantity,
-        quantity_min: demand.quantity_min,
-        slots: demand.slots,
-        start_min: demand.start_min,
-        start_max: demand.start_max,
-        limit: demand.limit,
-        usage: dominant_share(view, params, row.group, now),
-        admitted_epoch: row.admitted_epoch,
-        funding_home: row.home,
-        lane: crate::market::LaneHint::Market,
-        eligible: false,
-        credit: None,
-        interruptible: false,
-        commercial: row.is_commercial(view),
-        reserve_cap_bps: 10_000,
-        aid_left: None,
-        own_group_excluded: demand.sources.iter().any(|source| matches!(source.purse, Purse::Grant(_))),
-    }
-}
-
-/// The dominant share of a group: its largest part of any class's capacity in decayed usage, in parts per 10^9.
-fn dominant_share(view: &View<'_>, params: &Params, group: GroupId, now: TimeMs) -> u64 {
-    let day = day_of(now);
-    let first = Name::new("0").expect("a digit is a name");
-    view.range::<Usages>((group, first)..)
-        .take_while(|((of, _), _)| *of == group)
-        .map(|((_, class), usage)| {
-            let used = decayed(usage, day, params.usage_decay_q32);
-            let capacity = view.get::<Classes>(class).map_or(1, |class| u64::from(class.capacity).max(1));
-            let share =
-                u128::from(used).saturating_mul(1_000_000_000).checked_div(u128::from(capacity)).unwrap_or(0);
-            u64::try_from(share).unwrap_or(u64::MAX)
-        })
-        .max()
-        .unwrap_or(0)
-}
-
-pub(crate) fn day_of(now: TimeMs) -> u32 {
-    u32::try_from(now.0.checked_div(DAY_MS).unwrap_or(0)).unwrap_or(u32::MAX)
-}
-
-/// Usage as it counts on `day`: multiplied by the decay once per day. After 1,000 days nothing is left.
-pub(crate) fn decayed(usage: &GroupUsage, day: u32, decay_q32: u32) -> u64 {
-    let days = day.saturating_sub(usage.day).min(1_000);
-    (0..days).fold(usage.accelerator_seconds, |left, _| {
-        let product = u128::from(left).saturating_mul(u128::from(decay_q32)) >> 32;
-        u64::try_from(product).unwrap_or(u64::MAX)
-    })
-}
-
-impl Request {
-    /// Whether it counts against the commercial ceilings of pools: a large firm, or industrial use that no grant pays.
-    #[must_use]
-    pub(crate) fn is_commercial(&self, view: &View<'_>) -> bool {
-        let class = view.get::<Organisations>(&self.organisation).map(|row| row.class);
-        let grant = self.demand.sources.iter().any(|source| matches!(source.purse, Purse::Grant(_)));
-        class == Some(OrganisationClass::Large) || (self.demand.purpose == Purpose::Industrial && !grant)
-    }
 }
 
 impl BlockInHand<'_> {
@@ -235,10 +135,19 @@ impl BlockInHand<'_> {
         self.view.put::<Deadlines>(Deadline { due, kind: DeadlineKind::Batch, subject }, ());
     }
 
+    /// Sees to it that every class is cleared in which somebody waits, since something changed that bears on all.
+    pub(crate) fn schedule_all(&mut self) {
+        let classes: Vec<Name> = self.view.range::<Classes>(..).map(|(class, _)| class.clone()).collect();
+        for class in &classes {
+            self.schedule_batch(class);
+        }
+    }
+
     /// Clears a class: at most one batch, however many boundaries have passed, over orders of earlier blocks.
     pub(crate) fn run_batch(&mut self, chain: ChainId, class: &Name) {
         let book = book(&self.view, self.params, chain, class, self.now);
         let clearing = clear(&book);
+        let reference = book.reference;
         let Some(mut row) = self.view.get::<Classes>(class).cloned() else { return };
         row.batch_due = None;
         row.epoch = row.epoch.saturating_add(1);
@@ -250,10 +159,12 @@ impl BlockInHand<'_> {
         let trades = u32::try_from(clearing.trades.len()).unwrap_or(u32::MAX);
         let unmatched = u32::try_from(clearing.unmatched.len()).unwrap_or(u32::MAX);
         self.emit(Event::BatchCleared { class: class.clone(), epoch, trades, unmatched });
-        self.record(class, clearing);
+        self.carry_out(class, reference, clearing);
     }
 
-    fn record(&mut self, class: &Name, clearing: Clearing) {
+    /// Carries out what a batch decided; `reference` is the price that the aid of its awards was measured against, the ask of
+    /// the offer without it. A trade that its contract or a cap refuses leaves its request open.
+    pub fn carry_out(&mut self, class: &Name, reference: Option<Price>, clearing: Clearing) {
         for price in &clearing.prices {
             let event = Event::BatchPriced {
                 class: class.clone(),
@@ -268,7 +179,7 @@ impl BlockInHand<'_> {
         for trade in &clearing.trades {
             let mark = self.view.mark();
             let events = self.events.len();
-            if let Err(rejection) = self.award(trade) {
+            if let Err(rejection) = self.award(trade, reference) {
                 self.view.roll_back(mark);
                 self.events.truncate(events);
                 let reason = match rejection {
@@ -277,11 +188,11 @@ impl BlockInHand<'_> {
                     _ => Reason::ContractRefused,
                 };
                 again |= reason == Reason::BatchFull;
-                self.note_unmatched(Unmatched::plain(trade.request, reason));
+                self.note_unmatched(class, Unmatched::plain(trade.request, reason));
             }
         }
         for unmatched in clearing.unmatched {
-            self.note_unmatched(unmatched);
+            self.note_unmatched(class, unmatched);
         }
         if again {
             // What one batch had no room for is the next one's, without waiting for a change in the class.
@@ -289,18 +200,21 @@ impl BlockInHand<'_> {
         }
     }
 
-    fn note_unmatched(&mut self, unmatched: Unmatched) {
+    fn note_unmatched(&mut self, class: &Name, unmatched: Unmatched) {
         let id = unmatched.request;
-        if let Some(row) = self.view.get::<Requests>(&id).cloned()
-            && row.unmatched.as_ref() != Some(&unmatched)
-        {
-            self.view.put::<Requests>(id, Request { unmatched: Some(unmatched), ..row });
+        let Some(mut row) = self.view.get::<Requests>(&id).cloned() else { return };
+        let found = ClassUnmatched { class: class.clone(), unmatched };
+        match row.unmatched.binary_search_by(|one| one.class.cmp(class)) {
+            Ok(at) if row.unmatched.get(at) == Some(&found) => return,
+            Ok(at) => row.unmatched.splice(at..=at, [found]).for_each(drop),
+            Err(at) => row.unmatched.insert(at, found),
         }
+        self.view.put::<Requests>(id, row);
     }
 
     /// Turns a trade into a lease: the agreement is fixed, the escrow cut to what the contract may need at the price found,
     /// the capacity taken, the debit cap held.
-    fn award(&mut self, trade: &Trade) -> Result<(), Rejection> {
+    fn award(&mut self, trade: &Trade, reference: Option<Price>) -> Result<(), Rejection> {
         let request = self.view.get::<Requests>(&trade.request).cloned().ok_or(Rejection::RequestUnknown)?;
         let mut offer = self.view.get::<Offers>(&trade.offer).cloned().ok_or(Rejection::OfferUnknown)?;
         let id = LeaseId::derive(&trade.request);
@@ -319,10 +233,20 @@ impl BlockInHand<'_> {
         lease.sources = self.settle_sources(trade.request, &request, quote)?;
         self.lock_position(lease.requester_home, exposure(&lease))?;
         self.take_free(&mut offer, trade)?;
-        self.hold_part(&offer, trade, request.is_commercial(&self.view))?;
+        let organisation = self.view.get::<Organisations>(&request.organisation);
+        let commercial = organisation.is_some_and(|row| is_commercial(row.class, &request.demand));
+        self.hold_part(&offer, trade, commercial)?;
+        // The count has gone on to the next batch by now; the price is the one of this batch.
+        let epoch = self.view.get::<Classes>(&lease.class).map_or(0, |row| row.epoch.saturating_sub(1));
+        let offer_ask = offer.ask_in(epoch);
         self.view.put::<Offers>(trade.offer, offer);
         self.leave_book(trade.request, &request);
         self.count_usage(&lease);
+        if let Some(member) = lease.sponsor {
+            let (amount, price, basis) = (lease.aid, trade.price, reference.unwrap_or(offer_ask));
+            let (awarded_at, returned) = (self.now, Money::ZERO);
+            self.grant_aid(id, lease.group, Aid { amount, basis, price, member, awarded_at, returned });
+        }
         let deadline =
             Deadline { due: lease.agreement.start_deadline, kind: DeadlineKind::LeaseStart, subject: id.0 };
         self.view.put::<Deadlines>(deadline, ());
@@ -337,6 +261,8 @@ impl BlockInHand<'_> {
             price: trade.price,
             start: lease.agreement.start,
             end: lease.agreement.end,
+            lane: lease.lane,
+            released: lease.released,
         });
         let job = request.demand.job;
         self.view.put::<Requests>(
@@ -345,7 +271,7 @@ impl BlockInHand<'_> {
                 state: RequestState::Awarded,
                 lease: Some(id),
                 locked: lease.locked,
-                unmatched: None,
+                unmatched: alternatives_served(trade.request, &request.demand, &lease.class),
                 ..request
             },
         );
@@ -415,8 +341,6 @@ impl BlockInHand<'_> {
             payee: self.payee(offer),
             pool: offer.pool,
             offer_revision: offer.revision,
-            lane: trade.lane,
-            released: trade.released,
             site: offer.site.clone(),
             class: offer.class.clone(),
             quantity: trade.quantity,
@@ -435,6 +359,8 @@ impl BlockInHand<'_> {
                 report_window_ms: params.lease_report_window_ms,
                 challenge_window_ms: params.lease_challenge_window_ms,
                 contest_provider_bps: params.contest_provider_bps,
+                holdback_bps: params.holdback_bps,
+                audit_window_ms: params.audit_window_ms,
             },
             sources: Vec::new(),
             locked: Money::ZERO,
@@ -452,6 +378,12 @@ impl BlockInHand<'_> {
             jobs: 0,
             paid: Vec::new(),
             closing: None,
+            lane: trade.lane,
+            released: trade.released,
+            aid: Money(trade.aid),
+            sponsor: sponsor(&self.view, &request.demand),
+            sponsor_admits: None,
+            holdback: None,
         }
     }
 
@@ -491,22 +423,25 @@ impl BlockInHand<'_> {
                 share_bps: source.share_bps,
                 locked: *part,
                 paid: Money::ZERO,
+                held: Money::ZERO,
             });
         }
         Ok(rows)
     }
+}
 
-    /// Usage counts from the award, so that nobody is first in two batches for the capacity of one.
-    fn count_usage(&mut self, lease: &Lease) {
-        let seconds = u64::from(lease.slots)
-            .saturating_mul(u64::from(self.params.slot_s))
-            .saturating_mul(u64::from(lease.quantity));
-        let day = day_of(self.now);
-        let key = (lease.group, lease.class.clone());
-        let before = self.view.get::<Usages>(&key);
-        let used = before.map_or(0, |usage| decayed(usage, day, self.params.usage_decay_q32));
-        self.view.put::<Usages>(key, GroupUsage { accelerator_seconds: used.saturating_add(seconds), day });
-    }
+/// What is said of the other classes of a request that `class` served.
+fn alternatives_served(request: RequestId, demand: &Demand, class: &Name) -> Vec<ClassUnmatched> {
+    let mut others: Vec<ClassUnmatched> = demand
+        .classes()
+        .filter(|(other, _)| *other != class)
+        .map(|(other, _)| ClassUnmatched {
+            class: other.clone(),
+            unmatched: Unmatched::plain(request, Reason::AlternativeServed),
+        })
+        .collect();
+    others.sort_by(|one, next| one.class.cmp(&next.class));
+    others
 }
 
 /// What each member may still come to owe.

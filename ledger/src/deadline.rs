@@ -19,15 +19,20 @@ pub fn next_deadline(state: &State) -> Option<TimeMs> {
 }
 
 impl BlockInHand<'_> {
-    /// Runs what is due, in order of (due, kind, subject), up to the block's limit; batches come last, one for each class.
+    /// Runs what is due, in order of (due, kind, subject), up to the block's limit; batches come last, in the order of their
+    /// classes' names, so that of a request for several classes the first award wins.
     pub(crate) fn run_deadlines(&mut self, chain: ChainId) {
-        let due: Vec<Deadline> = self
+        let mut due: Vec<Deadline> = self
             .view
             .range::<Deadlines>(..)
             .map(|(deadline, ())| deadline.clone())
             .take_while(|deadline| deadline.due <= self.now)
             .take(self.params.block_deadlines_max as usize)
             .collect();
+        due.sort_by_cached_key(|deadline| match deadline.kind {
+            DeadlineKind::Batch => Some(self.class_of(&deadline.subject)),
+            _ => None,
+        });
         for deadline in &due {
             // Contracts of one block share its fuel; what they leave undone the next block does.
             if self.fuel < self.runtime.fuel_per_call_max() {
@@ -63,12 +68,13 @@ impl BlockInHand<'_> {
                 }
                 Ok(())
             }
+            DeadlineKind::Holdback => self.release_holdback(LeaseId(subject)),
         }
     }
 
     fn close_challenge(&mut self, id: LeaseId) -> Result<(), Rejection> {
         let lease = self.view.get::<Leases>(&id).ok_or(Rejection::LeaseUnknown)?;
-        let closing = match lease.contested {
+        let closing = match lease.admitted() {
             Some(_) => Closing::Ruling,
             None if lease.report_expired => Closing::Expired,
             None => Closing::Final,

@@ -1,7 +1,7 @@
 //! What happened, for those who follow the ledger.
 
-use crate::id::{BlobHash, GrantId, LeaseId, OfferId, OrganisationId, OutageId, RequestId};
-use crate::market::Bucket;
+use crate::id::{BlobHash, GrantId, GroupId, LeaseId, OfferId, OrganisationId, OutageId, RequestId};
+use crate::market::{Bucket, Lane};
 use crate::member::MemberCode;
 use crate::money::{Money, Price};
 use crate::name::Name;
@@ -78,6 +78,8 @@ pub enum Event {
         price: Price,
         start: TimeMs,
         end: TimeMs,
+        lane: Lane,
+        released: bool,
     },
     /// The provider began a lease.
     #[allow(missing_docs)]
@@ -131,4 +133,29 @@ pub enum Event {
     /// Capacity is back.
     #[allow(missing_docs)]
     OutageEnded { outage: OutageId },
+    /// An award out of the reserve pays less than the market price `basis`.
+    #[allow(missing_docs)]
+    AidGranted {
+        lease: LeaseId,
+        group: GroupId,
+        member: MemberCode,
+        amount: Money,
+        basis: Price,
+        price: Price,
+    },
+    /// Aid for what a lease did not use was taken back.
+    #[allow(missing_docs)]
+    AidReturned { lease: LeaseId, group: GroupId, amount: Money },
+    /// The sponsor contested the final usage.
+    #[allow(missing_docs)]
+    SponsorContested { lease: LeaseId, sponsor: MemberCode, admitted: u64, reported: u64 },
+    /// Part of the provider's pay is held back until the audit window ends.
+    #[allow(missing_docs)]
+    PayHeldBack { lease: LeaseId, amount: Money, due: TimeMs },
+    /// The sponsor objected within the audit window.
+    #[allow(missing_docs)]
+    LeaseObjected { lease: LeaseId, sponsor: MemberCode },
+    /// What was held back was paid, and after an objection divided.
+    #[allow(missing_docs)]
+    HoldbackReleased { lease: LeaseId, payments: Vec<Payment>, refunds: Vec<Payment> },
 }

@@ -116,14 +116,19 @@ impl BlockInHand<'_> {
         Ok(())
     }
 
-    /// A settled lease holds no money.
+    /// A settled lease holds no money but what is held back of the provider's pay.
     fn find_stranded(&self) -> Result<(), String> {
         for (id, after) in self.view.changed::<Leases>() {
             let Some(lease) = after.filter(|lease| lease.state == LeaseState::Settled) else { continue };
             let first = AccountId::Escrow(lease.request, 0);
             let last = AccountId::Escrow(lease.request, u8::MAX);
-            if self.view.range::<Accounts>(first..=last).next().is_some() {
-                return Err(format!("the settled lease {id} still holds money"));
+            let locked = self
+                .view
+                .range::<Accounts>(first..=last)
+                .fold(0u128, |sum, (_, account)| sum.saturating_add(account.balance.wide()));
+            let held = lease.held().wide();
+            if locked != held {
+                return Err(format!("the settled lease {id} holds {locked} uEUR instead of {held}"));
             }
         }
         Ok(())

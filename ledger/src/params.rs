@@ -124,6 +124,32 @@ params! {
     organisation_blob_bytes_max: u64 = 10_737_418_240, 1_024..=1_099_511_627_776;
     /// How long a blob is kept after the last request or lease that names it has ended, in milliseconds.
     blob_retention_ms: u64 = 604_800_000, 1_000..=31_536_000_000;
+    /// 1 for the market lane to serve the highest limit first, 0 for who has had least.
+    limit_first: u8 = 0, 0..=1;
+    /// Classes of organisations that may use the reserve, as bits: 1 start-up, 2 SME, 4 large, 8 research, 16 public.
+    reserve_classes: u8 = 27, 0..=31;
+    /// The most an accelerator-hour of the reserve costs, in uEUR.
+    reserve_price_cap: u64 = 1_000_000, 0..=1_000_000_000_000;
+    /// What a group may hold of a class in a slot for the reserve to give it more, in basis points of the class's capacity.
+    reserve_cap_bps: u16 = 1_000, 1..=10_000;
+    /// What the requests that one member funds may hold of a class's reserve in a slot, in basis points; 10,000 for no limit.
+    reserve_member_cap_bps: u16 = 5_000, 1..=10_000;
+    /// Time from a group's first accreditation until it has its whole part of the reserve, in milliseconds; 0 for at once.
+    reserve_ramp_ms: u64 = 7_776_000_000, 0..=31_622_400_000;
+    /// The part of its part of the reserve that a new group begins with, in basis points.
+    reserve_ramp_bps_min: u16 = 1_000, 0..=10_000;
+    /// The highest ask that a grant pays, in uEUR per accelerator-hour; 0 for no limit.
+    credit_ask_cap: u64 = 0, 0..=1_000_000_000_000;
+    /// Reserve that nobody took is released for leases that end within so many slots; 0 releases nothing.
+    release_slots: u32 = 96, 0..=15_552_000;
+    /// The longest lease that may take released reserve, in slots.
+    release_lease_slots_max: u32 = 16, 0..=15_552_000;
+    /// The most aid one group may get in three years, in uEUR; 0 for no ceiling.
+    aid_ceiling: u64 = 300_000_000_000, 0..=1_000_000_000_000_000;
+    /// The part of a provider's pay out of grants that is held back until the audit window ends, in basis points.
+    holdback_bps: u16 = 1_000, 0..=10_000;
+    /// How long after the settlement the sponsor may object, in milliseconds.
+    audit_window_ms: u64 = 2_592_000_000, 500..=31_622_400_000;
     /// Consensus: time to wait for a proposal, in milliseconds.
     timeout_propose_ms: u32 = 1_500, 50..=60_000;
     /// Consensus: time to wait for prevotes once they are split, in milliseconds.
@@ -153,6 +179,14 @@ impl Params {
             near_slots: 604_800,
             cap_bps: 2_500,
             site_confirmations: 0,
+            reserve_cap_bps: 2_500,
+            reserve_member_cap_bps: 10_000,
+            reserve_ramp_ms: 0,
+            release_slots: 86_400,
+            release_lease_slots_max: 3_600,
+            aid_ceiling: 0,
+            holdback_bps: 0,
+            audit_window_ms: 20_000,
             epoch_actions_max: 1_000_000,
             epoch_bytes_max: 268_435_456,
             timeout_propose_ms: 500,

@@ -116,6 +116,16 @@ rejections! {
     113 AmountOverKeyLimit "the amount is over what this key may bind", "sign with a key that has a higher limit";
     114 RegisterNumberInvalid "the register number is empty, too long or not plain text", "write it as the register does, up to 64 characters";
     115 ValidityInvalid "the accreditation or grant would end before it begins", "choose a later end";
+    // 190 to 199: what could never be matched, and sponsors.
+    190 AlternativesInvalid "the alternatives are more than seven, or name a class twice", "name up to seven other classes, each once";
+    191 LimitBelowTick "the limit is below the least price there is", "offer at least 0.001 EUR per accelerator-hour";
+    192 ReserveIneligible "the request asks for the reserve only, which is for eligible organisations that pay with grants alone", "leave the lane open, or pay with grants alone";
+    193 RequestOverCap "the least quantity is over what one group may hold of the class", "ask for fewer accelerators, or accept fewer";
+    194 RequestOverSite "no site that meets the constraints has as many accelerators", "ask for fewer accelerators, or accept fewer";
+    195 BeyondHorizon "the latest start is further ahead than capacity is traded", "choose a start within `horizon_slots`";
+    196 ReservePriceOverLimit "every offer that could serve it out of the reserve costs more than the limit", "raise the limit: `hansa market price`";
+    197 NotSponsor "only the treasury of the member whose grant pays the lease may do this", "ask the treasury that issued the grant";
+    198 NotObjectionable "nothing is held back for the lease, or its audit window has passed, or it was objected to before", "look at the lease: `hansa lease show`";
     // 200 to 299: money.
     200 AmountZero "the amount is zero", "choose an amount above zero";
     201 FundsInsufficient "the purse holds less than the amount", "look at the balances: `hansa account show`";

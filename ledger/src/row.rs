@@ -1,7 +1,7 @@
 //! What the rows of the tables hold.
 
 use crate::id::{BlobHash, CodeHash, GrantId, GroupId, LeaseId, OfferId, OrganisationId, RequestId};
-use crate::market::{Calendar, Unmatched};
+use crate::market::{Calendar, LaneHint, Unmatched};
 use crate::member::{CountrySet, MemberCode};
 use crate::money::{Money, Price};
 use crate::name::Name;
@@ -242,6 +242,8 @@ data! {
         pub group: GroupId,
         /// Whether it may act.
         pub standing: Standing,
+        /// When it was first accredited; what it may take of a reserve grows from then on.
+        pub accredited_since: TimeMs,
         /// When its accreditation ends.
         pub accredited_until: TimeMs,
         /// Offers and requests it has placed, ever.
@@ -443,6 +445,14 @@ data! {
         pub share_bps: u16,
     }
 
+    /// Another class that would do as well.
+    pub struct Alternative {
+        /// Resource class.
+        pub class: Name,
+        /// Most per accelerator-hour of it.
+        pub limit: Price,
+    }
+
     /// A demand.
     pub struct Demand {
         /// Resource class.
@@ -475,6 +485,23 @@ data! {
         /// The first job, by its manifest; more can follow in the lease.
         #[serde(default)]
         pub job: Option<BlobHash>,
+        /// The lanes it may be served by.
+        #[serde(default)]
+        pub lane: LaneHint,
+        /// Whether it accepts released reserve, from which it may be interrupted.
+        #[serde(default)]
+        pub interruptible: bool,
+        /// Other classes that would do as well, each once: it waits for all of them, and the first award ends the others.
+        #[serde(default)]
+        pub any_of: Vec<Alternative>,
+    }
+
+    /// Why a request is not served by one of its classes.
+    pub struct ClassUnmatched {
+        /// The class.
+        pub class: Name,
+        /// What the last batch of it found.
+        pub unmatched: Unmatched,
     }
 
     /// A request.
@@ -493,16 +520,16 @@ data! {
         pub state: RequestState,
         /// When it was placed.
         pub placed_at: TimeMs,
-        /// The class's batch count when it was placed: age within equal need.
-        pub admitted_epoch: u64,
+        /// The batch count of each class when it was placed, in the order of [`Demand::classes`]: age within equal need.
+        pub admitted_epochs: Vec<u64>,
         /// The organisation's count of orders at placing; part of the tie rule.
         pub sequence: u64,
         /// Money locked for it, over all sources.
         pub locked: Money,
         /// The lease it became.
         pub lease: Option<LeaseId>,
-        /// Why the last batch did not match it.
-        pub unmatched: Option<Unmatched>,
+        /// Why the last batch of each class did not match it, by class; a class without one has had no batch since.
+        pub unmatched: Vec<ClassUnmatched>,
     }
 
     /// A moment at which something happens by itself.
@@ -583,6 +610,29 @@ impl Entitlement {
         for calendar in [&mut self.leased_market, &mut self.leased_reserve, &mut self.outage] {
             calendar.prune(now);
         }
+    }
+}
+
+impl Request {
+    /// Why the last batch did not match it: of its own class where there was one, else of the first by name.
+    #[must_use]
+    pub fn last_unmatched(&self) -> Option<&Unmatched> {
+        let own = self.unmatched.iter().find(|one| one.class == self.demand.class);
+        own.or(self.unmatched.first()).map(|one| &one.unmatched)
+    }
+}
+
+impl Demand {
+    /// The classes it waits for with the limit in each, its own first.
+    pub fn classes(&self) -> impl Iterator<Item = (&Name, Price)> {
+        let others = self.any_of.iter().map(|other| (&other.class, other.limit));
+        std::iter::once((&self.class, self.limit)).chain(others)
+    }
+
+    /// Whether public money pays any part of it.
+    #[must_use]
+    pub fn has_grant(&self) -> bool {
+        self.sources.iter().any(|source| matches!(source.purse, Purse::Grant(_)))
     }
 }
 

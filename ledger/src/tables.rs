@@ -22,6 +22,7 @@ macro_rules! tables {
 
         /// What stood at a key of the overlay before a change; the outer `None` is "unchanged so far".
         #[derive(Clone)]
+        #[allow(clippy::large_enum_variant, reason = "it lives for one block; boxing would cost each change an allocation")]
         enum Undo {
             $($marker($key, Option<Option<$row>>),)*
         }
@@ -188,4 +189,6 @@ tables! {
     27 => outages, Outages: crate::id::OutageId => Outage;
     /// Decayed usage of a beneficial-owner group in a class.
     22 => usages, Usages: (crate::id::GroupId, crate::name::Name) => GroupUsage;
+    /// Aid that beneficial-owner groups got: sums by quarter, and each award.
+    28 => aids, Aids: (crate::id::GroupId, AidPart) => AidEntry;
 }

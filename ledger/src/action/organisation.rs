@@ -97,6 +97,7 @@ impl Perform for AccreditOrganisation {
             class: self.class,
             group,
             standing: Standing::Accredited,
+            accredited_since: context.now,
             accredited_until: self.accredited_until,
             sequence: 0,
             requests_open: 0,

@@ -136,6 +136,8 @@ cases! {
         OrganisationExpiry,
         /// Clear a class.
         Batch,
+        /// Pay or divide what was held back of a provider's pay.
+        Holdback,
         /// End an outage.
         OutageEnd,
     }

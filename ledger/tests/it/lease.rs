@@ -31,6 +31,9 @@ fn demand(world: &World, grant: GrantId) -> Demand {
         purpose: Purpose::Innovation,
         sources: vec![Source { purse: Purse::Grant(grant), share_bps: 10_000 }],
         job: None,
+        lane: Default::default(),
+        interruptible: false,
+        any_of: Vec::new(),
     }
 }
 

@@ -2,12 +2,15 @@
 
 mod bad_input;
 mod block;
+mod demand;
 mod lease;
 mod market_batch;
 mod money;
 mod organisation;
+mod preview;
 mod proof;
 mod scene;
+mod sponsor;
 mod supply;
 mod wire;
 mod world;

@@ -1,15 +1,15 @@
 //! Any row can be shown to stand under the root that the members signed, and its absence too.
 
-use crate::scene::Scene;
+use crate::scene::{Scene, demand, place};
 use crate::world::{World, key, member, name};
 use hansa_ledger::action::TransferCash;
 use hansa_ledger::apply::build_block;
 use hansa_ledger::block::transaction_leaf;
 use hansa_ledger::id::{BlockId, Hash};
 use hansa_ledger::merkle;
-use hansa_ledger::money::Money;
+use hansa_ledger::money::{Money, Price};
 use hansa_ledger::root::{Proof, ProofError, key_hash, value_hash, verify};
-use hansa_ledger::row::AccountId;
+use hansa_ledger::row::{AccountId, Purse};
 use hansa_ledger::state::{State, Table, Tables};
 use hansa_ledger::tables::{Accounts, Leases, Members, Settlements};
 use std::collections::BTreeSet;
@@ -53,6 +53,9 @@ fn shown(
 #[test]
 fn every_row_of_every_table_is_shown_under_the_root_of_the_header() {
     let mut scene = Scene::new();
+    let wanted = demand(&scene.world, Purse::Grant(scene.grant));
+    let request = place(&mut scene.world, "tallinn", wanted);
+    scene.world.award_from_reserve(request, Price(1_000_000), 4_445, None);
     let root = signed_root(&mut scene);
     let world = &scene.world;
     let mut tables = BTreeSet::new();

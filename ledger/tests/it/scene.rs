@@ -4,7 +4,7 @@ use crate::world::{World, key, member, name};
 use hansa_ledger::action::{
     AccreditOrganisation, AccreditSite, AnnounceOutage, CancelLease, CountersignUsage, EndLease, IssueGrant,
     LeaseUsage, PlaceRequest, RemoveKey, ReportJob, ReportUsage, RevokeOrganisation, RunJob, SetKey,
-    SitePart, StartLease, grant_id,
+    SitePart, StartLease, TransferCash, grant_id,
 };
 use hansa_ledger::event::Event;
 use hansa_ledger::id::{BlobHash, GrantId, LeaseId, OfferId, OrganisationId, RequestId};
@@ -50,6 +50,9 @@ pub fn demand(world: &World, purse: Purse) -> Demand {
         purpose: Purpose::Innovation,
         sources: all_from(purse),
         job: None,
+        lane: Default::default(),
+        interruptible: false,
+        any_of: Vec::new(),
     }
 }
 
@@ -129,9 +132,10 @@ impl Scene {
         let awarded = LeaseId::derive(&request);
         world.pass_until(|event| matches!(event, Event::BatchCleared { trades: 4, .. }).then_some(()));
         world.act("tallinn", CancelLease { lease: settled }).unwrap();
-        // Requests that lock nothing, until the provider has as many open as it may have.
+        // Requests that nobody can serve, until the provider has as many open as it may have.
+        world.act("tallinn", TransferCash { to: bsc, amount: Money(24) }).unwrap();
         for _ in 0..4 {
-            let idle = Demand { limit: Price(0), sources: all_from(Purse::Cash), ..far(base.clone()) };
+            let idle = Demand { limit: Price(1_000), sources: all_from(Purse::Cash), ..far(base.clone()) };
             place(&mut world, "bsc", idle);
         }
         let waiting = place(&mut world, "tallinn", Demand { limit: Price(1_000), ..far(base) });

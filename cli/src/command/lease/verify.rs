@@ -231,12 +231,18 @@ impl Checks {
         let provider = sum(&settlement.payments, &|to| *to == AccountId::Cash(lease.provider));
         let fees = sum(&settlement.payments, &|to| *to == AccountId::Fees);
         let paid = sum(&settlement.payments, &|_| true);
+        // What was held back of the provider's pay went its way after the settlement.
+        let held = lease.holdback.as_ref().map_or(0, |holdback| holdback.amount.wide());
         let back = sum(&settlement.refunds, &|_| true);
-        if provider != due(Party::PROVIDER) || fees != due(Party::OPERATOR) || paid != provider + fees {
+        let earned = due(Party::PROVIDER);
+        if provider + held != earned || fees != due(Party::OPERATOR) || paid != provider + fees {
             return Err(differs("the payments are not those of the split"));
         }
-        if paid + back != lease.locked.wide() {
-            return Err(differs("payments and refunds are not together what was locked"));
+        if held > earned * u128::from(lease.agreement.holdback_bps) / 10_000 {
+            return Err(differs("more of the provider's pay was held back than agreed"));
+        }
+        if paid + back + held != lease.locked.wide() {
+            return Err(differs("payments, refunds and what was held back are not together what was locked"));
         }
         self.hold(
             "money",

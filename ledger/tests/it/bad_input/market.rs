@@ -8,11 +8,11 @@ use hansa_ledger::action::{
     Action, AmendOffer, AnnounceOutage, CancelRequest, EndOutage, PlaceRequest, PostOffer, WithdrawOffer,
 };
 use hansa_ledger::id::{CodeHash, GrantId, OfferId, OutageId, RequestId};
-use hansa_ledger::market::Calendar;
+use hansa_ledger::market::{Calendar, LaneHint};
 use hansa_ledger::member::CountrySet;
 use hansa_ledger::money::Price;
 use hansa_ledger::rejection::Rejection::*;
-use hansa_ledger::row::{Demand, Purpose, Purse, Source};
+use hansa_ledger::row::{Alternative, Demand, Purpose, Purse, Source};
 use hansa_ledger::time::Slot;
 
 pub fn tables() -> Vec<(&'static str, Vec<Row>)> {
@@ -245,15 +245,51 @@ fn place_shape() -> Vec<Row> {
             "beyond the horizon",
             "tallinn",
             |s| request(s, |one| one.start_max = Slot(slot(s) + 15_552_001)),
-            WindowInvalid,
+            BeyondHorizon,
         ),
         (
             "at the end of time",
             "tallinn",
             |s| request(s, |one| one.start_max = Slot(u32::MAX)),
-            WindowInvalid,
+            BeyondHorizon,
         ),
         ("a price between the ticks", "tallinn", |s| request(s, |one| one.limit = Price(1)), PriceInvalid),
+        ("for nothing", "tallinn", |s| request(s, |one| one.limit = Price(0)), LimitBelowTick),
+        (
+            "an alternative for nothing",
+            "tallinn",
+            |s| request(s, |one| one.any_of = vec![Alternative { class: name("h100"), limit: Price(0) }]),
+            LimitBelowTick,
+        ),
+        (
+            "its own class as an alternative",
+            "tallinn",
+            |s| request(s, |one| one.any_of = alternatives(&["a100-64"])),
+            AlternativesInvalid,
+        ),
+        (
+            "an alternative twice",
+            "tallinn",
+            |s| request(s, |one| one.any_of = alternatives(&["h100", "h100"])),
+            AlternativesInvalid,
+        ),
+        (
+            "too many alternatives",
+            "tallinn",
+            |s| request(s, |one| one.any_of = alternatives(&["a", "b", "c", "d", "e", "f", "g", "h"])),
+            AlternativesInvalid,
+        ),
+        (
+            "the reserve for cash",
+            "tallinn",
+            |s| {
+                request(s, |one| {
+                    one.lane = LaneHint::Reserve;
+                    one.sources = all_from(Purse::Cash);
+                })
+            },
+            ReserveIneligible,
+        ),
         ("by an operator", "bsc offerer", |s| request(s, |_| ()), RoleMissing),
         ("by an office", "EE registrar", |s| request(s, |_| ()), RoleMissing),
         ("by a revoked organisation", "gone", |s| request(s, |_| ()), OrganisationRevoked),
@@ -287,7 +323,53 @@ fn place_constraints() -> Vec<Row> {
                     one.quantity_min = 65;
                 })
             },
+            RequestOverSite,
+        ),
+        (
+            "more than any site there has",
+            "tallinn",
+            |s| {
+                request(s, |one| {
+                    (one.quantity, one.quantity_min) = (17, 17);
+                    one.countries = CountrySet::of([member("FR")]).unwrap();
+                })
+            },
+            RequestOverSite,
+        ),
+        (
+            // A quarter of 80.
+            "more than one group may hold",
+            "tallinn",
+            |s| request(s, |one| (one.quantity, one.quantity_min) = (21, 21)),
+            RequestOverCap,
+        ),
+        (
+            "the reserve without a public site",
+            "tallinn",
+            |s| {
+                request(s, |one| {
+                    one.lane = LaneHint::Reserve;
+                    one.countries = CountrySet::of([member("FR")]).unwrap();
+                })
+            },
             RequestImpossible,
+        ),
+        (
+            "the reserve below its price",
+            "tallinn",
+            |s| {
+                request(s, |one| {
+                    one.lane = LaneHint::Reserve;
+                    one.limit = Price(999_000);
+                })
+            },
+            ReservePriceOverLimit,
+        ),
+        (
+            "an alternative nobody has",
+            "tallinn",
+            |s| request(s, |one| one.any_of = alternatives(&["h100"])),
+            ClassUnknown,
         ),
         (
             "a certificate and a country that no one site has together",
@@ -301,6 +383,10 @@ fn place_constraints() -> Vec<Row> {
             RequestImpossible,
         ),
     ]
+}
+
+fn alternatives(classes: &[&str]) -> Vec<Alternative> {
+    classes.iter().map(|class| Alternative { class: name(class), limit: Price(1_000_000) }).collect()
 }
 
 fn sources(scene: &Scene, shares: &[(Purse, u16)]) -> Action {

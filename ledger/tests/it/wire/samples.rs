@@ -4,7 +4,7 @@ use crate::world::{key, member, name};
 use hansa_ledger::action::*;
 use hansa_ledger::event::Event;
 use hansa_ledger::id::*;
-use hansa_ledger::market::{Bucket, Calendar};
+use hansa_ledger::market::{Bucket, Calendar, Lane, LaneHint};
 use hansa_ledger::member::CountrySet;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::row::*;
@@ -43,6 +43,9 @@ fn demand() -> Demand {
             Source { purse: Purse::Cash, share_bps: 2_500 },
         ],
         job: Some(BLOB),
+        lane: LaneHint::Reserve,
+        interruptible: true,
+        any_of: vec![Alternative { class: name("h100-80"), limit: Price(5_000_000) }],
     }
 }
 
@@ -123,6 +126,7 @@ pub fn actions() -> Vec<Action> {
         CancelLease { lease: LEASE }.into(),
         RunJob { lease: LEASE, manifest: BLOB }.into(),
         ReportJob { lease: LEASE, job: 2, exit_code: Some(-1), outputs: Some(BLOB) }.into(),
+        ObjectLease { lease: LEASE }.into(),
         ConfirmSite {
             provider: OTHER,
             site: name("marenostrum"),
@@ -192,6 +196,8 @@ pub fn events() -> Vec<Event> {
             price: Price(1_800_000),
             start: TIME,
             end: TIME.plus(10_000),
+            lane: Lane::Reserve,
+            released: false,
         },
         Event::LeaseStarted { lease, provider },
         Event::UsageReported { lease, cumulative: 24, last: false },
@@ -227,5 +233,22 @@ pub fn events() -> Vec<Event> {
             leases: vec![lease],
         },
         Event::OutageEnded { outage: OUTAGE },
+        Event::AidGranted {
+            lease,
+            group: GroupId([0x0a; 32]),
+            member: member("EE"),
+            amount,
+            basis: Price(1_800_000),
+            price: Price(1_000_000),
+        },
+        Event::AidReturned { lease, group: GroupId([0x0a; 32]), amount },
+        Event::SponsorContested { lease, sponsor: member("EE"), admitted: 4, reported: 16 },
+        Event::PayHeldBack { lease, amount, due: TIME },
+        Event::LeaseObjected { lease, sponsor: member("EE") },
+        Event::HoldbackReleased {
+            lease,
+            payments: vec![payment(AccountId::Escrow(request, 0), AccountId::Cash(provider))],
+            refunds: vec![payment(AccountId::Escrow(request, 0), AccountId::Grant(GRANT))],
+        },
     ]
 }

@@ -141,6 +141,9 @@ pub fn demand() -> Demand {
         purpose: Purpose::Innovation,
         sources: vec![Source { purse: Purse::Grant(grant()), share_bps: 10_000 }],
         job: Some(BlobHash([7; 32])),
+        lane: Default::default(),
+        interruptible: false,
+        any_of: Vec::new(),
     }
 }
 
