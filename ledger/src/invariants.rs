@@ -4,9 +4,9 @@
 use crate::action::BlockInHand;
 use crate::journal::debit_headroom;
 use crate::member::MemberCode;
-use crate::row::{Account, AccountId, LeaseState, Member};
+use crate::row::{Account, AccountId, Class, LeaseState, Member};
 use crate::state::State;
-use crate::tables::{Accounts, Leases, Members};
+use crate::tables::{Accounts, Classes, Leases, Members};
 use std::collections::BTreeMap;
 
 /// What a member's books must hold: issued - redeemed + position + confirmed, in uEUR. `None` on overflow.
@@ -92,7 +92,22 @@ impl BlockInHand<'_> {
         if positions != 0 {
             return Err(format!("the positions moved by {positions} uEUR in sum"));
         }
-        self.find_stranded()
+        self.find_stranded()?;
+        self.find_unbatched()
+    }
+
+    /// A lease that a grant pays comes out of a batch of its class: nobody is handed public money by agreement.
+    fn find_unbatched(&self) -> Result<(), String> {
+        for (id, after) in self.view.changed::<Leases>() {
+            let Some(lease) = after.filter(|lease| lease.sponsor.is_some()) else { continue };
+            let epoch = |class: Option<&Class>| class.map_or(0, |class| class.epoch);
+            let before = epoch(self.view.before::<Classes>(&lease.class));
+            let cleared = epoch(self.view.get::<Classes>(&lease.class)) > before;
+            if self.view.before::<Leases>(id).is_none() && !cleared {
+                return Err(format!("a grant pays the lease {id}, which no batch awarded"));
+            }
+        }
+        Ok(())
     }
 
     /// A settled lease holds no money but what is held back of the provider's pay.

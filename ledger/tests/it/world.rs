@@ -241,6 +241,11 @@ impl World {
             price,
             aid,
         };
+        self.carry_out(Clearing { trades: vec![trade], ..Clearing::default() }, reference)
+    }
+
+    /// Carries out what a batch of `a100-64` decided, outside of a block.
+    pub fn carry_out(&mut self, clearing: Clearing, reference: Option<Price>) -> Vec<Event> {
         let mut block = BlockInHand {
             view: self.state.view(),
             params: self.params(),
@@ -250,8 +255,7 @@ impl World {
             fuel: self.params().block_fuel_max,
             events: Vec::new(),
         };
-        let clearing = Clearing { trades: vec![trade], ..Clearing::default() };
-        block.carry_out(&demand.class, reference, clearing);
+        block.carry_out(&name("a100-64"), reference, clearing);
         let events = std::mem::take(&mut block.events);
         let changes = block.view.into_changes(self.state.trie());
         let tip = self.state.tip();
