@@ -4,9 +4,9 @@
 use crate::action::BlockInHand;
 use crate::journal::debit_headroom;
 use crate::member::MemberCode;
-use crate::row::{Account, AccountId, EntitlementKey, LeaseState, Member, OfferState};
+use crate::row::{Account, AccountId, Class, EntitlementKey, LeaseState, Member, OfferState};
 use crate::state::State;
-use crate::tables::{Accounts, Entitlements, Leases, Members, Offers};
+use crate::tables::{Accounts, Classes, Entitlements, Leases, Members, Offers};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a member's books must hold: issued - redeemed + position + confirmed, in uEUR. `None` on overflow.
@@ -93,7 +93,8 @@ impl BlockInHand<'_> {
             return Err(format!("the positions moved by {positions} uEUR in sum"));
         }
         self.find_stranded()?;
-        self.find_oversold()
+        self.find_oversold()?;
+        self.find_unbatched()
     }
 
     /// No slot of an owner's part of a site has more leased and offered than it was granted.
@@ -111,6 +112,20 @@ impl BlockInHand<'_> {
                 return Err(format!(
                     "{gross} accelerators of {site} are leased or offered, and {granted} are granted"
                 ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A lease that a grant pays comes out of a batch of its class: nobody is handed public money by agreement.
+    fn find_unbatched(&self) -> Result<(), String> {
+        for (id, after) in self.view.changed::<Leases>() {
+            let Some(lease) = after.filter(|lease| lease.sponsor.is_some()) else { continue };
+            let epoch = |class: Option<&Class>| class.map_or(0, |class| class.epoch);
+            let before = epoch(self.view.before::<Classes>(&lease.class));
+            let cleared = epoch(self.view.get::<Classes>(&lease.class)) > before;
+            if self.view.before::<Leases>(id).is_none() && !cleared {
+                return Err(format!("a grant pays the lease {id}, which no batch awarded"));
             }
         }
         Ok(())

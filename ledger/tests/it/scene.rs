@@ -233,7 +233,7 @@ fn accredit_site(world: &mut World, provider: OrganisationId) {
         class: name("a100-64"),
         accelerators: 16,
         node_size: 4,
-        tier: 2,
+        tier: 0,
         certificates: 0,
         pool: Pool::Public,
         parts: vec![part("FR"), part("EU")],

@@ -11,9 +11,9 @@ use hansa_ledger::block::{Header, Receipts};
 use hansa_ledger::deadline::next_deadline;
 use hansa_ledger::event::Event;
 use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember};
-use hansa_ledger::id::{ChainId, CodeHash, OrganisationId, RequestId};
+use hansa_ledger::id::{ChainId, CodeHash, OrganisationId};
 use hansa_ledger::invariants::check_state;
-use hansa_ledger::market::{Bucket, Calendar, Clearing, Lane, Trade};
+use hansa_ledger::market::{Calendar, Clearing};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::name::Name;
@@ -21,7 +21,7 @@ use hansa_ledger::params::Params;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::row::{AccountId, OrganisationClass, Pool, Purpose};
 use hansa_ledger::state::State;
-use hansa_ledger::tables::{Accounts, Keys, Members, OffersOpen, Requests};
+use hansa_ledger::tables::{Accounts, Keys, Members};
 use hansa_ledger::time::{Slot, TimeMs};
 use hansa_ledger::transaction::{SignedTransaction, Transaction};
 use hansa_ledger_signature::{Cache, SecretKey, Verified};
@@ -223,29 +223,8 @@ impl World {
         outcome.receipts
     }
 
-    /// Awards a request out of the reserve at this price, with so much aid against `reference`, as a batch at this moment
-    /// would, whatever the offer's calendars say of the reserve.
-    pub fn award_from_reserve(
-        &mut self,
-        request: RequestId,
-        price: Price,
-        aid: u64,
-        reference: Option<Price>,
-    ) -> Vec<Event> {
-        let demand = self.state.get::<Requests>(&request).unwrap().demand.clone();
-        let offer = self.state.rows::<OffersOpen>().find(|((class, _), ())| *class == demand.class);
-        let trade = Trade {
-            request,
-            offer: offer.unwrap().0.1,
-            lane: Lane::Reserve,
-            bucket: Bucket::Spot,
-            released: false,
-            quantity: demand.quantity,
-            start: demand.start_min.max(Slot(self.now.slot(1).0 + 1)),
-            slots: demand.slots,
-            price,
-            aid,
-        };
+    /// Carries out what a batch of `a100-64` decided, outside of a block.
+    pub fn carry_out(&mut self, clearing: Clearing, reference: Option<Price>) -> Vec<Event> {
         let mut block = BlockInHand {
             view: self.state.view(),
             params: self.params(),
@@ -255,8 +234,7 @@ impl World {
             fuel: self.params().block_fuel_max,
             events: Vec::new(),
         };
-        let clearing = Clearing { trades: vec![trade], ..Clearing::default() };
-        block.carry_out(&demand.class, reference, clearing);
+        block.carry_out(&name("a100-64"), reference, clearing);
         let events = std::mem::take(&mut block.events);
         let changes = block.view.into_changes(self.state.trie());
         let tip = self.state.tip();

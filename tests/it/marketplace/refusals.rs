@@ -25,8 +25,8 @@ pub fn bids(market: &Market) {
     let rows: [(&str, &str, Rejection); 10] = [
         ("--class", "abacus", Rejection::ClassUnknown),
         ("--quantity", "0", Rejection::QuantityInvalid),
-        ("--quantity", "5000", Rejection::RequestImpossible),
-        ("--quantity", &overflow, Rejection::RequestImpossible),
+        ("--quantity", "5000", Rejection::RequestOverSite),
+        ("--quantity", &overflow, Rejection::RequestOverSite),
         ("--duration", "2d", Rejection::DurationInvalid),
         ("--limit", "99999", Rejection::FundsInsufficient),
         ("--country", "EE", Rejection::RequestImpossible),

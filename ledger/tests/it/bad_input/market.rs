@@ -337,10 +337,10 @@ fn place_constraints() -> Vec<Row> {
             RequestOverSite,
         ),
         (
-            // A quarter of 80.
+            // A quarter of 96.
             "more than one group may hold",
             "tallinn",
-            |s| request(s, |one| (one.quantity, one.quantity_min) = (21, 21)),
+            |s| request(s, |one| (one.quantity, one.quantity_min) = (25, 25)),
             RequestOverCap,
         ),
         (
@@ -350,6 +350,7 @@ fn place_constraints() -> Vec<Row> {
                 request(s, |one| {
                     one.lane = LaneHint::Reserve;
                     one.countries = CountrySet::of([member("FR")]).unwrap();
+                    one.tier_min = 1;
                 })
             },
             RequestImpossible,

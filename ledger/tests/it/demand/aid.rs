@@ -7,10 +7,10 @@ use hansa_ledger::action::{CancelLease, CountersignUsage, EndLease, LeaseUsage, 
 use hansa_ledger::aid::aid_sum;
 use hansa_ledger::event::Event;
 use hansa_ledger::id::{GroupId, LeaseId, RequestId};
-use hansa_ledger::market::Lane;
+use hansa_ledger::market::{Lane, LaneHint, Reason, clear};
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::params::Params;
-use hansa_ledger::row::{Aid, AidEntry, AidPart, OrganisationClass, Purse};
+use hansa_ledger::row::{Aid, AidEntry, AidPart, Demand, OrganisationClass, Purse};
 use hansa_ledger::tables::{Aids, Leases, Organisations};
 
 /// The length of a quarter, in milliseconds.
@@ -20,7 +20,7 @@ const QUARTER_MS: u64 = 7_889_400_000;
 const AID: u64 = 4_444;
 
 fn world(aid_ceiling: u64) -> World {
-    let mut world = World::with(Params { aid_ceiling, ..Params::testnet() });
+    let mut world = World::exactly(Params { aid_ceiling, reserve_bps_min: 10_000, ..Params::testnet() });
     world.provider("ES", "bsc", 64, 180);
     accredit(&mut world, "one", Some("owner"), OrganisationClass::StartUp);
     accredit(&mut world, "two", Some("owner"), OrganisationClass::StartUp);
@@ -38,13 +38,13 @@ fn sum(world: &World) -> u64 {
 fn open(world: &mut World, who: &str) -> RequestId {
     let reference = format!("grant-{}", world.now.0);
     let grant = world.grant("EE", who, &reference, 100);
-    let wanted = demand(world, Purse::Grant(grant));
+    let wanted = Demand { lane: LaneHint::Reserve, ..demand(world, Purse::Grant(grant)) };
     place(world, who, wanted)
 }
 
 fn awarded(world: &mut World, who: &str) -> LeaseId {
     let request = open(world, who);
-    let events = world.award_from_reserve(request, Price(1_000_000), AID, Some(Price(1_800_000)));
+    let events = super::batch(world);
     let granted = Event::AidGranted {
         lease: LeaseId::derive(&request),
         group: group(world),
@@ -87,13 +87,34 @@ fn an_award_out_of_the_reserve_enters_its_aid_and_its_hold_on_the_members_part()
     // What is left is the group's, whichever of its organisations asks.
     let waiting = open(&mut world, "two");
     assert_eq!(order_of(&world, &waiting).aid_left, Some(10_000 - u128::from(AID)));
-    awarded(&mut world, "two");
-    awarded(&mut world, "one");
-    assert_eq!(order_of(&world, &waiting).aid_left, Some(0), "over the ceiling there is nothing left");
+    super::batch(&mut world);
+    let waiting = open(&mut world, "one");
+    assert_eq!(order_of(&world, &waiting).aid_left, Some(10_000 - 2 * u128::from(AID)));
     // Without a ceiling nothing is left out.
     let mut free = self::world(0);
     let waiting = open(&mut free, "one");
     assert_eq!(order_of(&free, &waiting).aid_left, None);
+}
+
+#[test]
+fn the_reserve_gives_what_the_ceiling_leaves_and_then_says_so() {
+    for (aid_ceiling, awards) in [(0, 3), (3 * AID, 3), (3 * AID - 1, 2), (AID, 1), (AID - 1, 0)] {
+        let mut world = world(aid_ceiling);
+        let ids = ["one", "two", "one"].map(|who| open(&mut world, who));
+        let clearing = clear(&super::book_of(&world));
+        let found: Vec<(Lane, Price, u64)> =
+            clearing.trades.iter().map(|trade| (trade.lane, trade.price, trade.aid)).collect();
+        assert_eq!(found, vec![(Lane::Reserve, Price(1_000_000), AID); awards], "{aid_ceiling}");
+        assert_eq!(clearing.trades.len() + clearing.unmatched.len(), ids.len());
+        for unmatched in &clearing.unmatched {
+            assert_eq!(unmatched.reason, Reason::AidCeiling);
+            let left = aid_ceiling - AID * awards as u64;
+            assert_eq!(unmatched.detail.aid_left, Some(Money(left)), "{unmatched}");
+        }
+        let mut carried = world.fork();
+        carried.carry_out(clearing, None);
+        assert_eq!(sum(&carried), AID * awards as u64);
+    }
 }
 
 #[test]
