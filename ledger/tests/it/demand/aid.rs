@@ -16,8 +16,11 @@ use hansa_ledger::tables::{Aids, Leases, Organisations};
 /// The length of a quarter, in milliseconds.
 const QUARTER_MS: u64 = 7_889_400_000;
 
-/// Twenty accelerator-seconds at 1.80 instead of 1.00 EUR/h, each rounded up: 10,000 - 5,556.
-const AID: u64 = 4_444;
+/// Twenty accelerator-seconds at 1.00 EUR/h where the last batch cleared at 1.90, each rounded up: 10,556 - 5,556.
+const AID: u64 = 5_000;
+
+/// The same where there is no price yet, against the ask of 1.80: 10,000 - 5,556.
+const AID_OF_ASK: u64 = 4_444;
 
 fn world(aid_ceiling: u64) -> World {
     let mut world = World::with(Params { aid_ceiling, ..Params::testnet() });
@@ -44,13 +47,13 @@ fn open(world: &mut World, who: &str) -> RequestId {
 
 fn awarded(world: &mut World, who: &str) -> LeaseId {
     let request = open(world, who);
-    let events = world.award_from_reserve(request, Price(1_000_000), AID, Some(Price(1_800_000)));
+    let events = world.award_from_reserve(request, Price(1_000_000), AID, Some(Price(1_900_000)));
     let granted = Event::AidGranted {
         lease: LeaseId::derive(&request),
         group: group(world),
         member: member("EE"),
         amount: Money(AID),
-        basis: Price(1_800_000),
+        basis: Price(1_900_000),
         price: Price(1_000_000),
     };
     assert!(events.contains(&granted), "{events:?}");
@@ -73,7 +76,7 @@ fn an_award_out_of_the_reserve_enters_its_aid_and_its_hold_on_the_members_part()
     let lease = awarded(&mut world, "one");
     let expected = Aid {
         amount: Money(AID),
-        basis: Price(1_800_000),
+        basis: Price(1_900_000),
         price: Price(1_000_000),
         member: member("EE"),
         awarded_at: world.now,
@@ -108,22 +111,24 @@ fn cleared(world: &World) -> Clearing {
 
 #[test]
 fn the_reserve_gives_what_the_ceiling_leaves_and_then_says_so() {
-    for (aid_ceiling, awards) in [(0, 3), (3 * AID, 3), (3 * AID - 1, 2), (AID, 1), (AID - 1, 0)] {
+    for (aid_ceiling, awards) in
+        [(0, 3), (3 * AID_OF_ASK, 3), (3 * AID_OF_ASK - 1, 2), (AID_OF_ASK, 1), (AID_OF_ASK - 1, 0)]
+    {
         let mut world = world(aid_ceiling);
         let ids = ["one", "two", "one"].map(|who| open(&mut world, who));
         let clearing = cleared(&world);
         let found: Vec<(Lane, Price, u64)> =
             clearing.trades.iter().map(|trade| (trade.lane, trade.price, trade.aid)).collect();
-        assert_eq!(found, vec![(Lane::Reserve, Price(1_000_000), AID); awards], "{aid_ceiling}");
+        assert_eq!(found, vec![(Lane::Reserve, Price(1_000_000), AID_OF_ASK); awards], "{aid_ceiling}");
         assert_eq!(clearing.trades.len() + clearing.unmatched.len(), ids.len());
         for unmatched in &clearing.unmatched {
             assert_eq!(unmatched.reason, Reason::AidCeiling);
-            let left = aid_ceiling - AID * awards as u64;
+            let left = aid_ceiling - AID_OF_ASK * awards as u64;
             assert_eq!(unmatched.detail.aid_left, Some(Money(left)), "{unmatched}");
         }
         let mut carried = world.fork();
         carried.carry_out(clearing, None);
-        assert_eq!(sum(&carried), AID * awards as u64);
+        assert_eq!(sum(&carried), AID_OF_ASK * awards as u64);
     }
 }
 
@@ -142,11 +147,11 @@ fn the_aid_for_what_was_not_used_is_taken_back_at_the_close() {
     world.block(5_000, &[end]);
     let usages = vec![LeaseUsage { lease: used, cumulative: 9 }];
     let events = world.act("one", CountersignUsage { usages }).unwrap();
-    // Nine accelerator-seconds: 4,500 at the market price, 2,500 were paid.
-    let returned = Money(AID - 2_000);
+    // Nine accelerator-seconds: 4,750 at the market price, 2,500 were paid.
+    let returned = Money(AID - 2_250);
     let group = group(&world);
     assert!(events.contains(&Event::AidReturned { lease: used, group, amount: returned }), "{events:?}");
-    assert_eq!((sum(&world), entry(&world, used).returned), (2_000, returned));
+    assert_eq!((sum(&world), entry(&world, used).returned), (2_250, returned));
 }
 
 #[test]
