@@ -33,7 +33,8 @@ pub struct Preview {
 pub enum PreviewOutcome {
     /// It would be awarded.
     Award(Box<PreviewAward>),
-    /// It would stay open: why, for each of its classes.
+    /// It would stay open: why, for each of its classes, under an id that stands for it; nothing where its window passes
+    /// before any batch.
     Unmatched(Vec<ClassUnmatched>),
 }
 

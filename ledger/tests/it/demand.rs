@@ -6,16 +6,18 @@ mod classes;
 use crate::scene::{all_from, demand, place};
 use crate::world::{World, key, member, name};
 use hansa_ledger::action::{
-    AccreditOrganisation, AccreditSite, CancelLease, CountersignUsage, EndLease, LeaseUsage, PostOffer,
-    Registration, StartLease,
+    AccreditOrganisation, AccreditSite, CancelLease, CountersignUsage, EndLease, LeaseUsage, PlaceRequest,
+    PostOffer, Registration, StartLease,
 };
 use hansa_ledger::batch::book;
+use hansa_ledger::demand::is_reserve_class;
 use hansa_ledger::event::Event;
 use hansa_ledger::id::{LeaseId, OrganisationId, RequestId};
-use hansa_ledger::market::{Book, Calendar, Order};
+use hansa_ledger::market::{Book, Calendar, LaneHint, Order};
 use hansa_ledger::money::Price;
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;
+use hansa_ledger::rejection::Rejection;
 use hansa_ledger::row::{Demand, Lease, OrganisationClass, Pool, Purpose, Purse, Request, Source};
 use hansa_ledger::tables::{Classes, Leases, Requests, Usages};
 use hansa_ledger::time::Slot;
@@ -119,11 +121,28 @@ fn the_reserve_is_for_eligible_classes_that_grants_alone_pay_and_ceilings_bind_c
         let sources = sources.into_iter().filter(|(_, share_bps)| *share_bps > 0);
         let sources = sources.map(|(purse, share_bps)| Source { purse, share_bps }).collect();
         let wanted = Demand { purpose, sources, ..demand(&world, Purse::Cash) };
+        // For the reserve alone, who may not use it is refused at once.
+        let reserve = PlaceRequest { demand: Demand { lane: LaneHint::Reserve, ..wanted.clone() } };
+        let refused = if expected[0] { Ok(()) } else { Err(Rejection::ReserveIneligible) };
+        assert_eq!(world.fork().act(&who, reserve).map(|_| ()), refused, "{class:?} {purpose:?} {cash_bps}");
         let id = place(&mut world, &who, wanted);
         let order = order_of(&world, &id);
         let found = [order.eligible, order.credit == Some(member("EE")), order.commercial];
         assert_eq!(found, expected, "{class:?} {purpose:?} {cash_bps}");
         assert_eq!(order.own_group_excluded, expected[1]);
+    }
+}
+
+#[test]
+fn the_federation_says_which_classes_may_use_the_reserve() {
+    use OrganisationClass::{Large, Public, Research, Sme, StartUp};
+    for (bit, only) in [(1, StartUp), (2, Sme), (4, Large), (8, Research), (16, Public)] {
+        let params = Params { reserve_classes: bit, ..Params::testnet() };
+        for class in [StartUp, Sme, Large, Research, Public] {
+            assert_eq!(is_reserve_class(&params, class), class == only, "{class:?} under {bit}");
+        }
+        let default = is_reserve_class(&Params::default(), only);
+        assert_eq!(default, only != Large);
     }
 }
 
