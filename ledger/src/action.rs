@@ -6,6 +6,8 @@ mod job;
 mod key;
 mod lease;
 mod offer;
+mod office;
+mod order;
 mod organisation;
 mod purse;
 mod request;
@@ -18,6 +20,8 @@ pub use job::{ReportJob, RunJob};
 pub use key::{RemoveKey, SetKey};
 pub use lease::{CancelLease, EndLease, StartLease};
 pub use offer::{AmendOffer, PostOffer, WithdrawOffer};
+pub use office::{RemoveOfficeKey, SetOfficeKey, SetOfficeThreshold};
+pub use order::{ApproveOrder, CancelOrder};
 pub use organisation::{AccreditOrganisation, Registration, RevokeOrganisation, organisation_id};
 pub use purse::{RedeemCash, TransferCash};
 
@@ -30,6 +34,10 @@ pub use usage::{ContestUsage, CountersignUsage, LeaseUsage, ReportUsage, deliver
 pub(crate) trait Perform {
     /// Refuses what no state could accept; guards the mempool.
     fn check(&self, params: &crate::params::Params) -> Result<(), crate::rejection::Rejection>;
+    /// The new key that the action registers, and its holder's word.
+    fn possession(&self) -> Option<(hansa_ledger_signature::PublicKey, &crate::possession::Possession)> {
+        None
+    }
     /// Does it. A refusal leaves no trace: the caller rolls back.
     fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), crate::rejection::Rejection>;
 }
@@ -72,11 +80,24 @@ macro_rules! actions {
                 }
             }
 
-            /// Does it.
+            /// The new key that the action registers, and its holder's word.
+            #[must_use]
+            pub fn possession(
+                &self,
+            ) -> Option<(hansa_ledger_signature::PublicKey, &crate::possession::Possession)> {
+                match self {
+                    $(Self::$kind(action) => Perform::possession(action),)*
+                }
+            }
+
+            /// Does it, or, where one key of an office does not suffice, says [`Rejection::OrderNeeded`]. See
+            /// [`Context::perform`].
+            ///
+            /// [`Rejection::OrderNeeded`]: crate::rejection::Rejection::OrderNeeded
             ///
             /// # Errors
             /// Why it is refused; the caller rolls back.
-            pub(crate) fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), crate::rejection::Rejection> {
+            fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), crate::rejection::Rejection> {
                 match self {
                     $(Self::$kind(action) => Perform::apply(action, context),)*
                 }
@@ -115,4 +136,9 @@ actions! {
     20 => CancelLease,
     21 => RunJob,
     22 => ReportJob,
+    40 => ApproveOrder,
+    41 => CancelOrder,
+    42 => SetOfficeKey,
+    43 => RemoveOfficeKey,
+    44 => SetOfficeThreshold,
 }

@@ -3,7 +3,7 @@
 use crate::action::BlockInHand;
 use crate::batch::class_subject;
 use crate::event::Event;
-use crate::id::{ChainId, GrantId, LeaseId, OrganisationId, RequestId};
+use crate::id::{ChainId, GrantId, LeaseId, OrderId, OrganisationId, RequestId};
 use crate::money::Money;
 use crate::name::Name;
 use crate::rejection::Rejection;
@@ -62,6 +62,7 @@ impl BlockInHand<'_> {
                 }
                 Ok(())
             }
+            DeadlineKind::OrderLapse => self.lapse_order(OrderId(subject)),
         }
     }
 

@@ -30,6 +30,7 @@ pub mod merkle;
 pub mod money;
 pub mod name;
 pub mod params;
+pub mod possession;
 pub mod rejection;
 pub mod root;
 pub mod row;

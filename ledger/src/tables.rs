@@ -184,4 +184,8 @@ tables! {
     21 => quotas, Quotas: Principal => Quota;
     /// Decayed usage of a beneficial-owner group in a class.
     22 => usages, Usages: (crate::id::GroupId, crate::name::Name) => GroupUsage;
+    /// How many keys each office has, and how many it takes.
+    23 => offices, Offices: (crate::member::MemberCode, Office) => OfficeKeys;
+    /// Orders of offices that await approval.
+    24 => orders, OfficeOrders: crate::id::OrderId => OfficeOrder;
 }

@@ -5,6 +5,7 @@ mod block;
 mod lease;
 mod market_batch;
 mod money;
+mod offices;
 mod organisation;
 mod proof;
 mod scene;
