@@ -65,10 +65,7 @@ fn read_bundle(bundle: &[u8]) -> Option<Vec<SignedTransaction>> {
 fn is_fault(rejection: Rejection) -> bool {
     matches!(
         rejection,
-        Rejection::BadSignature
-            | Rejection::PossessionInvalid
-            | Rejection::WrongChain
-            | Rejection::Malformed
+        Rejection::BadSignature | Rejection::PossessionInvalid | Rejection::WrongChain | Rejection::Malformed
     )
 }
 

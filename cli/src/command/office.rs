@@ -150,7 +150,12 @@ async fn set_key(session: &Session, office: Office, text: &str, proof: Option<Si
 async fn approve(session: &Session, text: &str) -> Outcome {
     let account = session.account().await?;
     let order = session.find_order(&account.client, text).await?;
-    session.printer.note(&format!("the {} of {} would: {}", order.row.office, order.row.member, what(&order.row.action)));
+    session.printer.note(&format!(
+        "the {} of {} would: {}",
+        order.row.office,
+        order.row.member,
+        what(&order.row.action)
+    ));
     let id = order.id;
     let sent = session.send(&account, vec![ApproveOrder { order: id }.into()]).await?;
     let done = sent.done.receipt.events.iter().any(|event| matches!(event, Event::OrderExecuted { .. }));
@@ -234,7 +239,9 @@ fn what(action: &Action) -> String {
         }
         Action::SetOfficeKey(one) => format!("add key {} to the {}", one.key, one.office),
         Action::RemoveOfficeKey(one) => format!("take key {} from the {}", one.key, one.office),
-        Action::SetOfficeThreshold(one) => format!("let the {} act by {} of its keys", one.office, one.threshold),
+        Action::SetOfficeThreshold(one) => {
+            format!("let the {} act by {} of its keys", one.office, one.threshold)
+        }
         other => other.name().to_owned(),
     }
 }

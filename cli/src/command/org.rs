@@ -149,8 +149,7 @@ impl Accredit {
             _ => None,
         };
         let principal = organisation.map(Principal::Organisation);
-        let (key, proof) =
-            session.find_new_key(&account, &self.admin_key, self.proof, principal).await?;
+        let (key, proof) = session.find_new_key(&account, &self.admin_key, self.proof, principal).await?;
         let now = session.clock(&account.client).await?.now;
         let action = AccreditOrganisation {
             register_number: self.register_number.clone(),

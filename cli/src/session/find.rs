@@ -8,7 +8,9 @@ use hansa_ledger::name::Name;
 use hansa_ledger::row::Purse;
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::Client;
-use hansa_node_api::filter::{GrantFilter, LeaseFilter, OfferFilter, OrderFilter, OrganisationFilter, RequestFilter};
+use hansa_node_api::filter::{
+    GrantFilter, LeaseFilter, OfferFilter, OrderFilter, OrganisationFilter, RequestFilter,
+};
 use hansa_node_api::office::OrderInfo;
 use std::fmt::Display;
 

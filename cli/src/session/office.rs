@@ -44,7 +44,7 @@ impl Session {
         }
         match (&placed, sent.order()) {
             (Some(order), _) => {
-                let text = format!("{}\nwith it: {text}", awaits(order));
+                let text = format!("{}\nwhen it is done: {text}", awaits(order));
                 self.tell_sent(sent, made, &text);
                 self.printer.note(&format!("another key of the office: `hansa office approve {}`", order.id));
             }

@@ -9,8 +9,8 @@ pub use stream::EventStream;
 use crate::chain::{BlockInfo, TransactionInfo};
 use crate::error::{ApiError, ErrorBody, Fault};
 use crate::filter::{
-    CapacityFilter, ContractFilter, Filter, GrantFilter, LeaseFilter, OfferFilter, OrderFilter, OrganisationFilter,
-    Page, PageFilter, RequestFilter, SiteFilter,
+    CapacityFilter, ContractFilter, Filter, GrantFilter, LeaseFilter, OfferFilter, OrderFilter,
+    OrganisationFilter, Page, PageFilter, RequestFilter, SiteFilter,
 };
 use crate::lease::{ContractInfo, JobInfo, LeaseInfo, SettlementInfo};
 use crate::market::{

@@ -26,7 +26,8 @@ pub(super) async fn offices(
     let found: Vec<(Office, OfficeKeys, Vec<(PublicKey, Key)>)> = read(&*shared.backend, |state| {
         let office = |office| {
             let row = state.get::<Offices>(&(member, office))?.clone();
-            let keys = state.rows::<Keys>().filter(|(_, key)| key.principal == Principal::Office(member, office));
+            let keys =
+                state.rows::<Keys>().filter(|(_, key)| key.principal == Principal::Office(member, office));
             Some((office, row, keys.map(|(key, row)| (*key, row.clone())).collect()))
         };
         Office::ALL.into_iter().filter_map(office).collect()

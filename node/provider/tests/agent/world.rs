@@ -23,7 +23,9 @@ use hansa_ledger::params::Params;
 use hansa_ledger::possession::Possession;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::root::key_hash;
-use hansa_ledger::row::{Job, Lease, LeaseState, Offer, OfferState, OrganisationClass, Pool, Principal, Site, SiteKey};
+use hansa_ledger::row::{
+    Job, Lease, LeaseState, Offer, OfferState, OrganisationClass, Pool, Principal, Site, SiteKey,
+};
 use hansa_ledger::state::{State, Table};
 use hansa_ledger::tables::{Jobs, Keys, Leases, Offers, Sites};
 use hansa_ledger::time::TimeMs;

@@ -287,10 +287,8 @@ fn genesis() -> Genesis {
     // Germany's treasury takes two of three keys.
     let [mut germany, rest @ ..] = members;
     let treasurers = ["DE treasury", "DE treasury 2", "DE treasury 3"];
-    germany.treasury = GenesisOffice {
-        threshold: 2,
-        keys: treasurers.map(|name| key(name).public_key()).to_vec(),
-    };
+    germany.treasury =
+        GenesisOffice { threshold: 2, keys: treasurers.map(|name| key(name).public_key()).to_vec() };
     let members = [&[germany][..], &rest].concat();
     Genesis {
         name: name("test"),

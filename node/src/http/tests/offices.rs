@@ -60,9 +60,12 @@ async fn offices_are_shown_with_their_keys_and_orders_with_their_approvals() {
     ] {
         assert_eq!(client.orders(&filter).await.unwrap().len(), expected, "{filter:?}");
     }
-    for (path, status) in
-        [("/v1/offices/EU", 404), ("/v1/offices/XX", 400), ("/v1/orders?office=mayor", 400), ("/v1/orders?after=1", 400)]
-    {
+    for (path, status) in [
+        ("/v1/offices/EU", 404),
+        ("/v1/offices/XX", 400),
+        ("/v1/orders?office=mayor", 400),
+        ("/v1/orders?after=1", 400),
+    ] {
         assert_eq!(server.ask("GET", path).await.0, status, "{path}");
     }
 }
