@@ -40,10 +40,20 @@ enum Verb {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "whom", required = true, multiple = false, args = ["register", "organisation", "office"])]
 struct Prove {
     /// Which; the chosen one if none is given
     name: Option<String>,
+    #[command(flatten)]
+    whom: Whom,
+    /// The federation's id; else the node is asked
+    #[arg(long, value_name = "ID")]
+    chain: Option<ChainId>,
+}
+
+/// Who a key is to act for: one of these.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Whom {
     /// The organisation it is to act for, not accredited yet: `EE:12345678`
     #[arg(long = "for", value_parser = registration, value_name = "CC:NUMBER")]
     register: Option<Registration>,
@@ -53,9 +63,6 @@ struct Prove {
     /// The office it is to act for: `EE:treasury`
     #[arg(long, value_parser = office, value_name = "CC:OFFICE")]
     office: Option<(MemberCode, Office)>,
-    /// The federation's id; else the node is asked
-    #[arg(long, value_name = "ID")]
-    chain: Option<ChainId>,
 }
 
 #[derive(Debug, Args)]
@@ -108,7 +115,7 @@ impl Prove {
             Some(name) => session.keystore().find(name)?,
             None => session.chosen_key()?,
         };
-        let principal = match (self.register, self.organisation, self.office) {
+        let principal = match (self.whom.register, self.whom.organisation, self.whom.office) {
             (Some(one), ..) => Principal::Organisation(organisation_id(one.country, &one.number)),
             (_, _, Some((member, office))) => Principal::Office(member, office),
             (_, text, _) => {

@@ -129,6 +129,8 @@ impl Perform for ApproveOrder {
         context.close_order(self.order, &order);
         context.emit(Event::OrderExecuted { order: self.order, member, office, key });
         let OfficeOrder { action, transaction, position, .. } = order;
+        // The parameters may have changed since it was signed.
+        action.check(context.params)?;
         let mut execution =
             Context { block: context.block, signer: key, transaction, position, approved: true };
         action.apply(&mut execution)
