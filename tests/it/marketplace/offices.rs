@@ -32,7 +32,7 @@ pub fn several_keys(market: &Market) {
     assert_eq!(market.account().cash, cash, "nothing has moved");
     act(&third, &["office", "approve", short]).refused(Rejection::OrderApproved.code());
     act(&governance, &["office", "approve", short]).refused(Rejection::OrderUnknown.code());
-    act("main", &["office", "approve", &"0".repeat(64)]).refused(Rejection::OrderUnknown.code());
+    act(&second, &["office", "approve", &"0".repeat(64)]).refused(Rejection::OrderUnknown.code());
     act(&first, &["office", "cancel", short]).refused(Rejection::NotProposer.code());
     let listed = home.run(&["office", "orders"]).succeeded();
     assert!(
