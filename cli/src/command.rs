@@ -13,6 +13,7 @@ mod key;
 mod lease;
 mod node;
 mod offer;
+mod office;
 mod org;
 mod provider;
 mod request;
@@ -57,6 +58,8 @@ verbs! {
     Account(account::AccountArguments),
     /// Accredit organisations and manage their keys
     Org(org::OrgArguments),
+    /// Approve what offices of members have proposed, and manage their keys
+    Office(office::OfficeArguments),
     /// Accredit capacity at sites
     Site(site::SiteArguments),
     /// Issue grants, attest deposits, transfer and redeem cash

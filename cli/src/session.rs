@@ -1,6 +1,7 @@
 //! What every verb has at hand: the user's settings and keys, and a node to ask.
 
 mod find;
+mod office;
 
 use crate::args::Global;
 use crate::config::{Config, NODE_DEFAULT, read_toml};
@@ -24,6 +25,7 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 pub use find::{IDS_SHOWN, short};
+pub use office::awaits;
 
 /// What every verb has at hand.
 #[derive(Clone, Debug)]

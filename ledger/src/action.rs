@@ -8,6 +8,8 @@ mod key;
 mod lease;
 mod objection;
 mod offer;
+mod office;
+mod order;
 mod organisation;
 mod outage;
 mod purse;
@@ -22,6 +24,8 @@ pub use key::{RemoveKey, SetKey};
 pub use lease::{CancelLease, EndLease, StartLease};
 pub use objection::ObjectLease;
 pub use offer::{AmendOffer, PostOffer, WithdrawOffer};
+pub use office::{RemoveOfficeKey, SetOfficeKey, SetOfficeThreshold};
+pub use order::{ApproveOrder, CancelOrder};
 pub use organisation::{AccreditOrganisation, Registration, RevokeOrganisation, organisation_id};
 pub use purse::{RedeemCash, TransferCash};
 
@@ -37,6 +41,10 @@ pub use usage::{ContestUsage, CountersignUsage, LeaseUsage, ReportUsage, deliver
 pub(crate) trait Perform {
     /// Refuses what no state could accept; guards the mempool.
     fn check(&self, params: &crate::params::Params) -> Result<(), crate::rejection::Rejection>;
+    /// The new key that the action registers, and its holder's word.
+    fn possession(&self) -> Option<(hansa_ledger_signature::PublicKey, &crate::possession::Possession)> {
+        None
+    }
     /// Does it. A refusal leaves no trace: the caller rolls back.
     fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), crate::rejection::Rejection>;
 }
@@ -79,11 +87,24 @@ macro_rules! actions {
                 }
             }
 
-            /// Does it.
+            /// The new key that the action registers, and its holder's word.
+            #[must_use]
+            pub fn possession(
+                &self,
+            ) -> Option<(hansa_ledger_signature::PublicKey, &crate::possession::Possession)> {
+                match self {
+                    $(Self::$kind(action) => Perform::possession(action),)*
+                }
+            }
+
+            /// Does it, or, where one key of an office does not suffice, says [`Rejection::OrderNeeded`]. See
+            /// [`Context::perform`].
+            ///
+            /// [`Rejection::OrderNeeded`]: crate::rejection::Rejection::OrderNeeded
             ///
             /// # Errors
             /// Why it is refused; the caller rolls back.
-            pub(crate) fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), crate::rejection::Rejection> {
+            fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), crate::rejection::Rejection> {
                 match self {
                     $(Self::$kind(action) => Perform::apply(action, context),)*
                 }
@@ -126,4 +147,9 @@ actions! {
     30 => ConfirmSite,
     31 => AnnounceOutage,
     32 => EndOutage,
+    40 => ApproveOrder,
+    41 => CancelOrder,
+    42 => SetOfficeKey,
+    43 => RemoveOfficeKey,
+    44 => SetOfficeThreshold,
 }

@@ -294,8 +294,8 @@ impl<'a> Execution<'a> {
         self.block.events = Vec::new();
         for (position, action) in (0u32..).zip(&transaction.transaction.actions) {
             let signer = transaction.transaction.signer;
-            let mut context = Context { block: &mut self.block, signer, transaction: id, position };
-            if let Err(rejection) = action.apply(&mut context) {
+            let mut context = Context::new(&mut self.block, signer, id, position);
+            if let Err(rejection) = context.perform(action) {
                 self.block.view.roll_back(mark);
                 // Fuel stays spent: work that was done for a refused action counts against the block all the same.
                 self.block.fuel = self.block.fuel.min(fuel);

@@ -3,7 +3,7 @@
 use crate::action::BlockInHand;
 use crate::batch::class_subject;
 use crate::event::Event;
-use crate::id::{ChainId, GrantId, LeaseId, OrganisationId, OutageId, RequestId};
+use crate::id::{ChainId, GrantId, LeaseId, OrderId, OrganisationId, OutageId, RequestId};
 use crate::money::Money;
 use crate::name::Name;
 use crate::rejection::Rejection;
@@ -69,6 +69,7 @@ impl BlockInHand<'_> {
                 Ok(())
             }
             DeadlineKind::Holdback => self.release_holdback(LeaseId(subject)),
+            DeadlineKind::OrderLapse => self.lapse_order(OrderId(subject)),
         }
     }
 

@@ -1,11 +1,11 @@
 //! What happened, for those who follow the ledger.
 
-use crate::id::{BlobHash, GrantId, GroupId, LeaseId, OfferId, OrganisationId, OutageId, RequestId};
+use crate::id::{BlobHash, GrantId, GroupId, LeaseId, OfferId, OrderId, OrganisationId, OutageId, RequestId};
 use crate::market::{Bucket, Lane};
 use crate::member::MemberCode;
 use crate::money::{Money, Price};
 use crate::name::Name;
-use crate::row::{Closing, JobState, Payment, Standing};
+use crate::row::{Closing, JobState, Office, Payment, Standing};
 use crate::time::TimeMs;
 use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger_signature::PublicKey;
@@ -158,4 +158,28 @@ pub enum Event {
     /// What was held back was paid, and after an objection divided.
     #[allow(missing_docs)]
     HoldbackReleased { lease: LeaseId, payments: Vec<Payment>, refunds: Vec<Payment> },
+    /// One key of an office proposed something that takes several.
+    #[allow(missing_docs)]
+    OrderPlaced { order: OrderId, member: MemberCode, office: Office, due: TimeMs },
+    /// Another key of the office approved an order, and it takes more.
+    #[allow(missing_docs)]
+    OrderApproved { order: OrderId, key: PublicKey, approvals: u32, threshold: u32 },
+    /// An order had enough approvals and was done; what it did follows.
+    #[allow(missing_docs)]
+    OrderExecuted { order: OrderId, member: MemberCode, office: Office, key: PublicKey },
+    /// The key that proposed an order took it back.
+    #[allow(missing_docs)]
+    OrderCancelled { order: OrderId },
+    /// An order was not approved in time.
+    #[allow(missing_docs)]
+    OrderLapsed { order: OrderId },
+    /// A key was registered for an office.
+    #[allow(missing_docs)]
+    OfficeKeySet { member: MemberCode, office: Office, key: PublicKey },
+    /// A key of an office was taken back.
+    #[allow(missing_docs)]
+    OfficeKeyRemoved { member: MemberCode, office: Office, key: PublicKey },
+    /// It takes another number of keys for an office to act.
+    #[allow(missing_docs)]
+    OfficeThresholdSet { member: MemberCode, office: Office, threshold: u32 },
 }

@@ -5,9 +5,9 @@ use crate::member::MemberCode;
 use crate::money::Money;
 use crate::name::Name;
 use crate::params::Params;
-use crate::row::{Chain, Contract, Key, Member, Office, Principal, Roles, data};
+use crate::row::{Chain, Contract, Key, Member, OFFICE_KEYS_MAX, Office, OfficeKeys, Principal, Roles, data};
 use crate::state::State;
-use crate::tables::{Chains, Contracts, Keys, Members, ParamsTable};
+use crate::tables::{Chains, Contracts, Keys, Members, Offices, ParamsTable};
 use crate::time::TimeMs;
 use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger_signature::PublicKey;
@@ -26,16 +26,24 @@ data! {
         pub consensus_key: PublicKey,
         /// Its node's key on the network (Ed25519); not the consensus key.
         pub network_key: PublicKey,
-        /// Accredits organisations and sites.
-        pub registrar_key: PublicKey,
-        /// Issues grants, attests deposits.
-        pub treasury_key: PublicKey,
-        /// Votes on parameters.
-        pub governance_key: PublicKey,
         /// The most it may have issued and not redeemed, in EUR.
         pub issue_limit: Money,
         /// The most it may owe others, in EUR.
         pub debit_cap: Money,
+        /// Accredits organisations and sites.
+        pub registrar: GenesisOffice,
+        /// Issues grants, attests deposits.
+        pub treasury: GenesisOffice,
+        /// Votes on parameters, manages the keys of the offices.
+        pub governance: GenesisOffice,
+    }
+
+    /// An office of a member at the beginning.
+    pub struct GenesisOffice {
+        /// How many of its keys it takes to act.
+        pub threshold: u32,
+        /// Its keys: at least as many as it takes, at most 16.
+        pub keys: Vec<PublicKey>,
     }
 
     /// A contract that is there from the beginning.
@@ -63,6 +71,46 @@ data! {
         pub members: Vec<GenesisMember>,
         /// The contracts.
         pub contracts: Vec<GenesisContract>,
+    }
+}
+
+impl GenesisOffice {
+    /// An office with one key.
+    #[must_use]
+    pub fn single(key: PublicKey) -> Self {
+        Self { threshold: 1, keys: vec![key] }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let count = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+        if count == 0 || count > OFFICE_KEYS_MAX {
+            return Err(format!("an office has 1 to {OFFICE_KEYS_MAX} keys, this one has {count}"));
+        }
+        if self.threshold == 0 || self.threshold > count {
+            let threshold = self.threshold;
+            return Err(format!(
+                "the threshold is from 1 to the number of keys, {count}, and not {threshold}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl GenesisMember {
+    /// Its offices.
+    #[must_use]
+    pub fn offices(&self) -> [(Office, &GenesisOffice); 3] {
+        [
+            (Office::Registrar, &self.registrar),
+            (Office::Treasury, &self.treasury),
+            (Office::Governance, &self.governance),
+        ]
+    }
+
+    /// Every key it has.
+    fn keys(&self) -> impl Iterator<Item = PublicKey> + '_ {
+        let offices = self.offices().into_iter().flat_map(|(_, office)| office.keys.iter().copied());
+        [self.consensus_key, self.network_key].into_iter().chain(offices)
     }
 }
 
@@ -94,16 +142,17 @@ impl Genesis {
                 confirmed: 0,
             };
             view.put::<Members>(member.code, row);
-            for (office, key) in [
-                (Office::Registrar, member.registrar_key),
-                (Office::Treasury, member.treasury_key),
-                (Office::Governance, member.governance_key),
-            ] {
+            for (office, beginning) in member.offices() {
                 let principal = Principal::Office(member.code, office);
-                view.put::<Keys>(
-                    key,
-                    Key { principal, roles: Roles(0), amount_max: None, nonce: 0, revoked: false },
-                );
+                for key in &beginning.keys {
+                    view.put::<Keys>(
+                        *key,
+                        Key { principal, roles: Roles(0), amount_max: None, nonce: 0, revoked: false },
+                    );
+                }
+                let keys = u32::try_from(beginning.keys.len()).unwrap_or(u32::MAX);
+                let row = OfficeKeys { threshold: beginning.threshold, keys, orders: 0 };
+                view.put::<Offices>((member.code, office), row);
             }
         }
         let joint_undertaking = Member {
@@ -154,13 +203,10 @@ impl Genesis {
             if !codes.insert(member.code) {
                 return Err(format!("member {} stands twice", member.code));
             }
-            for key in [
-                member.consensus_key,
-                member.network_key,
-                member.registrar_key,
-                member.treasury_key,
-                member.governance_key,
-            ] {
+            for (office, beginning) in member.offices() {
+                beginning.check().map_err(|error| format!("the {office} of {}: {error}", member.code))?;
+            }
+            for key in member.keys() {
                 if key.is_weak() {
                     return Err(format!("a key of member {} is not a sound Ed25519 key", member.code));
                 }

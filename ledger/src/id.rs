@@ -47,6 +47,8 @@ hash_ids! {
     OutageId,
     /// A lease: derived from its request.
     LeaseId,
+    /// An order of an office: derived from the transaction that placed it and the position of the action in it.
+    OrderId,
     /// A contract's code: the BLAKE3 hash of its bytes.
     CodeHash,
     /// A file's content: its BLAKE3 hash.

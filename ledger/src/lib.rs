@@ -33,6 +33,7 @@ pub mod merkle;
 pub mod money;
 pub mod name;
 pub mod params;
+pub mod possession;
 pub mod preview;
 pub mod rejection;
 pub mod root;

@@ -160,6 +160,10 @@ params! {
     timeout_delta_ms: u32 = 250, 10..=60_000;
     /// Consensus: time after which unanswered votes are sent again, in milliseconds.
     timeout_rebroadcast_ms: u32 = 2_500, 100..=600_000;
+    /// How long an order of a member office awaits approval, in milliseconds.
+    office_order_ms: u64 = 604_800_000, 1_000..=2_678_400_000;
+    /// Orders of one member office that may await approval at a time.
+    office_orders_max: u32 = 100, 1..=10_000;
 }
 
 impl Params {
@@ -194,6 +198,7 @@ impl Params {
             timeout_precommit_ms: 250,
             timeout_delta_ms: 100,
             timeout_rebroadcast_ms: 1_000,
+            office_order_ms: 600_000,
             ..Self::default()
         }
     }

@@ -116,6 +116,19 @@ rejections! {
     113 AmountOverKeyLimit "the amount is over what this key may bind", "sign with a key that has a higher limit";
     114 RegisterNumberInvalid "the register number is empty, too long or not plain text", "write it as the register does, up to 64 characters";
     115 ValidityInvalid "the accreditation or grant would end before it begins", "choose a later end";
+    150 OrderNeeded "the office acts by more than one key", "nothing is to be done: the action becomes an order that awaits the other keys";
+    151 NotGovernance "only the member's governance office may do this", "ask the governance office of the member";
+    152 OrderUnknown "there is no such order of this office that awaits approval", "list the orders: `hansa office orders`";
+    153 OrderApproved "this key has approved the order before, and it takes another", "have another key of the office approve it";
+    154 NotProposer "only the key that proposed the order may take it back", "leave it unapproved: it lapses by itself";
+    155 TooManyOrders "as many orders of the office await approval as may", "approve or cancel one first: `hansa office orders`";
+    156 ThresholdInvalid "the threshold is zero or above the number of the office's keys", "choose one from 1 to the number of keys: `hansa office show`";
+    157 TooManyOfficeKeys "the office has as many keys as it may have", "remove one first";
+    158 OfficeKeyNeeded "the office would have fewer keys than it takes to act", "add a key, or lower the threshold first";
+    159 OfficeKeyUnknown "the office has no such key", "list its keys: `hansa office show`";
+    160 PossessionMissing "the key is new, and nothing proves that its holder agreed", "have its holder make the proof: `hansa key prove`";
+    161 PossessionInvalid "the proof of possession is not a signature of the new key for this federation and principal", "have its holder make the proof again: `hansa key prove`";
+    162 PossessionElsewhere "the proof of possession is for another organisation or office", "have its holder make one for this one: `hansa key prove`";
     // 190 to 199: what could never be matched, and sponsors.
     190 AlternativesInvalid "the alternatives are more than seven, or name a class twice", "name up to seven other classes, each once";
     191 LimitBelowTick "the limit is below the least price there is", "offer at least 0.001 EUR per accelerator-hour";

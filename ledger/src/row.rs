@@ -34,9 +34,11 @@ pub(crate) use data;
 
 mod kind;
 mod lease;
+mod office;
 
 pub use kind::*;
 pub use lease::*;
+pub use office::*;
 
 /// The roles a key of an organisation may have, as bits.
 #[derive(
@@ -539,7 +541,7 @@ data! {
         pub due: TimeMs,
         /// What.
         pub kind: DeadlineKind,
-        /// To what: the id of a lease, request, grant or organisation, or the hash of a class's name.
+        /// To what: the id of a lease, request, grant, organisation or order, or the hash of a class's name.
         pub subject: [u8; 32],
     }
 

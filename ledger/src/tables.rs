@@ -191,4 +191,8 @@ tables! {
     22 => usages, Usages: (crate::id::GroupId, crate::name::Name) => GroupUsage;
     /// Aid that beneficial-owner groups got: sums by quarter, and each award.
     28 => aids, Aids: (crate::id::GroupId, AidPart) => AidEntry;
+    /// How many keys each office has, and how many it takes.
+    23 => offices, Offices: (crate::member::MemberCode, Office) => OfficeKeys;
+    /// Orders of offices that await approval.
+    24 => orders, OfficeOrders: crate::id::OrderId => OfficeOrder;
 }

@@ -216,7 +216,7 @@ impl Executor {
             let mut mempool = self.lock_mempool();
             let insert = |(bytes, verdict): (usize, Result<Verified<SignedTransaction>, _>)| match verdict {
                 Ok(verified) => mempool.insert(&state, now, bytes, verified),
-                Err(_) => Err(Rejection::BadSignature),
+                Err(error) => Err(SignedTransaction::refusal(error)),
             };
             sizes.into_iter().zip(verified).map(insert).collect::<Vec<_>>().into_iter()
         };

@@ -13,6 +13,7 @@ mod events;
 mod leases;
 mod market;
 mod node;
+mod offices;
 mod organisations;
 mod proofs;
 mod quote;
@@ -154,6 +155,8 @@ routes! {
     get "/v1/organisations/{id}" => organisations::organisation;
     get "/v1/keys/{key}" => organisations::key;
     get "/v1/grants" => organisations::grants;
+    get "/v1/offices/{member}" => offices::offices;
+    get "/v1/orders" => offices::orders;
     get "/v1/sites" => market::sites;
     get "/v1/classes" => market::classes;
     get "/v1/offers" => market::offers;

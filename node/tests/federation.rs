@@ -1,12 +1,13 @@
 //! Four nodes in one process, over real sockets and files.
 
-use hansa_ledger::action::{AccreditOrganisation, Action};
-use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember};
+use hansa_ledger::action::{AccreditOrganisation, Action, organisation_id};
+use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember, GenesisOffice};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;
-use hansa_ledger::row::OrganisationClass;
+use hansa_ledger::possession::Possession;
+use hansa_ledger::row::{OrganisationClass, Principal};
 use hansa_ledger::transaction::Transaction;
 use hansa_ledger_signature::SecretKey;
 use hansa_node::config::{ApiConfig, KeyFiles, PeerConfig};
@@ -27,11 +28,11 @@ fn genesis() -> Genesis {
         code: code.parse().unwrap(),
         consensus_key: key(&format!("{code} consensus")).public_key(),
         network_key: key(&format!("{code} network")).public_key(),
-        registrar_key: key(&format!("{code} registrar")).public_key(),
-        treasury_key: key(&format!("{code} treasury")).public_key(),
-        governance_key: key(&format!("{code} governance")).public_key(),
         issue_limit: Money(1_000_000_000),
         debit_cap: Money(1_000_000_000),
+        registrar: GenesisOffice::single(key(&format!("{code} registrar")).public_key()),
+        treasury: GenesisOffice::single(key(&format!("{code} treasury")).public_key()),
+        governance: GenesisOffice::single(key(&format!("{code} governance")).public_key()),
     });
     Genesis {
         name: Name::new("test").unwrap(),
@@ -105,6 +106,7 @@ async fn four_nodes_agree_on_transactions_and_check_each_signature_once() {
     let executors: Vec<_> = nodes.iter().map(|node| node.parts().executor.clone()).collect();
     for nonce in 0..5u64 {
         let number = format!("org-{nonce}");
+        let principal = Principal::Organisation(organisation_id("EE".parse().unwrap(), &number));
         let action = AccreditOrganisation {
             register_number: number.clone(),
             owner: None,
@@ -112,6 +114,7 @@ async fn four_nodes_agree_on_transactions_and_check_each_signature_once() {
             class: OrganisationClass::Sme,
             accredited_until: clock().plus(86_400_000),
             key: key(&number).public_key(),
+            proof: Some(Possession::prove(genesis.chain_id(), &key(&number), principal)),
         };
         let registrar = key("EE registrar");
         let transaction = Transaction {
@@ -132,7 +135,7 @@ async fn four_nodes_agree_on_transactions_and_check_each_signature_once() {
     let roots: Vec<_> = executors.iter().map(|executor| executor.state().root()).collect();
     assert!(roots.iter().all(|root| *root == roots[0]));
     let checks: Vec<_> = executors.iter().map(|executor| executor.signature_checks()).collect();
-    assert_eq!(checks, [5; 4], "each node checks each signature once");
+    assert_eq!(checks, [10; 4], "each node checks each signature once: the registrar's, and the one within");
     for node in nodes {
         node.run(std::future::ready(())).await.unwrap();
     }

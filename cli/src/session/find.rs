@@ -8,7 +8,10 @@ use hansa_ledger::name::Name;
 use hansa_ledger::row::Purse;
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::Client;
-use hansa_node_api::filter::{GrantFilter, LeaseFilter, OfferFilter, OrganisationFilter, RequestFilter};
+use hansa_node_api::filter::{
+    GrantFilter, LeaseFilter, OfferFilter, OrderFilter, OrganisationFilter, RequestFilter,
+};
+use hansa_node_api::office::OrderInfo;
 use std::fmt::Display;
 
 /// How many characters of an id are shown to people.
@@ -77,6 +80,20 @@ impl Session {
         }
         let all = client.offers(&OfferFilter::default()).await?;
         only("offer", text, "hansa offer list", all.into_iter().map(|one| one.id))
+    }
+
+    /// An order that awaits approval, by its id or the beginning of it.
+    ///
+    /// # Errors
+    /// When there is none or more than one.
+    pub async fn find_order(&self, client: &Client, text: &str) -> Outcome<OrderInfo> {
+        let all = client.orders(&OrderFilter::default()).await?;
+        let id = match text.parse() {
+            Ok(id) => id,
+            Err(_) => only("order", text, "hansa office orders", all.iter().map(|one| one.id))?,
+        };
+        let found = all.into_iter().find(|one| one.id == id);
+        found.ok_or_else(|| hansa_ledger::rejection::Rejection::OrderUnknown.into())
     }
 
     /// A contract by the hash of its code, the beginning of it, or its name.

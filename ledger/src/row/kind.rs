@@ -40,13 +40,13 @@ cases! {
         Industrial,
     }
 
-    /// An office of a member state, each with a key of its own.
+    /// An office of a member state, each with keys of its own.
     pub enum Office {
         /// Accredits organisations and sites.
         Registrar,
         /// Issues grants and attests deposits.
         Treasury,
-        /// Votes on parameters.
+        /// Votes on parameters, and manages the keys of the member's offices.
         Governance,
     }
 
@@ -140,5 +140,37 @@ cases! {
         Holdback,
         /// End an outage.
         OutageEnd,
+        /// Let an office's order lapse.
+        OrderLapse,
+    }
+}
+
+impl Office {
+    /// Every office.
+    pub const ALL: [Self; 3] = [Self::Registrar, Self::Treasury, Self::Governance];
+
+    /// Its name, as people and JSON write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Registrar => "registrar",
+            Self::Treasury => "treasury",
+            Self::Governance => "governance",
+        }
+    }
+}
+
+impl std::fmt::Display for Office {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Office {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let office = Self::ALL.into_iter().find(|office| office.name() == text);
+        office.ok_or_else(|| format!("`{text}` is no office; choose registrar, treasury or governance"))
     }
 }

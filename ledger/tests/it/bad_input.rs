@@ -3,6 +3,7 @@
 mod leases;
 mod market;
 mod money;
+mod offices;
 mod people;
 
 use crate::scene::Scene;
@@ -21,11 +22,13 @@ use std::collections::BTreeSet;
 pub type Row = (&'static str, &'static str, fn(&Scene) -> Action, Rejection);
 
 /// What only a mempool says: no block and no action gives these.
-// And what no receipt ever holds: a block without fuel leaves the transaction to the next one.
-const OF_THE_MEMPOOL: [Rejection; 4] = [MempoolFull, TooManyWaiting, AlreadyKnown, FuelExhausted];
+// And what no receipt ever holds: a block without fuel leaves the transaction to the next one, and what takes more keys of an
+// office becomes an order.
+const OF_THE_MEMPOOL: [Rejection; 5] =
+    [MempoolFull, TooManyWaiting, AlreadyKnown, FuelExhausted, OrderNeeded];
 
 fn tables() -> Vec<(&'static str, Vec<Row>)> {
-    [people::tables(), money::tables(), market::tables(), leases::tables()].concat()
+    [people::tables(), money::tables(), market::tables(), leases::tables(), offices::tables()].concat()
 }
 
 #[test]

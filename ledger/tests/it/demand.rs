@@ -18,7 +18,7 @@ use hansa_ledger::money::Price;
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;
 use hansa_ledger::rejection::Rejection;
-use hansa_ledger::row::{Demand, Lease, OrganisationClass, Pool, Purpose, Purse, Request, Source};
+use hansa_ledger::row::{Demand, Lease, OrganisationClass, Pool, Principal, Purpose, Purse, Request, Source};
 use hansa_ledger::tables::{Classes, Leases, Requests, Usages};
 use hansa_ledger::time::Slot;
 
@@ -87,6 +87,7 @@ fn accredit(
         class,
         accredited_until: world.now.plus(400 * 86_400_000),
         key: key(number).public_key(),
+        proof: Some(world.proof(number, Principal::Organisation(world.organisation("EE", number)))),
     };
     world.act("EE registrar", action).unwrap();
     world.organisation("EE", number)

@@ -6,6 +6,7 @@ mod demand;
 mod lease;
 mod market_batch;
 mod money;
+mod offices;
 mod organisation;
 mod preview;
 mod proof;

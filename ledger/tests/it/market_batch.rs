@@ -12,7 +12,9 @@ use hansa_ledger::market::{Reason, Unmatched};
 use hansa_ledger::member::CountrySet;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::params::Params;
-use hansa_ledger::row::{Class, Demand, Lease, OrganisationClass, Pool, Purse, Request, RequestState};
+use hansa_ledger::row::{
+    Class, Demand, Lease, OrganisationClass, Pool, Principal, Purse, Request, RequestState,
+};
 use hansa_ledger::tables::{Classes, Leases, Offers, OffersOpen, Requests};
 use hansa_ledger::time::{Slot, TimeMs};
 
@@ -300,6 +302,7 @@ fn owned(world: &mut World, home: &str, number: &str) -> OrganisationId {
         class: OrganisationClass::Large,
         accredited_until: world.now.plus(86_400_000),
         key: key(number).public_key(),
+        proof: Some(world.proof(number, Principal::Organisation(world.organisation(home, number)))),
     };
     world.act(&format!("{home} registrar"), action).unwrap();
     world.deposit(home, number, 100);

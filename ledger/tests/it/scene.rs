@@ -1,17 +1,20 @@
 //! A federation in the middle of its life: organisations, keys, money and leases in every state.
 
-use crate::world::{World, key, member, name};
+use crate::world::{World, genesis_of_several, key, member, name, office};
 use hansa_ledger::action::{
-    AccreditOrganisation, AccreditSite, AnnounceOutage, CancelLease, CountersignUsage, EndLease, IssueGrant,
-    LeaseUsage, PlaceRequest, RemoveKey, ReportJob, ReportUsage, RevokeOrganisation, RunJob, SetKey,
-    SitePart, StartLease, TransferCash, grant_id,
+    AccreditOrganisation, AccreditSite, AnnounceOutage, AttestDeposit, CancelLease, CountersignUsage,
+    EndLease, IssueGrant, LeaseUsage, PlaceRequest, RemoveKey, RemoveOfficeKey, ReportJob, ReportUsage,
+    RevokeOrganisation, RunJob, SetKey, SetOfficeKey, SitePart, StartLease, TransferCash, grant_id,
 };
 use hansa_ledger::event::Event;
-use hansa_ledger::id::{BlobHash, GrantId, LeaseId, OfferId, OrganisationId, RequestId};
+use hansa_ledger::genesis::Genesis;
+use hansa_ledger::id::{BlobHash, GrantId, LeaseId, OfferId, OrderId, OrganisationId, RequestId};
 use hansa_ledger::member::CountrySet;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::params::Params;
-use hansa_ledger::row::{Demand, LeaseState, OrganisationClass, Pool, Purpose, Purse, Roles, Source};
+use hansa_ledger::row::{
+    Demand, LeaseState, Office, OrganisationClass, Pool, Principal, Purpose, Purse, Roles, Source,
+};
 use hansa_ledger::tables::{Leases, OffersOpen};
 use hansa_ledger::time::Slot;
 
@@ -24,6 +27,7 @@ pub fn params() -> Params {
         epoch_actions_max: 50,
         calendar_points_max: 8,
         request_sources_max: 2,
+        office_orders_max: 2,
         ..Params::testnet()
     }
 }
@@ -100,11 +104,15 @@ pub struct Scene {
     pub ended: LeaseId,
     /// Cancelled before its start.
     pub settled: LeaseId,
+    /// An order of Germany's treasury, proposed by `DE treasury`: a deposit of `gone`, which has been revoked.
+    pub order: OrderId,
+    /// Another, proposed by `DE treasury 3`: a deposit of `berlin`.
+    pub second: OrderId,
 }
 
 impl Scene {
     pub fn new() -> Self {
-        let mut world = World::with(params());
+        let mut world = World::from(&genesis());
         let bsc = world.provider("ES", "bsc", 64, 180);
         let [cea, tallinn, tartu, gone] = [("FR", "cea"), ("EE", "tallinn"), ("EE", "tartu"), ("EE", "gone")]
             .map(|(home, number)| world.accredit(home, number, OrganisationClass::Research));
@@ -139,6 +147,10 @@ impl Scene {
             place(&mut world, "bsc", idle);
         }
         let waiting = place(&mut world, "tallinn", Demand { limit: Price(1_000), ..far(base) });
+        set_office_keys(&mut world);
+        let berlin = world.accredit("DE", "berlin", OrganisationClass::Large);
+        let order = propose(&mut world, "DE treasury", gone);
+        let second = propose(&mut world, "DE treasury 3", berlin);
         let mut scene = Self {
             world,
             tallinn,
@@ -157,6 +169,8 @@ impl Scene {
             active,
             ended,
             settled,
+            order,
+            second,
         };
         scene.live();
         scene
@@ -195,6 +209,38 @@ impl Scene {
     }
 }
 
+/// Germany's treasury takes two of three keys; France's has as many keys as an office may have.
+fn genesis() -> Genesis {
+    let mut genesis = genesis_of_several(params());
+    let names: Vec<String> = (1..15).map(|number| format!("FR treasury {number}")).collect();
+    let mut all = vec!["FR treasury", "FR treasury removed"];
+    all.extend(names.iter().map(String::as_str));
+    genesis.members[3].treasury = office(1, &all);
+    genesis
+}
+
+/// Takes one key of France's treasury back and adds another.
+fn set_office_keys(world: &mut World) {
+    let office = Office::Treasury;
+    let removed = RemoveOfficeKey { office, key: key("FR treasury removed").public_key() };
+    world.act("FR governance", removed).unwrap();
+    let proof = world.proof("FR treasury 15", Principal::Office(member("FR"), office));
+    let added = SetOfficeKey { office, key: key("FR treasury 15").public_key(), proof };
+    world.act("FR governance", added).unwrap();
+}
+
+/// Proposes to attest a deposit, and says which order it is.
+fn propose(world: &mut World, signer: &str, organisation: OrganisationId) -> OrderId {
+    let reference = name(&format!("proposed-{}", world.now.0));
+    let deposit = AttestDeposit { organisation, amount: Money(1_000_000), reference };
+    let events = world.act(signer, deposit).unwrap();
+    let order = events.iter().find_map(|event| match event {
+        Event::OrderPlaced { order, .. } => Some(*order),
+        _ => None,
+    });
+    order.unwrap()
+}
+
 fn accredit_briefly(world: &mut World) -> OrganisationId {
     let action = AccreditOrganisation {
         register_number: "late".to_owned(),
@@ -203,6 +249,7 @@ fn accredit_briefly(world: &mut World) -> OrganisationId {
         class: OrganisationClass::Sme,
         accredited_until: world.now.plus(300),
         key: key("late").public_key(),
+        proof: Some(world.proof("late", Principal::Organisation(world.organisation("EE", "late")))),
     };
     world.act("EE registrar", action).unwrap();
     world.organisation("EE", "late")
@@ -267,13 +314,14 @@ fn issue(world: &mut World, reference: &str, purpose: Purpose, life_ms: u64) -> 
 
 /// A bidder and a treasurer with limits for `tallinn`, an offerer and a removed key for `bsc`.
 fn set_keys(world: &mut World) {
-    for (signer, key_name, roles, amount_max) in [
-        ("tallinn", "tallinn bidder", Roles::BID, Some(Money(10_000))),
-        ("tallinn", "tallinn treasurer", Roles::TREASURY, Some(Money(1_000_000))),
-        ("bsc", "bsc offerer", Roles::OFFER, None),
-        ("bsc", "bsc removed", Roles::ALL, None),
+    for (home, signer, key_name, roles, amount_max) in [
+        ("EE", "tallinn", "tallinn bidder", Roles::BID, Some(Money(10_000))),
+        ("EE", "tallinn", "tallinn treasurer", Roles::TREASURY, Some(Money(1_000_000))),
+        ("ES", "bsc", "bsc offerer", Roles::OFFER, None),
+        ("ES", "bsc", "bsc removed", Roles::ALL, None),
     ] {
-        world.act(signer, SetKey { key: key(key_name).public_key(), roles, amount_max }).unwrap();
+        let proof = Some(world.proof(key_name, Principal::Organisation(world.organisation(home, signer))));
+        world.act(signer, SetKey { key: key(key_name).public_key(), roles, amount_max, proof }).unwrap();
     }
     world.act("bsc", RemoveKey { key: key("bsc removed").public_key() }).unwrap();
 }

@@ -9,18 +9,20 @@ pub use stream::EventStream;
 use crate::chain::{BlockInfo, TransactionInfo};
 use crate::error::{ApiError, ErrorBody, Fault};
 use crate::filter::{
-    CapacityFilter, ContractFilter, Filter, GrantFilter, LeaseFilter, OfferFilter, OrganisationFilter, Page,
-    PageFilter, RequestFilter, SiteFilter,
+    CapacityFilter, ContractFilter, Filter, GrantFilter, LeaseFilter, OfferFilter, OrderFilter,
+    OrganisationFilter, Page, PageFilter, RequestFilter, SiteFilter,
 };
 use crate::lease::{ContractInfo, JobInfo, LeaseInfo, SettlementInfo};
 use crate::market::{
     CapacityInfo, ClassInfo, OfferInfo, QuoteAnswer, QuoteRequest, RequestInfo, RequestWhy, SiteInfo,
 };
+use crate::office::{OfficeInfo, OrderInfo};
 use crate::organisation::{GrantInfo, KeyInfo, MemberInfo, OrganisationDetail, OrganisationInfo};
 use crate::proof::ProofInfo;
 use crate::status::{Health, NodeStatus, PeerStatus};
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::{CodeHash, LeaseId, OfferId, OrganisationId, RequestId, TransactionId};
+use hansa_ledger::member::MemberCode;
 use hansa_ledger::params::Params;
 use hansa_ledger::state::Table;
 use hansa_ledger_signature::PublicKey;
@@ -180,6 +182,22 @@ impl Client {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The offices of a member with their keys.
+    ///
+    /// # Errors
+    /// As [`ApiError`]; [`crate::Fault::NotFound`] for who is no member.
+    pub async fn offices(&self, member: MemberCode) -> Result<Vec<OfficeInfo>, ApiError> {
+        self.get(&format!("/v1/offices/{member}")).await
+    }
+
+    /// The orders of offices that await approval.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn orders(&self, filter: &OrderFilter) -> Result<Vec<OrderInfo>, ApiError> {
+        self.list("/v1/orders", filter).await
     }
 
     /// The accredited sites.

@@ -16,6 +16,7 @@ pub mod job;
 pub mod keyfile;
 pub mod lease;
 pub mod market;
+pub mod office;
 pub mod organisation;
 pub mod peer;
 pub mod proof;

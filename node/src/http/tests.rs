@@ -4,6 +4,7 @@ mod bundles;
 mod double;
 mod limits;
 mod market;
+mod offices;
 mod resources;
 mod rights;
 mod streams;
@@ -50,7 +51,7 @@ impl Server {
 
     /// A start-up with money in Estonia and a centre with an offer in Spain.
     async fn open_market(&self) -> (OrganisationId, OrganisationId) {
-        for (name, action) in double::market() {
+        for (name, action) in double::market(self.double.chain) {
             self.send(name, action).await;
         }
         (double::startup(), double::centre())

@@ -101,7 +101,7 @@ fn contest() -> Vec<Row> {
         ("all of it admitted", "tallinn", |s| contested(s.ended, 4), NotContestable),
         ("more than all of it admitted", "tallinn", |s| contested(s.ended, u64::MAX), NotContestable),
         ("after it was settled", "tallinn", |s| contested(s.settled, 0), NotContestable),
-        ("by another member's treasury", "DE treasury", |s| contested(s.ended, 0), NotSponsor),
+        ("by another member's treasury", "FR treasury", |s| contested(s.ended, 0), NotSponsor),
         ("by the sponsor's registrar", "EE registrar", |s| contested(s.ended, 0), RoleMissing),
         ("by the sponsor before the final report", "EE treasury", |s| contested(s.active, 2), NotContestable),
         ("all of it admitted by the sponsor", "EE treasury", |s| contested(s.ended, 4), NotContestable),
@@ -116,7 +116,7 @@ fn object() -> Vec<Row> {
     vec![
         ("no such lease", "EE treasury", |_| objected(NONE), LeaseUnknown),
         ("by the requester", "tallinn", |s| objected(s.settled), NotSponsor),
-        ("by another member's treasury", "DE treasury", |s| objected(s.settled), NotSponsor),
+        ("by another member's treasury", "FR treasury", |s| objected(s.settled), NotSponsor),
         ("by the sponsor's registrar", "EE registrar", |s| objected(s.settled), NotSponsor),
         ("before it is settled", "EE treasury", |s| objected(s.ended), NotObjectionable),
         ("where nothing is held back", "EE treasury", |s| objected(s.settled), NotObjectionable),

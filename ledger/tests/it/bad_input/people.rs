@@ -7,9 +7,10 @@ use hansa_ledger::action::{
     AccreditOrganisation, AccreditSite, Action, ConfirmSite, Registration, RemoveKey, RevokeOrganisation,
     SetKey, SitePart,
 };
-use hansa_ledger::id::OrganisationId;
+use hansa_ledger::id::{ChainId, OrganisationId};
+use hansa_ledger::possession::Possession;
 use hansa_ledger::rejection::Rejection::*;
-use hansa_ledger::row::{OrganisationClass, Pool, Roles};
+use hansa_ledger::row::{Office, OrganisationClass, Pool, Principal, Roles};
 use hansa_ledger::time::TimeMs;
 use hansa_ledger_signature::PublicKey;
 
@@ -26,6 +27,11 @@ pub fn tables() -> Vec<(&'static str, Vec<Row>)> {
     ]
 }
 
+/// The word of the newcomer's key that it acts for the Estonian organisation of this number.
+fn proof_of_newcomer(scene: &Scene, number: &str) -> Possession {
+    scene.world.proof("newcomer", Principal::Organisation(scene.world.organisation("EE", number)))
+}
+
 fn newcomer(scene: &Scene, change: impl FnOnce(&mut AccreditOrganisation)) -> Action {
     let mut action = AccreditOrganisation {
         register_number: "newcomer".to_owned(),
@@ -34,8 +40,14 @@ fn newcomer(scene: &Scene, change: impl FnOnce(&mut AccreditOrganisation)) -> Ac
         class: OrganisationClass::Sme,
         accredited_until: scene.world.now.plus(86_400_000),
         key: key("newcomer").public_key(),
+        proof: Some(proof_of_newcomer(scene, "newcomer")),
     };
+    let own = action.key;
     change(&mut action);
+    if action.key != own {
+        // Another key's word is nobody's to give, and is asked for last.
+        action.proof = None;
+    }
     action.into()
 }
 
@@ -132,6 +144,48 @@ fn accredit() -> Vec<Row> {
             |s| newcomer(s, |one| one.key = key("bsc removed").public_key()),
             KeyInUse,
         ),
+        (
+            "a key whose holder was not asked",
+            "EE registrar",
+            |s| newcomer(s, |one| one.proof = None),
+            PossessionMissing,
+        ),
+        (
+            "a key whose holder agreed to another organisation",
+            "EE registrar",
+            |s| newcomer(s, |one| one.proof = Some(proof_of_newcomer(s, "other"))),
+            PossessionElsewhere,
+        ),
+        (
+            "the number of the same text in another member's register",
+            "FR registrar",
+            |s| newcomer(s, |_| ()),
+            PossessionElsewhere,
+        ),
+        (
+            "another key's proof",
+            "EE registrar",
+            |s| newcomer(s, |one| one.proof = Some(elsewhere(s, "other key", s.world.chain))),
+            PossessionInvalid,
+        ),
+        (
+            "a proof for another federation",
+            "EE registrar",
+            |s| newcomer(s, |one| one.proof = Some(elsewhere(s, "newcomer", ChainId([1; 32])))),
+            PossessionInvalid,
+        ),
+        (
+            "a proof for another organisation under this one's name",
+            "EE registrar",
+            |s| {
+                newcomer(s, |one| {
+                    let other = proof_of_newcomer(s, "other");
+                    one.proof =
+                        Some(Possession { signature: other.signature, ..proof_of_newcomer(s, "newcomer") });
+                })
+            },
+            PossessionInvalid,
+        ),
     ]
 }
 
@@ -170,8 +224,20 @@ fn revoke() -> Vec<Row> {
     ]
 }
 
+/// A proof for the newcomer, made by the key of another name or for another federation.
+fn elsewhere(scene: &Scene, by: &str, chain: ChainId) -> Possession {
+    let principal = Principal::Organisation(scene.world.organisation("EE", "newcomer"));
+    Possession::prove(chain, &key(by), principal)
+}
+
+/// A new key, with a proof by a key of this name, for the principal that `of` picks.
+fn set_proven(scene: &Scene, by: &str, of: fn(&Scene) -> Principal) -> Action {
+    let proof = Some(scene.world.proof(by, of(scene)));
+    SetKey { key: key("new").public_key(), roles: Roles::BID, amount_max: None, proof }.into()
+}
+
 fn set(of: &str, roles: Roles) -> Action {
-    SetKey { key: key(of).public_key(), roles, amount_max: None }.into()
+    SetKey { key: key(of).public_key(), roles, amount_max: None, proof: None }.into()
 }
 
 fn set_key() -> Vec<Row> {
@@ -181,7 +247,7 @@ fn set_key() -> Vec<Row> {
         (
             "a key of small order",
             "tallinn",
-            |_| SetKey { key: PublicKey([0; 32]), roles: Roles::BID, amount_max: None }.into(),
+            |_| SetKey { key: PublicKey([0; 32]), roles: Roles::BID, amount_max: None, proof: None }.into(),
             KeyWeak,
         ),
         ("by a bidder", "tallinn bidder", |_| set("new", Roles::BID), RoleMissing),
@@ -194,6 +260,25 @@ fn set_key() -> Vec<Row> {
         ("one key too many", "tallinn", |_| set("new", Roles::BID), TooManyKeys),
         ("by a revoked organisation", "gone", |_| set("new", Roles::BID), OrganisationRevoked),
         ("by an expired organisation", "late", |_| set("new", Roles::BID), OrganisationExpired),
+        ("a key whose holder was not asked", "cea", |_| set("new", Roles::BID), PossessionMissing),
+        (
+            "a key whose holder agreed to another organisation",
+            "cea",
+            |s| set_proven(s, "new", |s| Principal::Organisation(s.tallinn)),
+            PossessionElsewhere,
+        ),
+        (
+            "a key whose holder agreed to an office",
+            "cea",
+            |s| set_proven(s, "new", |_| Principal::Office(member("FR"), Office::Treasury)),
+            PossessionElsewhere,
+        ),
+        (
+            "a proof by the administrator's own key",
+            "cea",
+            |s| set_proven(s, "cea", |s| Principal::Organisation(s.cea)),
+            PossessionInvalid,
+        ),
     ]
 }
 

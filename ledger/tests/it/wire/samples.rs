@@ -7,6 +7,7 @@ use hansa_ledger::id::*;
 use hansa_ledger::market::{Bucket, Calendar, Lane, LaneHint};
 use hansa_ledger::member::CountrySet;
 use hansa_ledger::money::{Money, Price};
+use hansa_ledger::possession::Possession;
 use hansa_ledger::row::*;
 use hansa_ledger::time::{Slot, TimeMs};
 
@@ -18,6 +19,7 @@ const REQUEST: RequestId = RequestId([0x05; 32]);
 const OUTAGE: OutageId = OutageId([0x0a; 32]);
 const LEASE: LeaseId = LeaseId([0x06; 32]);
 const CODE: CodeHash = CodeHash([0x07; 32]);
+const ORDER: OrderId = OrderId([0x09; 32]);
 const BLOB: BlobHash = BlobHash([0x08; 32]);
 const TIME: TimeMs = TimeMs(1_800_000_000_123);
 
@@ -49,6 +51,10 @@ fn demand() -> Demand {
     }
 }
 
+fn proof(principal: Principal) -> Possession {
+    Possession::prove(ChainId([0xc4; 32]), &key("sample"), principal)
+}
+
 pub fn actions() -> Vec<Action> {
     let usages = || {
         vec![
@@ -65,11 +71,17 @@ pub fn actions() -> Vec<Action> {
             class: OrganisationClass::StartUp,
             accredited_until: TIME,
             key,
+            proof: Some(proof(Principal::Organisation(ORGANISATION))),
         }
         .into(),
         RevokeOrganisation { organisation: ORGANISATION }.into(),
-        SetKey { key, roles: Roles(Roles::BID.0 | Roles::OPERATE.0), amount_max: Some(Money(1_500_000)) }
-            .into(),
+        SetKey {
+            key,
+            roles: Roles(Roles::BID.0 | Roles::OPERATE.0),
+            amount_max: Some(Money(1_500_000)),
+            proof: Some(proof(Principal::Organisation(OTHER))),
+        }
+        .into(),
         RemoveKey { key }.into(),
         AccreditSite {
             provider: OTHER,
@@ -145,6 +157,16 @@ pub fn actions() -> Vec<Action> {
         }
         .into(),
         EndOutage { outage: OUTAGE }.into(),
+        ApproveOrder { order: ORDER }.into(),
+        CancelOrder { order: ORDER }.into(),
+        SetOfficeKey {
+            office: Office::Treasury,
+            key,
+            proof: proof(Principal::Office(member("EE"), Office::Treasury)),
+        }
+        .into(),
+        RemoveOfficeKey { office: Office::Registrar, key }.into(),
+        SetOfficeThreshold { office: Office::Governance, threshold: 3 }.into(),
     ]
 }
 
@@ -250,5 +272,13 @@ pub fn events() -> Vec<Event> {
             payments: vec![payment(AccountId::Escrow(request, 0), AccountId::Cash(provider))],
             refunds: vec![payment(AccountId::Escrow(request, 0), AccountId::Grant(GRANT))],
         },
+        Event::OrderPlaced { order: ORDER, member: member("EE"), office: Office::Treasury, due: TIME },
+        Event::OrderApproved { order: ORDER, key, approvals: 2, threshold: 3 },
+        Event::OrderExecuted { order: ORDER, member: member("EE"), office: Office::Governance, key },
+        Event::OrderCancelled { order: ORDER },
+        Event::OrderLapsed { order: ORDER },
+        Event::OfficeKeySet { member: member("EE"), office: Office::Registrar, key },
+        Event::OfficeKeyRemoved { member: member("EE"), office: Office::Treasury, key },
+        Event::OfficeThresholdSet { member: member("EE"), office: Office::Treasury, threshold: 2 },
     ]
 }
