@@ -1,6 +1,7 @@
 //! The table of actions: one line per kind. Tag, codec, JSON name and dispatch derive from it.
 
 mod context;
+mod governance;
 mod grant;
 mod job;
 mod key;
@@ -13,11 +14,13 @@ mod site;
 mod usage;
 
 pub use context::{Block as BlockInHand, Context};
+pub use governance::{Propose, RotateKeys, Vote};
 pub use grant::{AttestDeposit, IssueGrant, grant_id};
 pub use job::{ReportJob, RunJob};
 pub use key::{RemoveKey, SetKey};
 pub use lease::{CancelLease, EndLease, StartLease};
 pub use offer::{AmendOffer, PostOffer, WithdrawOffer};
+pub(crate) use organisation::expiry;
 pub use organisation::{AccreditOrganisation, Registration, RevokeOrganisation, organisation_id};
 pub use purse::{RedeemCash, TransferCash};
 
@@ -115,4 +118,7 @@ actions! {
     20 => CancelLease,
     21 => RunJob,
     22 => ReportJob,
+    50 => Propose,
+    51 => Vote,
+    52 => RotateKeys,
 }

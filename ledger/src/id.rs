@@ -45,6 +45,8 @@ hash_ids! {
     RequestId,
     /// A lease: derived from its request.
     LeaseId,
+    /// A proposal: derived from the transaction and the position of the action in it.
+    ProposalId,
     /// A contract's code: the BLAKE3 hash of its bytes.
     CodeHash,
     /// A file's content: its BLAKE3 hash.

@@ -20,6 +20,7 @@ pub mod bytes;
 pub mod deadline;
 pub mod event;
 pub mod genesis;
+pub mod governance;
 pub mod id;
 pub mod invariants;
 pub mod journal;

@@ -32,9 +32,11 @@ macro_rules! cases {
 
 pub(crate) use data;
 
+mod governance;
 mod kind;
 mod lease;
 
+pub use governance::*;
 pub use kind::*;
 pub use lease::*;
 
@@ -145,13 +147,16 @@ data! {
         pub time: TimeMs,
         /// Transactions so far.
         pub transactions: u64,
+        /// Other rules that a vote has set a height for.
+        pub upgrade: Option<Upgrade>,
     }
 
     /// A member state, or the joint undertaking.
     pub struct Member {
-        /// Key that signs votes; `EU` has none.
+        /// Key that signs its votes at the latest from the height after the next; `EU` and a member that has left have none.
+        /// Who signs a height is in `validator_sets`.
         pub consensus_key: Option<PublicKey>,
-        /// Key of its node on the network (Ed25519).
+        /// Key of its node on the network (Ed25519); none as above.
         pub network_key: Option<PublicKey>,
         /// What other members owe it (+) or it owes them (-), in uEUR.
         #[serde(with = "text")]
@@ -380,7 +385,7 @@ data! {
         pub due: TimeMs,
         /// What.
         pub kind: DeadlineKind,
-        /// To what: the id of a lease, request, grant or organisation, or the hash of a class's name.
+        /// To what: the id of a lease, request, grant, organisation or proposal, or the hash of a class's name.
         pub subject: [u8; 32],
     }
 
@@ -421,6 +426,15 @@ data! {
         pub accelerator_seconds: u64,
         /// Days since 1970-01-01 UTC.
         pub day: u32,
+    }
+}
+
+impl Key {
+    /// A fresh key of a member's office.
+    #[must_use]
+    pub fn of_office(member: MemberCode, office: Office) -> Self {
+        let principal = Principal::Office(member, office);
+        Self { principal, roles: Roles(0), amount_max: None, nonce: 0, revoked: false }
     }
 }
 

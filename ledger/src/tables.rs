@@ -184,4 +184,8 @@ tables! {
     21 => quotas, Quotas: Principal => Quota;
     /// Decayed usage of a beneficial-owner group in a class.
     22 => usages, Usages: (crate::id::GroupId, crate::name::Name) => GroupUsage;
+    /// What members have proposed and voted on.
+    25 => proposals, Proposals: crate::id::ProposalId => Proposal;
+    /// Who signs blocks, by the height from which the set acts; those of the past stay, for those who verify old blocks.
+    26 => validator_sets, ValidatorSets: u64 => ValidatorSet;
 }
