@@ -308,14 +308,14 @@ impl BlockInHand<'_> {
 
     fn schedule_upgrade(&mut self, upgrade: Upgrade) -> Result<(), Rejection> {
         let chain = self.view.get::<Chains>(&()).cloned().expect("a state made by a genesis holds the chain");
-        if chain.upgrade.as_ref().is_some_and(|pending| pending.height > self.height) {
-            return Err(Rejection::UpgradePending);
-        }
         let present = protocol_version_at(&chain, self.height);
         // One whole block lies between: its checkpoint is the last of the present rules.
         let ahead = upgrade.height > self.height.saturating_add(1);
         if upgrade.protocol_version <= present || !ahead {
             return Err(Rejection::UpgradeInvalid);
+        }
+        if chain.upgrade.as_ref().is_some_and(|pending| pending.height > self.height) {
+            return Err(Rejection::UpgradePending);
         }
         self.emit(Event::UpgradeScheduled {
             protocol_version: upgrade.protocol_version,

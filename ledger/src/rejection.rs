@@ -119,7 +119,6 @@ rejections! {
     170 ProposalUnknown "there is no such proposal", "list the proposals: `hansa governance list`";
     171 ProposalClosed "the vote on this proposal is over", "look at it: `hansa governance show`";
     172 NotGovernance "only a member's governance office may do this", "sign with the key of a member's governance office";
-    173 VoteMissing "the member has no vote", "only members of the federation vote and propose";
     174 VoteGiven "the member has voted so already", "nothing is to be done; a vote can be changed until the decision";
     175 DelayInvalid "the change would act sooner after the vote than its kind allows, or more than a year after it", "look at the delays: `hansa governance parameters`";
     176 JointUndertaking "`EU` has no vote and no seat", "name a member state";

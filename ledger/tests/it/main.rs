@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod block;
+mod governance;
 mod lease;
 mod market_batch;
 mod money;

@@ -1,5 +1,6 @@
 //! A federation in the middle of its life: organisations, keys, money and leases in every state.
 
+use crate::governance::{parameter, propose, vote};
 use crate::world::{World, key, member, name};
 use hansa_ledger::action::{
     AccreditOrganisation, AccreditSite, CancelLease, CountersignUsage, EndLease, IssueGrant, LeaseUsage,
@@ -7,11 +8,11 @@ use hansa_ledger::action::{
     grant_id,
 };
 use hansa_ledger::event::Event;
-use hansa_ledger::id::{BlobHash, GrantId, LeaseId, OfferId, OrganisationId, RequestId};
+use hansa_ledger::id::{BlobHash, GrantId, LeaseId, OfferId, OrganisationId, ProposalId, RequestId};
 use hansa_ledger::member::CountrySet;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::params::Params;
-use hansa_ledger::row::{Demand, LeaseState, OrganisationClass, Pool, Purpose, Purse, Roles, Source};
+use hansa_ledger::row::{Change, Demand, LeaseState, OrganisationClass, Pool, Purpose, Purse, Roles, Source};
 use hansa_ledger::tables::{Leases, OffersOpen};
 use hansa_ledger::time::Slot;
 
@@ -24,6 +25,8 @@ pub fn params() -> Params {
         epoch_actions_max: 50,
         calendar_points_max: 8,
         request_sources_max: 2,
+        member_proposals_max: 2,
+        upgrade_delay_ms: 100,
         ..Params::testnet()
     }
 }
@@ -65,6 +68,10 @@ pub fn place(world: &mut World, signer: &str, demand: Demand) -> RequestId {
 
 pub struct Scene {
     pub world: World,
+    /// A proposal that was carried out: an upgrade far ahead.
+    pub voted: ProposalId,
+    /// The second of Estonia's two open proposals, which are all it may have. Estonia approves, Spain refuses.
+    pub open: ProposalId,
     /// Estonian start-up with cash, grants and three keys.
     pub tallinn: OrganisationId,
     /// Estonian university without money.
@@ -102,6 +109,7 @@ pub struct Scene {
 impl Scene {
     pub fn new() -> Self {
         let mut world = World::with(params());
+        let (voted, open) = govern(&mut world);
         let bsc = world.provider("ES", "bsc", 64, 180);
         let [cea, tallinn, tartu, gone] = [("FR", "cea"), ("EE", "tallinn"), ("EE", "tartu"), ("EE", "gone")]
             .map(|(home, number)| world.accredit(home, number, OrganisationClass::Research));
@@ -137,6 +145,8 @@ impl Scene {
         let waiting = place(&mut world, "tallinn", Demand { limit: Price(1_000), ..far(base) });
         let mut scene = Self {
             world,
+            voted,
+            open,
             tallinn,
             tartu,
             bsc,
@@ -189,6 +199,22 @@ impl Scene {
     pub fn fork(&self) -> Self {
         Self { world: self.world.fork(), ..*self }
     }
+}
+
+/// An upgrade that was voted for, and two proposals of Estonia's.
+fn govern(world: &mut World) -> (ProposalId, ProposalId) {
+    let upgrade = Change::Upgrade { protocol_version: 2, height: 1_000_000 };
+    let voted = propose(world, "DE", upgrade, 100).unwrap();
+    for code in ["DE", "ES", "FR"] {
+        vote(world, code, voted, true).unwrap();
+    }
+    world.block(100, &[]);
+    let [_, open] = [1, 2].map(|fee_bps| {
+        propose(world, "EE", parameter("fee_bps", fee_bps), world.params().governance_delay_ms).unwrap()
+    });
+    vote(world, "EE", open, true).unwrap();
+    vote(world, "ES", open, false).unwrap();
+    (voted, open)
 }
 
 fn accredit_briefly(world: &mut World) -> OrganisationId {

@@ -42,9 +42,9 @@ pub fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-/// The beginning of every federation of these tests: four members, one contract.
-pub fn genesis(params: Params) -> Genesis {
-    let members = ["DE", "EE", "ES", "FR"].map(|code| GenesisMember {
+/// A member with keys named after its code.
+pub fn newcomer(code: &str) -> GenesisMember {
+    GenesisMember {
         code: member(code),
         consensus_key: key(&format!("{code} consensus")).public_key(),
         network_key: key(&format!("{code} network")).public_key(),
@@ -53,7 +53,12 @@ pub fn genesis(params: Params) -> Genesis {
         governance_key: key(&format!("{code} governance")).public_key(),
         issue_limit: Money(1_000_000_000_000),
         debit_cap: Money(1_000_000_000),
-    });
+    }
+}
+
+/// The beginning of every federation of these tests: four members, one contract.
+pub fn genesis(params: Params) -> Genesis {
+    let members = ["DE", "EE", "ES", "FR"].map(newcomer);
     Genesis {
         name: name("test"),
         time: START,
