@@ -61,6 +61,7 @@ fn config(folder: &Path, index: usize, ports: &[u16]) -> NodeConfig {
         member: MEMBERS[other].parse().unwrap(),
         consensus: address(ports[other * 2]),
         network: address(ports[other * 2 + 1]),
+        network_key: None,
     });
     NodeConfig {
         member: MEMBERS[index].parse::<MemberCode>().unwrap(),
