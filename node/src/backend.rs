@@ -20,7 +20,7 @@ use hansa_ledger::money::Money;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::root::Digest;
 use hansa_ledger::state::State;
-use hansa_ledger::tables::{Keys, Members};
+use hansa_ledger::tables::Keys;
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::PublicKey;

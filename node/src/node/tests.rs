@@ -3,7 +3,7 @@ use crate::config::{ApiConfig, KeyFiles};
 use crate::consensus::application::Application as _;
 use hansa_ledger::action::{AccreditOrganisation, Action};
 use hansa_ledger::apply::chain;
-use hansa_ledger::genesis::GenesisContract;
+use hansa_ledger::genesis::{GenesisContract, GenesisMember};
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;

@@ -315,7 +315,7 @@ impl Backend for Double {
             chain: self.chain,
             version: "0".to_owned(),
             protocol_version: tip.protocol_version,
-            protocol_versions: state.protocol_versions().to_vec(),
+            protocol_versions: inner.state.protocol_versions().to_vec(),
             upgrade: tip.upgrade.clone(),
             height: tip.height,
             round: 0,
