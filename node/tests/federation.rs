@@ -8,7 +8,7 @@ use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;
-use hansa_ledger::row::{Change, OrganisationClass};
+use hansa_ledger::row::{Change, OrganisationClass, ProposalState};
 use hansa_ledger::tables::{Proposals, ValidatorSets};
 use hansa_ledger::transaction::Transaction;
 use hansa_ledger_signature::SecretKey;
@@ -17,6 +17,7 @@ use hansa_node::executor::clock;
 use hansa_node::{Node, NodeConfig, NodeKeys};
 use hansa_node_api::Client;
 use hansa_node_api::certificate::genesis_validators;
+use hansa_node_api::filter::ProposalFilter;
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -245,6 +246,15 @@ async fn a_member_leaves_by_vote_and_comes_back_with_another_key() {
     let mut unshown = proof.clone();
     unshown.handovers.clear();
     assert!(unshown.verify::<hansa_ledger::tables::Chains>(&(), &trusted).is_err());
+    // Both proposals are told, and found by where they stand.
+    let told = client.proposals(&ProposalFilter::default()).await.unwrap();
+    assert_eq!(
+        told.iter().map(|one| (one.members, one.row.state)).collect::<Vec<_>>(),
+        [(4, ProposalState::Activated); 2]
+    );
+    assert_eq!(client.proposal(&told[0].id).await.unwrap(), told[0]);
+    let open = ProposalFilter { state: Some(ProposalState::Open), ..ProposalFilter::default() };
+    assert_eq!(client.proposals(&open).await.unwrap(), []);
     for node in nodes {
         node.run(std::future::ready(())).await.unwrap();
     }
