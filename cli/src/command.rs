@@ -8,6 +8,7 @@ mod chain;
 mod config;
 mod credit;
 mod demo;
+mod governance;
 mod job;
 mod key;
 mod lease;
@@ -76,6 +77,8 @@ verbs! {
     Job(job::JobArguments),
     /// Follow, end, pay and verify leases
     Lease(lease::LeaseArguments),
+    /// Propose changes of the federation, and vote on them
+    Governance(governance::GovernanceArguments),
     /// Sign and send any transaction from JSON
     Submit(submit::SubmitArguments),
     /// Look at blocks, transactions, proofs and events

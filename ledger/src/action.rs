@@ -2,6 +2,7 @@
 
 mod admission;
 mod context;
+mod governance;
 mod grant;
 mod job;
 mod key;
@@ -18,6 +19,7 @@ mod site;
 mod usage;
 
 pub use context::{Block as BlockInHand, Context};
+pub use governance::{Propose, RotateKeys, Vote};
 pub use grant::{AttestDeposit, IssueGrant, grant_id};
 pub use job::{ReportJob, RunJob};
 pub use key::{RemoveKey, SetKey};
@@ -26,6 +28,7 @@ pub use objection::ObjectLease;
 pub use offer::{AmendOffer, PostOffer, WithdrawOffer};
 pub use office::{RemoveOfficeKey, SetOfficeKey, SetOfficeThreshold};
 pub use order::{ApproveOrder, CancelOrder};
+pub(crate) use organisation::expiry;
 pub use organisation::{AccreditOrganisation, Registration, RevokeOrganisation, organisation_id};
 pub use purse::{RedeemCash, TransferCash};
 
@@ -152,4 +155,7 @@ actions! {
     42 => SetOfficeKey,
     43 => RemoveOfficeKey,
     44 => SetOfficeThreshold,
+    50 => Propose,
+    51 => Vote,
+    52 => RotateKeys,
 }

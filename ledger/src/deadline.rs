@@ -3,7 +3,7 @@
 use crate::action::BlockInHand;
 use crate::batch::class_subject;
 use crate::event::Event;
-use crate::id::{ChainId, GrantId, LeaseId, OrderId, OrganisationId, OutageId, RequestId};
+use crate::id::{ChainId, GrantId, LeaseId, OrderId, OrganisationId, OutageId, ProposalId, RequestId};
 use crate::money::Money;
 use crate::name::Name;
 use crate::rejection::Rejection;
@@ -27,6 +27,8 @@ impl BlockInHand<'_> {
             .range::<Deadlines>(..)
             .map(|(deadline, ())| deadline.clone())
             .take_while(|deadline| deadline.due <= self.now)
+            // These came first in the block; one that is still here waits for the next.
+            .filter(|deadline| deadline.kind != DeadlineKind::ProposalActivation)
             .take(self.params.block_deadlines_max as usize)
             .collect();
         due.sort_by_cached_key(|deadline| match deadline.kind {
@@ -62,6 +64,8 @@ impl BlockInHand<'_> {
             DeadlineKind::GrantExpiry => self.close_grant(GrantId(subject)),
             DeadlineKind::OrganisationExpiry => self.expire_organisation(OrganisationId(subject)),
             DeadlineKind::OutageEnd => self.end_outage(OutageId(subject)),
+            DeadlineKind::ProposalLapse => self.lapse_proposal(ProposalId(subject)),
+            DeadlineKind::ProposalActivation => Ok(()),
             DeadlineKind::Batch => {
                 if let Some(class) = self.class_of(&subject) {
                     self.run_batch(chain, &class);

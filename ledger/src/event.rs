@@ -1,11 +1,13 @@
 //! What happened, for those who follow the ledger.
 
-use crate::id::{BlobHash, GrantId, GroupId, LeaseId, OfferId, OrderId, OrganisationId, OutageId, RequestId};
+use crate::id::{
+    BlobHash, GrantId, GroupId, LeaseId, OfferId, OrderId, OrganisationId, OutageId, ProposalId, RequestId,
+};
 use crate::market::{Bucket, Lane};
 use crate::member::MemberCode;
 use crate::money::{Money, Price};
 use crate::name::Name;
-use crate::row::{Closing, JobState, Office, Payment, Standing};
+use crate::row::{Closing, JobState, Office, Payment, ProposalState, Standing};
 use crate::time::TimeMs;
 use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger_signature::PublicKey;
@@ -182,4 +184,31 @@ pub enum Event {
     /// It takes another number of keys for an office to act.
     #[allow(missing_docs)]
     OfficeThresholdSet { member: MemberCode, office: Office, threshold: u32 },
+    /// A change was put to the vote until `voting_ends`.
+    #[allow(missing_docs)]
+    ProposalMade { proposal: ProposalId, proposer: MemberCode, voting_ends: TimeMs },
+    /// A member voted, or changed its vote.
+    #[allow(missing_docs)]
+    VoteCast { proposal: ProposalId, member: MemberCode, approve: bool },
+    /// A proposal went from one state to another; `activates_at` once it has passed.
+    #[allow(missing_docs)]
+    ProposalMoved { proposal: ProposalId, state: ProposalState, activates_at: Option<TimeMs> },
+    /// A parameter has another value from this block on.
+    #[allow(missing_docs)]
+    ParameterChanged { name: String, value: u64 },
+    /// What a member may issue and owe has changed.
+    #[allow(missing_docs)]
+    MemberLimitsChanged { member: MemberCode, issue_limit: Money, debit_cap: Money },
+    /// A member has a vote from the height `from` on.
+    #[allow(missing_docs)]
+    MemberJoined { member: MemberCode, from: u64 },
+    /// A member has no vote from the height `from` on.
+    #[allow(missing_docs)]
+    MemberLeft { member: MemberCode, from: u64 },
+    /// A member's node has other keys from the height `from` on.
+    #[allow(missing_docs)]
+    MemberKeysChanged { member: MemberCode, from: u64 },
+    /// Blocks follow other rules from the height `from` on.
+    #[allow(missing_docs)]
+    UpgradeScheduled { protocol_version: u32, from: u64 },
 }

@@ -1,13 +1,16 @@
 //! How a federation begins: its members, parameters and built-in contracts, as one TOML document.
 
+use crate::block::Validator;
+use crate::governance::enter_offices;
 use crate::id::{BlockId, ChainId, CodeHash};
 use crate::member::MemberCode;
 use crate::money::Money;
 use crate::name::Name;
 use crate::params::Params;
-use crate::row::{Chain, Contract, Key, Member, OFFICE_KEYS_MAX, Office, OfficeKeys, Principal, Roles, data};
+use crate::rejection::Rejection;
+use crate::row::{Chain, Contract, Member, OFFICE_KEYS_MAX, Office, OfficeKeys, ValidatorSet, data};
 use crate::state::State;
-use crate::tables::{Chains, Contracts, Keys, Members, Offices, ParamsTable};
+use crate::tables::{Chains, Contracts, Members, ParamsTable, ValidatorSets};
 use crate::time::TimeMs;
 use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger_signature::PublicKey;
@@ -81,18 +84,26 @@ impl GenesisOffice {
         Self { threshold: 1, keys: vec![key] }
     }
 
-    fn check(&self) -> Result<(), String> {
-        let count = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
-        if count == 0 || count > OFFICE_KEYS_MAX {
-            return Err(format!("an office has 1 to {OFFICE_KEYS_MAX} keys, this one has {count}"));
+    /// Refuses an office that could never act, or has too many keys.
+    ///
+    /// # Errors
+    /// No key, more than [`OFFICE_KEYS_MAX`], or a threshold that is not from 1 to their number.
+    pub fn check(&self) -> Result<(), Rejection> {
+        if self.keys.is_empty() {
+            return Err(Rejection::OfficeKeyNeeded);
         }
-        if self.threshold == 0 || self.threshold > count {
-            let threshold = self.threshold;
-            return Err(format!(
-                "the threshold is from 1 to the number of keys, {count}, and not {threshold}"
-            ));
+        let OfficeKeys { threshold, keys, .. } = self.row();
+        if keys > OFFICE_KEYS_MAX {
+            return Err(Rejection::TooManyOfficeKeys);
         }
-        Ok(())
+        if (1..=keys).contains(&threshold) { Ok(()) } else { Err(Rejection::ThresholdInvalid) }
+    }
+
+    /// Its row, without orders.
+    #[must_use]
+    pub fn row(&self) -> OfficeKeys {
+        let keys = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+        OfficeKeys { threshold: self.threshold, keys, orders: 0 }
     }
 }
 
@@ -108,13 +119,43 @@ impl GenesisMember {
     }
 
     /// Every key it has.
-    fn keys(&self) -> impl Iterator<Item = PublicKey> + '_ {
+    pub fn keys(&self) -> impl Iterator<Item = PublicKey> + '_ {
         let offices = self.offices().into_iter().flat_map(|(_, office)| office.keys.iter().copied());
         [self.consensus_key, self.network_key].into_iter().chain(offices)
+    }
+
+    /// Its row: its books go on from `before`, if it was a member once.
+    #[must_use]
+    pub fn row(&self, before: Option<&Member>) -> Member {
+        let (consensus_key, network_key) = (Some(self.consensus_key), Some(self.network_key));
+        let (issue_limit, debit_cap) = (self.issue_limit, self.debit_cap);
+        match before {
+            Some(before) => Member { consensus_key, network_key, issue_limit, debit_cap, ..before.clone() },
+            None => Member {
+                consensus_key,
+                network_key,
+                position: 0,
+                locked: Money::ZERO,
+                debit_cap,
+                issued: Money::ZERO,
+                redeemed: Money::ZERO,
+                issue_limit,
+                confirmed: 0,
+            },
+        }
     }
 }
 
 impl Genesis {
+    /// The members that sign the first blocks, by code.
+    #[must_use]
+    pub fn validators(&self) -> Vec<Validator> {
+        let validator = |one: &GenesisMember| Validator { member: one.code, key: one.consensus_key };
+        let mut validators: Vec<Validator> = self.members.iter().map(validator).collect();
+        validators.sort_by_key(|validator| validator.member);
+        validators
+    }
+
     /// The federation's id.
     #[must_use]
     pub fn chain_id(&self) -> ChainId {
@@ -130,31 +171,11 @@ impl Genesis {
         let empty = State::empty();
         let mut view = empty.view();
         for member in &self.members {
-            let row = Member {
-                consensus_key: Some(member.consensus_key),
-                network_key: Some(member.network_key),
-                position: 0,
-                locked: Money::ZERO,
-                debit_cap: member.debit_cap,
-                issued: Money::ZERO,
-                redeemed: Money::ZERO,
-                issue_limit: member.issue_limit,
-                confirmed: 0,
-            };
-            view.put::<Members>(member.code, row);
-            for (office, beginning) in member.offices() {
-                let principal = Principal::Office(member.code, office);
-                for key in &beginning.keys {
-                    view.put::<Keys>(
-                        *key,
-                        Key { principal, roles: Roles(0), amount_max: None, nonce: 0, revoked: false },
-                    );
-                }
-                let keys = u32::try_from(beginning.keys.len()).unwrap_or(u32::MAX);
-                let row = OfficeKeys { threshold: beginning.threshold, keys, orders: 0 };
-                view.put::<Offices>((member.code, office), row);
-            }
+            view.put::<Members>(member.code, member.row(None));
+            enter_offices(&mut view, member)
+                .map_err(|rejection| format!("a key of member {}: {rejection}", member.code))?;
         }
+        view.put::<ValidatorSets>(0, ValidatorSet { members: self.validators() });
         let joint_undertaking = Member {
             consensus_key: None,
             network_key: None,
@@ -178,6 +199,7 @@ impl Genesis {
             height: 0,
             time: self.time,
             transactions: 0,
+            upgrade: None,
         };
         view.put::<Chains>((), chain);
         let changes = view.into_changes(empty.trie());

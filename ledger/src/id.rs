@@ -49,6 +49,8 @@ hash_ids! {
     LeaseId,
     /// An order of an office: derived from the transaction that placed it and the position of the action in it.
     OrderId,
+    /// A proposal: derived from the transaction and the position of the action in it.
+    ProposalId,
     /// A contract's code: the BLAKE3 hash of its bytes.
     CodeHash,
     /// A file's content: its BLAKE3 hash.

@@ -22,6 +22,7 @@ pub mod deadline;
 pub mod demand;
 pub mod event;
 pub mod genesis;
+pub mod governance;
 pub mod holdback;
 pub mod id;
 pub mod invariants;

@@ -3,10 +3,27 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
+/// Parameters that are fixed for ever at genesis: what was signed before counts in them.
+pub const FIXED_PARAMETERS: &[&str] = &["slot_s"];
+
+/// Why a parameter cannot have a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParameterError {
+    /// No such name.
+    #[error("there is no parameter `{0}`")]
+    Unknown(String),
+    /// Genesis decided it.
+    #[error("parameter `{0}` is fixed at genesis")]
+    Fixed(String),
+    /// Outside its bounds.
+    #[error("{0}")]
+    Bounds(String),
+}
+
 /// Declares the parameters: documentation, name, type, default and bounds stand once.
 macro_rules! params {
     ($($(#[doc = $doc:literal])* $name:ident: $type:ty = $default:literal, $min:literal..=$max:literal;)*) => {
-        /// The parameters of a federation. Genesis sets them; each has a default and bounds.
+        /// The parameters of a federation. Genesis sets them, votes change them; each has a default and bounds.
         #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct Params {
@@ -35,6 +52,38 @@ macro_rules! params {
                     }
                 })*
                 Ok(())
+            }
+
+            /// Sets the parameter of this name.
+            ///
+            /// # Errors
+            /// When there is none, when it is fixed at genesis, or when the value is outside its bounds.
+            #[allow(clippy::useless_conversion)]
+            pub fn set(&mut self, name: &str, value: u64) -> Result<(), ParameterError> {
+                if FIXED_PARAMETERS.contains(&name) {
+                    return Err(ParameterError::Fixed(name.to_owned()));
+                }
+                match name {
+                    $(stringify!($name) => {
+                        let (least, most): ($type, $type) = ($min, $max);
+                        let fits = <$type>::try_from(value).ok().filter(|fits| (least..=most).contains(fits));
+                        self.$name = fits.ok_or_else(|| ParameterError::Bounds(format!(
+                            "parameter `{name}` would be {value}, and must be from {least} to {most}"
+                        )))?;
+                        Ok(())
+                    })*
+                    _ => Err(ParameterError::Unknown(name.to_owned())),
+                }
+            }
+
+            /// The value of the parameter of this name.
+            #[must_use]
+            #[allow(clippy::useless_conversion)]
+            pub fn get(&self, name: &str) -> Option<u64> {
+                match name {
+                    $(stringify!($name) => Some(u64::from(self.$name)),)*
+                    _ => None,
+                }
             }
 
             /// Name, default, least and greatest value of every parameter, for the documentation.
@@ -164,6 +213,18 @@ params! {
     office_order_ms: u64 = 604_800_000, 1_000..=2_678_400_000;
     /// Orders of one member office that may await approval at a time.
     office_orders_max: u32 = 100, 1..=10_000;
+    /// How long the members may vote on a proposal, in milliseconds.
+    governance_voting_ms: u64 = 1_209_600_000, 1_000..=31_536_000_000;
+    /// How long changed parameters wait after the vote at least, in milliseconds.
+    governance_delay_ms: u64 = 604_800_000, 100..=31_536_000_000;
+    /// How long a member's changed limits wait after the vote at least, in milliseconds.
+    limits_delay_ms: u64 = 86_400_000, 100..=31_536_000_000;
+    /// How long a change of the members waits after the vote at least, in milliseconds.
+    members_delay_ms: u64 = 604_800_000, 100..=31_536_000_000;
+    /// How long other rules wait after the vote at least before their height counts, in milliseconds.
+    upgrade_delay_ms: u64 = 604_800_000, 100..=31_536_000_000;
+    /// Proposals that one member may have before the others at one time.
+    member_proposals_max: u32 = 16, 1..=1_000;
 }
 
 impl Params {
@@ -199,6 +260,11 @@ impl Params {
             timeout_delta_ms: 100,
             timeout_rebroadcast_ms: 1_000,
             office_order_ms: 600_000,
+            governance_voting_ms: 60_000,
+            governance_delay_ms: 2_000,
+            limits_delay_ms: 2_000,
+            members_delay_ms: 2_000,
+            upgrade_delay_ms: 2_000,
             ..Self::default()
         }
     }

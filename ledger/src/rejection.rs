@@ -139,6 +139,24 @@ rejections! {
     196 ReservePriceOverLimit "every offer that could serve it out of the reserve costs more than the limit", "raise the limit: `hansa market price`";
     197 NotSponsor "only the treasury of the member whose grant pays the lease may do this", "ask the treasury that issued the grant";
     198 NotObjectionable "nothing is held back for the lease, or its audit window has passed, or it was objected to before", "look at the lease: `hansa lease show`";
+    170 ProposalUnknown "there is no such proposal", "list the proposals: `hansa governance list`";
+    171 ProposalClosed "the vote on this proposal is over", "look at it: `hansa governance show`";
+    174 VoteGiven "the member has voted so already", "nothing is to be done; a vote can be changed until the decision";
+    175 DelayInvalid "the change would act sooner after the vote than its kind allows, or more than a year after it", "look at the delays: `hansa governance parameters`";
+    176 JointUndertaking "`EU` has no vote and no seat", "name a member state";
+    177 TooManyProposals "the member has as many open proposals as it may have", "wait until one is decided";
+    178 ParameterUnknown "there is no such parameter", "list them: `hansa governance parameters`";
+    179 ParameterFixed "the parameter is fixed at genesis", "nothing can change it";
+    180 ParameterBounds "the value is outside the parameter's bounds", "list the bounds: `hansa governance parameters`";
+    181 ParametersInvalid "the list of parameters is empty, too long, or names one twice", "give 1 to 64 parameters, each once";
+    182 MemberUnknown "there is no such member", "list the members: `hansa chain status`";
+    183 MemberExists "it is a member already", "nothing is to be done";
+    184 MembersOverlap "the change would replace a third or more of the members at once", "let other members join first";
+    185 MembersChanging "the members change in this block already", "sign and send it again";
+    186 LimitTooLow "the debit cap is below what the member owes and what its leases hold", "choose a higher cap, or wait for the next clearing";
+    187 LimitTooHigh "the members' issue limits together would be more than money of account can express", "choose a lower limit";
+    188 UpgradeInvalid "the protocol version is not above the present one, or its height is not ahead", "choose a later height: `hansa chain status`";
+    189 UpgradePending "another upgrade awaits its height", "propose it again after that height";
     // 200 to 299: money.
     200 AmountZero "the amount is zero", "choose an amount above zero";
     201 FundsInsufficient "the purse holds less than the amount", "look at the balances: `hansa account show`";

@@ -32,10 +32,12 @@ macro_rules! cases {
 
 pub(crate) use data;
 
+mod governance;
 mod kind;
 mod lease;
 mod office;
 
+pub use governance::*;
 pub use kind::*;
 pub use lease::*;
 pub use office::*;
@@ -206,13 +208,16 @@ data! {
         pub time: TimeMs,
         /// Transactions so far.
         pub transactions: u64,
+        /// Other rules that a vote has set a height for.
+        pub upgrade: Option<Upgrade>,
     }
 
     /// A member state, or the joint undertaking.
     pub struct Member {
-        /// Key that signs votes; `EU` has none.
+        /// Key that signs its votes at the latest from the height after the next; `EU` and a member that has left have none.
+        /// Who signs a height is in `validator_sets`.
         pub consensus_key: Option<PublicKey>,
-        /// Key of its node on the network (Ed25519).
+        /// Key of its node on the network (Ed25519); none as above.
         pub network_key: Option<PublicKey>,
         /// What other members owe it (+) or it owes them (-), in uEUR.
         #[serde(with = "text")]
@@ -541,7 +546,7 @@ data! {
         pub due: TimeMs,
         /// What.
         pub kind: DeadlineKind,
-        /// To what: the id of a lease, request, grant, organisation or order, or the hash of a class's name.
+        /// To what: the id of a lease, request, grant, organisation, outage, order or proposal, or the hash of a class's name.
         pub subject: [u8; 32],
     }
 
@@ -635,6 +640,15 @@ impl Demand {
     #[must_use]
     pub fn has_grant(&self) -> bool {
         self.sources.iter().any(|source| matches!(source.purse, Purse::Grant(_)))
+    }
+}
+
+impl Key {
+    /// A fresh key of a member's office.
+    #[must_use]
+    pub fn of_office(member: MemberCode, office: Office) -> Self {
+        let principal = Principal::Office(member, office);
+        Self { principal, roles: Roles(0), amount_max: None, nonce: 0, revoked: false }
     }
 }
 

@@ -195,4 +195,8 @@ tables! {
     23 => offices, Offices: (crate::member::MemberCode, Office) => OfficeKeys;
     /// Orders of offices that await approval.
     24 => orders, OfficeOrders: crate::id::OrderId => OfficeOrder;
+    /// What members have proposed and voted on.
+    25 => proposals, Proposals: crate::id::ProposalId => Proposal;
+    /// Who signs blocks, by the height from which the set acts; those of the past stay, for those who verify old blocks.
+    32 => validator_sets, ValidatorSets: u64 => ValidatorSet;
 }

@@ -20,7 +20,7 @@ use hansa_ledger::money::Money;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::root::Digest;
 use hansa_ledger::state::State;
-use hansa_ledger::tables::{Keys, Members};
+use hansa_ledger::tables::Keys;
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::PublicKey;
@@ -77,10 +77,11 @@ impl Backend for NodeBackend {
         let peers_connected =
             self.parts.network.peers().iter().filter(|peer| peer.member && peer.ready).count();
         let (mempool_transactions, mempool_bytes) = executor.mempool_size();
-        let (tip, block, state_root, members) = {
+        let (tip, block, state_root, members, versions) = {
             let state = executor.state();
-            let members = validators(state.rows::<Members>()).len();
-            (chain(&state).clone(), state.tip(), Digest(state.root()), members)
+            let members = validators(&state, chain(&state).height + 1).len();
+            let versions = state.protocol_versions();
+            (chain(&state).clone(), state.tip(), Digest(state.root()), members, versions)
         };
         let unready_reason = self.unready_reason(peers_connected, members);
         NodeStatus {
@@ -89,6 +90,8 @@ impl Backend for NodeBackend {
             chain: executor.chain(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol_version: tip.protocol_version,
+            protocol_versions: versions.to_vec(),
+            upgrade: tip.upgrade,
             height: tip.height,
             round: self.parts.consensus.borrow().round,
             block,

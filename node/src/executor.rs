@@ -16,6 +16,7 @@ use hansa_ledger::apply::{Outcome, apply_block, chain, params};
 use hansa_ledger::block::{Block, transactions_root};
 use hansa_ledger::deadline::next_deadline;
 use hansa_ledger::genesis::Genesis;
+use hansa_ledger::governance::protocol_version_at;
 use hansa_ledger::id::{BlockId, ChainId, TransactionId};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::rejection::Rejection;
@@ -335,6 +336,13 @@ impl Executor {
 
     fn lock_dirty(&self) -> MutexGuard<'_, Dirty> {
         self.dirty.lock().expect("no thread panics while it holds the dirty rows")
+    }
+
+    /// Whether the last block is the last of its rules.
+    fn rules_end(&self) -> bool {
+        let state = self.state();
+        let chain = chain(&state);
+        protocol_version_at(chain, chain.height.saturating_add(1)) != chain.protocol_version
     }
 
     /// Writes a checkpoint when enough has changed since the last one, so that a restart replays little.

@@ -10,6 +10,7 @@ mod bundles;
 mod chain;
 mod connection;
 mod events;
+mod governance;
 mod leases;
 mod market;
 mod node;
@@ -88,6 +89,7 @@ struct Shared {
     backend: Arc<dyn Backend>,
     limits: Arc<HttpLimits>,
     listens: SocketAddr,
+    shown: governance::Shown,
     requests: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     shutdown: CancellationToken,
@@ -103,6 +105,7 @@ impl Shared {
         Self {
             backend,
             listens,
+            shown: governance::Shown::default(),
             requests: Arc::new(Semaphore::new(limits.requests_max)),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             limits: Arc::new(limits),
@@ -151,6 +154,9 @@ routes! {
     post "/v1/adverts" => bundles::advert;
     get "/v1/proofs/{table}/{key}" => proofs::proof;
     get "/v1/members" => organisations::members;
+    get "/v1/validators" => governance::handovers;
+    get "/v1/proposals" => governance::proposals;
+    get "/v1/proposals/{id}" => governance::proposal;
     get "/v1/organisations" => organisations::organisations;
     get "/v1/organisations/{id}" => organisations::organisation;
     get "/v1/keys/{key}" => organisations::key;

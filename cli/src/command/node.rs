@@ -6,6 +6,8 @@ use crate::keystore::{Keystore, passphrase_from};
 use crate::session::Session;
 use clap::{Args, Subcommand};
 use hansa_ledger_signature::SecretKey;
+use hansa_node::consensus::FatalReason;
+use hansa_node::executor::OpenError;
 use hansa_node::{NodeConfig, NodeError, NodeKeys};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -48,7 +50,11 @@ impl NodeArguments {
         tracing::info!(%member, api = %node.api(), "the node runs");
         node.run(stop).await.map_err(|reason| Failure {
             // A code of its own, so that a service manager does not start again what a person has to look at first.
-            exit: if reason.restart_helps() { Exit::Failed } else { Exit::Halted },
+            exit: match reason {
+                FatalReason::UnknownRules { .. } => Exit::Outdated,
+                _ if reason.restart_helps() => Exit::Failed,
+                _ => Exit::Halted,
+            },
             ..Failure::failed(reason.to_string())
         })
     }
@@ -98,6 +104,9 @@ fn start_failure(error: NodeError) -> Failure {
         NodeError::Consensus(_) => Failure::refused(message),
         NodeError::Store(error) if error.forbids_voting() => {
             Failure { exit: Exit::Halted, ..Failure::failed(message) }
+        }
+        NodeError::Open(OpenError::UnknownRules { .. }) => {
+            Failure { exit: Exit::Outdated, ..Failure::failed(message) }
         }
         NodeError::Open(_) => Failure { exit: Exit::Halted, ..Failure::failed(message) },
         NodeError::Store(_) | NodeError::Blobs(_) | NodeError::Setup(_) => Failure::failed(message),

@@ -3,13 +3,13 @@
 use super::Session;
 use crate::error::{Failure, Outcome};
 use crate::units::PurseName;
-use hansa_ledger::id::{CodeHash, GrantId, LeaseId, OfferId, OrganisationId, RequestId};
+use hansa_ledger::id::{CodeHash, GrantId, LeaseId, OfferId, OrganisationId, ProposalId, RequestId};
 use hansa_ledger::name::Name;
 use hansa_ledger::row::Purse;
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::Client;
 use hansa_node_api::filter::{
-    GrantFilter, LeaseFilter, OfferFilter, OrderFilter, OrganisationFilter, RequestFilter,
+    GrantFilter, LeaseFilter, OfferFilter, OrderFilter, OrganisationFilter, ProposalFilter, RequestFilter,
 };
 use hansa_node_api::office::OrderInfo;
 use std::fmt::Display;
@@ -68,6 +68,18 @@ impl Session {
         }
         let all = client.requests(&RequestFilter::default()).await?;
         only("request", text, "hansa request list", all.into_iter().map(|one| one.id))
+    }
+
+    /// A proposal by its id or the beginning of it.
+    ///
+    /// # Errors
+    /// When there is none or more than one.
+    pub async fn find_proposal(&self, client: &Client, text: &str) -> Outcome<ProposalId> {
+        if let Ok(id) = text.parse() {
+            return Ok(id);
+        }
+        let all = client.proposals(&ProposalFilter::default()).await?;
+        only("proposal", text, "hansa governance list --all", all.into_iter().map(|one| one.id))
     }
 
     /// An offer by its id or the beginning of it.

@@ -8,7 +8,7 @@ use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::{Key, Office, Organisation, Principal, Roles, Standing};
 use crate::state::View;
-use crate::tables::{Keys, Members, Offices, Organisations};
+use crate::tables::{Keys, Members, Offices, Organisations, ValidatorSets};
 use crate::time::TimeMs;
 use hansa_contracts_abi::Runtime;
 use hansa_ledger_signature::PublicKey;
@@ -147,7 +147,10 @@ impl Block<'_> {
     pub fn is_member_key(&self, key: &PublicKey) -> bool {
         self.view.range::<Members>(..).any(|(_, member)| {
             member.consensus_key.as_ref() == Some(key) || member.network_key.as_ref() == Some(key)
-        })
+        }) || self
+            .view
+            .range::<ValidatorSets>(..)
+            .any(|(_, set)| set.members.iter().any(|one| one.key == *key))
     }
 
     /// An organisation that may act.

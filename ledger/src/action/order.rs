@@ -87,7 +87,7 @@ fn lapse(id: OrderId, due: crate::time::TimeMs) -> Deadline {
 }
 
 impl super::BlockInHand<'_> {
-    fn close_order(&mut self, id: OrderId, order: &OfficeOrder) {
+    pub(crate) fn close_order(&mut self, id: OrderId, order: &OfficeOrder) {
         let office = (order.member, order.office);
         if let Some(row) = self.view.get::<Offices>(&office).cloned() {
             let orders = row.orders.saturating_sub(1);

@@ -162,7 +162,7 @@ impl AccreditOrganisation {
 }
 
 /// The deadline at which an accreditation ends.
-pub(super) fn expiry(id: OrganisationId, accredited_until: TimeMs) -> Deadline {
+pub(crate) fn expiry(id: OrganisationId, accredited_until: TimeMs) -> Deadline {
     Deadline { due: accredited_until, kind: DeadlineKind::OrganisationExpiry, subject: id.0 }
 }
 

@@ -46,7 +46,7 @@ cases! {
         Registrar,
         /// Issues grants and attests deposits.
         Treasury,
-        /// Votes on parameters, and manages the keys of the member's offices.
+        /// Votes on proposals, and manages the keys of the member's offices and of its node.
         Governance,
     }
 
@@ -118,6 +118,22 @@ cases! {
         Failed,
     }
 
+    /// Where a proposal stands.
+    pub enum ProposalState {
+        /// The members vote.
+        Open,
+        /// More than two thirds approved; it waits for its time.
+        Passed,
+        /// So many refused that it can no longer pass.
+        Rejected,
+        /// The vote ended without a decision.
+        Lapsed,
+        /// Carried out.
+        Activated,
+        /// It passed, and could not be carried out when its time came.
+        Failed,
+    }
+
     /// What a deadline does when it is due. The order is the order within one millisecond.
     pub enum DeadlineKind {
         /// Settle a lease whose challenge window has passed.
@@ -142,6 +158,10 @@ cases! {
         OutageEnd,
         /// Let an office's order lapse.
         OrderLapse,
+        /// End the vote on a proposal.
+        ProposalLapse,
+        /// Carry a proposal out that has passed; runs before everything else in a block.
+        ProposalActivation,
     }
 }
 

@@ -3,6 +3,7 @@
 mod bad_input;
 mod block;
 mod demand;
+mod governance;
 mod lease;
 mod market_batch;
 mod money;

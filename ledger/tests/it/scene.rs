@@ -1,5 +1,6 @@
 //! A federation in the middle of its life: organisations, keys, money and leases in every state.
 
+use crate::governance::{parameter, propose, vote};
 use crate::world::{World, genesis_of_several, key, member, name, office};
 use hansa_ledger::action::{
     AccreditOrganisation, AccreditSite, AnnounceOutage, AttestDeposit, CancelLease, CountersignUsage,
@@ -8,12 +9,12 @@ use hansa_ledger::action::{
 };
 use hansa_ledger::event::Event;
 use hansa_ledger::genesis::Genesis;
-use hansa_ledger::id::{BlobHash, GrantId, LeaseId, OfferId, OrderId, OrganisationId, RequestId};
+use hansa_ledger::id::{BlobHash, GrantId, LeaseId, OfferId, OrderId, OrganisationId, ProposalId, RequestId};
 use hansa_ledger::member::CountrySet;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::params::Params;
 use hansa_ledger::row::{
-    Demand, LeaseState, Office, OrganisationClass, Pool, Principal, Purpose, Purse, Roles, Source,
+    Change, Demand, LeaseState, Office, OrganisationClass, Pool, Principal, Purpose, Purse, Roles, Source,
 };
 use hansa_ledger::tables::{Leases, OffersOpen};
 use hansa_ledger::time::Slot;
@@ -28,6 +29,9 @@ pub fn params() -> Params {
         calendar_points_max: 8,
         request_sources_max: 2,
         office_orders_max: 2,
+        member_proposals_max: 2,
+        upgrade_delay_ms: 100,
+        reserve_bps_min: 0,
         ..Params::testnet()
     }
 }
@@ -72,6 +76,10 @@ pub fn place(world: &mut World, signer: &str, demand: Demand) -> RequestId {
 
 pub struct Scene {
     pub world: World,
+    /// A proposal that was carried out: an upgrade far ahead.
+    pub voted: ProposalId,
+    /// The second of Estonia's two open proposals, which are all it may have. Estonia approves, Spain refuses.
+    pub open: ProposalId,
     /// Estonian start-up with cash, grants and three keys.
     pub tallinn: OrganisationId,
     /// Estonian university without money.
@@ -113,6 +121,7 @@ pub struct Scene {
 impl Scene {
     pub fn new() -> Self {
         let mut world = World::from(&genesis());
+        let (voted, open) = govern(&mut world);
         let bsc = world.provider("ES", "bsc", 64, 180);
         let [cea, tallinn, tartu, gone] = [("FR", "cea"), ("EE", "tallinn"), ("EE", "tartu"), ("EE", "gone")]
             .map(|(home, number)| world.accredit(home, number, OrganisationClass::Research));
@@ -149,10 +158,12 @@ impl Scene {
         let waiting = place(&mut world, "tallinn", Demand { limit: Price(1_000), ..far(base) });
         set_office_keys(&mut world);
         let berlin = world.accredit("DE", "berlin", OrganisationClass::Large);
-        let order = propose(&mut world, "DE treasury", gone);
-        let second = propose(&mut world, "DE treasury 3", berlin);
+        let order = place_order(&mut world, "DE treasury", gone);
+        let second = place_order(&mut world, "DE treasury 3", berlin);
         let mut scene = Self {
             world,
+            voted,
+            open,
             tallinn,
             tartu,
             bsc,
@@ -230,7 +241,7 @@ fn set_office_keys(world: &mut World) {
 }
 
 /// Proposes to attest a deposit, and says which order it is.
-fn propose(world: &mut World, signer: &str, organisation: OrganisationId) -> OrderId {
+fn place_order(world: &mut World, signer: &str, organisation: OrganisationId) -> OrderId {
     let reference = name(&format!("proposed-{}", world.now.0));
     let deposit = AttestDeposit { organisation, amount: Money(1_000_000), reference };
     let events = world.act(signer, deposit).unwrap();
@@ -239,6 +250,22 @@ fn propose(world: &mut World, signer: &str, organisation: OrganisationId) -> Ord
         _ => None,
     });
     order.unwrap()
+}
+
+/// An upgrade that was voted for, and two proposals of Estonia's.
+fn govern(world: &mut World) -> (ProposalId, ProposalId) {
+    let upgrade = Change::Upgrade { protocol_version: 2, height: 1_000_000 };
+    let voted = propose(world, "DE", upgrade, 100).unwrap();
+    for code in ["DE", "ES", "FR"] {
+        vote(world, code, voted, true).unwrap();
+    }
+    world.block(100, &[]);
+    let [_, open] = [1, 2].map(|fee_bps| {
+        propose(world, "EE", parameter("fee_bps", fee_bps), world.params().governance_delay_ms).unwrap()
+    });
+    vote(world, "EE", open, true).unwrap();
+    vote(world, "ES", open, false).unwrap();
+    (voted, open)
 }
 
 fn accredit_briefly(world: &mut World) -> OrganisationId {

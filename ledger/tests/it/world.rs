@@ -56,9 +56,9 @@ pub fn genesis_of_several(params: Params) -> Genesis {
     genesis
 }
 
-/// The beginning of every federation of these tests: four members, one contract.
-pub fn genesis(params: Params) -> Genesis {
-    let members = ["DE", "EE", "ES", "FR"].map(|code| GenesisMember {
+/// A member with keys named after its code.
+pub fn newcomer(code: &str) -> GenesisMember {
+    GenesisMember {
         code: member(code),
         consensus_key: key(&format!("{code} consensus")).public_key(),
         network_key: key(&format!("{code} network")).public_key(),
@@ -67,7 +67,12 @@ pub fn genesis(params: Params) -> Genesis {
         registrar: office(1, &[&format!("{code} registrar")]),
         treasury: office(1, &[&format!("{code} treasury")]),
         governance: office(1, &[&format!("{code} governance")]),
-    });
+    }
+}
+
+/// The beginning of every federation of these tests: four members, one contract.
+pub fn genesis(params: Params) -> Genesis {
+    let members = ["DE", "EE", "ES", "FR"].map(newcomer);
     Genesis {
         name: name("test"),
         time: START,

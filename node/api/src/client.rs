@@ -6,12 +6,14 @@ mod submit;
 
 pub use stream::EventStream;
 
+use crate::certificate::Handover;
 use crate::chain::{BlockInfo, TransactionInfo};
 use crate::error::{ApiError, ErrorBody, Fault};
 use crate::filter::{
     CapacityFilter, ContractFilter, Filter, GrantFilter, LeaseFilter, OfferFilter, OrderFilter,
-    OrganisationFilter, Page, PageFilter, RequestFilter, SiteFilter,
+    OrganisationFilter, Page, PageFilter, ProposalFilter, RequestFilter, SiteFilter,
 };
+use crate::governance::ProposalInfo;
 use crate::lease::{ContractInfo, JobInfo, LeaseInfo, SettlementInfo};
 use crate::market::{
     CapacityInfo, ClassInfo, OfferInfo, QuoteAnswer, QuoteRequest, RequestInfo, RequestWhy, SiteInfo,
@@ -21,7 +23,7 @@ use crate::organisation::{GrantInfo, KeyInfo, MemberInfo, OrganisationDetail, Or
 use crate::proof::ProofInfo;
 use crate::status::{Health, NodeStatus, PeerStatus};
 use hansa_ledger::genesis::Genesis;
-use hansa_ledger::id::{CodeHash, LeaseId, OfferId, OrganisationId, RequestId, TransactionId};
+use hansa_ledger::id::{CodeHash, LeaseId, OfferId, OrganisationId, ProposalId, RequestId, TransactionId};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::params::Params;
 use hansa_ledger::state::Table;
@@ -198,6 +200,30 @@ impl Client {
     /// As [`ApiError`].
     pub async fn orders(&self, filter: &OrderFilter) -> Result<Vec<OrderInfo>, ApiError> {
         self.list("/v1/orders", filter).await
+    }
+
+    /// What members have proposed, and the votes on it.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn proposals(&self, filter: &ProposalFilter) -> Result<Vec<ProposalInfo>, ApiError> {
+        self.list("/v1/proposals", filter).await
+    }
+
+    /// One proposal.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn proposal(&self, id: &ProposalId) -> Result<ProposalInfo, ApiError> {
+        self.get(&format!("/v1/proposals/{id}")).await
+    }
+
+    /// The sets of members that signed blocks and will sign them after those of the genesis, each with a block that shows it.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn handovers(&self) -> Result<Vec<Handover>, ApiError> {
+        self.get("/v1/validators").await
     }
 
     /// The accredited sites.

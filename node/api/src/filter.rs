@@ -3,7 +3,7 @@
 use hansa_ledger::id::{LeaseId, OrganisationId};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::name::Name;
-use hansa_ledger::row::{LeaseState, OfferState, Office, RequestState};
+use hansa_ledger::row::{LeaseState, OfferState, Office, ProposalState, RequestState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -72,6 +72,11 @@ filters! {
     OrganisationFilter {
         /// Home member.
         home: MemberCode,
+    }
+    /// Narrows the list of proposals.
+    ProposalFilter {
+        /// Where they stand.
+        state: ProposalState,
     }
     /// Narrows the list of sites.
     SiteFilter {

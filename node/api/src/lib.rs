@@ -12,6 +12,7 @@ pub mod client;
 pub mod error;
 pub mod event;
 pub mod filter;
+pub mod governance;
 pub mod job;
 pub mod keyfile;
 pub mod lease;

@@ -1,3 +1,5 @@
+mod governance;
+
 use super::{CHECKPOINT_BYTES, CHECKPOINT_RETRY_HEIGHTS, Executor, OpenError, clock};
 use crate::consensus::application::{Application, Origin, Verdict};
 use crate::mempool::MempoolLimits;

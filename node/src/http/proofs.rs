@@ -3,6 +3,7 @@
 use super::Shared;
 use super::answer::{Answer, Problem, Segments};
 use super::backend::read;
+use super::governance::list_handovers;
 use axum::Json;
 use axum::extract;
 use hansa_ledger::root::key_hash;
@@ -48,5 +49,6 @@ pub(super) async fn proof(
         proof,
         header: record.header.clone(),
         certificate: record.certificate.clone(),
+        handovers: list_handovers(&shared),
     }))
 }

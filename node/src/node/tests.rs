@@ -3,7 +3,7 @@ use crate::config::{ApiConfig, KeyFiles};
 use crate::consensus::application::Application as _;
 use hansa_ledger::action::{AccreditOrganisation, Action, organisation_id};
 use hansa_ledger::apply::chain;
-use hansa_ledger::genesis::{GenesisContract, GenesisOffice};
+use hansa_ledger::genesis::{GenesisContract, GenesisMember, GenesisOffice};
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;

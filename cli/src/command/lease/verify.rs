@@ -87,7 +87,7 @@ impl Checks {
             Failure::refused(format!("lease `{id}` is not settled yet"))
                 .hint("look at it: `hansa lease show`")
         })?;
-        let members = validators.len();
+        let members = certificate::follow(&validators, &proof.handovers, &header).map_or(0, |set| set.len());
         self.hold(
             "signatures",
             format!("block {} is signed by more than two thirds of {members} members", header.height),
@@ -145,7 +145,9 @@ impl Checks {
             other => other?,
         };
         self.same_chain(&block.header)?;
-        certificate::verify(&block.header, &block.certificate, validators)
+        let handovers = client.handovers().await?;
+        certificate::follow(validators, &handovers, &block.header)
+            .and_then(|signers| certificate::verify(&block.header, &block.certificate, &signers))
             .map_err(|error| doubt("the block that settled", &error))?;
         if block.header.height != settlement.height || block.header.time.seconds() != facts.ctx.now {
             return Err(differs("the contract was told another time than that of the block"));

@@ -137,19 +137,19 @@ fn a_genesis_that_cannot_work_says_what_is_wrong() {
         ),
         (
             |one| one.members[0].treasury.threshold = 0,
-            "the treasury of DE: the threshold is from 1 to the number of keys, 3, and not 0",
+            "the treasury of DE: the threshold is zero or above the number of the office's keys",
         ),
         (
             |one| one.members[0].treasury.threshold = 4,
-            "the treasury of DE: the threshold is from 1 to the number of keys, 3, and not 4",
+            "the treasury of DE: the threshold is zero or above the number of the office's keys",
         ),
         (
             |one| one.members[2].registrar.keys.clear(),
-            "the registrar of ES: an office has 1 to 16 keys, this one has 0",
+            "the registrar of ES: the office would have fewer keys than it takes to act",
         ),
         (
             |one| one.members[2].governance.keys = (0..17).map(|byte| PublicKey([byte; 32])).collect(),
-            "the governance of ES: an office has 1 to 16 keys, this one has 17",
+            "the governance of ES: the office has as many keys as it may have",
         ),
         (|one| one.contracts.clear(), "a federation needs at least one contract to settle leases"),
         (|one| one.params.slot_s = 0, "parameter `slot_s` is 0, and must be from 1 to 86400"),
@@ -203,7 +203,7 @@ fn every_member_has_its_offices_and_the_joint_undertaking_has_no_vote() {
         // A key that signs votes signs no transactions.
         assert!(state.get::<hansa_ledger::tables::Keys>(consensus_key).is_none());
     }
-    let voters = hansa_ledger::block::validators(state.rows::<hansa_ledger::tables::Members>());
+    let voters = hansa_ledger::block::validators(&state, 1);
     assert_eq!(voters.iter().map(|one| one.member.as_str()).collect::<Vec<_>>(), ["DE", "EE", "ES", "FR"]);
     assert_eq!(state.rows::<hansa_ledger::tables::Members>().count(), 5);
 }

@@ -1,6 +1,6 @@
 //! One value of each kind of action and event, every field set.
 
-use crate::world::{key, member, name};
+use crate::world::{key, member, name, newcomer};
 use hansa_ledger::action::*;
 use hansa_ledger::event::Event;
 use hansa_ledger::id::*;
@@ -21,6 +21,7 @@ const LEASE: LeaseId = LeaseId([0x06; 32]);
 const CODE: CodeHash = CodeHash([0x07; 32]);
 const ORDER: OrderId = OrderId([0x09; 32]);
 const BLOB: BlobHash = BlobHash([0x08; 32]);
+const PROPOSAL: ProposalId = ProposalId([0x0b; 32]);
 const TIME: TimeMs = TimeMs(1_800_000_000_123);
 
 fn calendar() -> Calendar {
@@ -167,7 +168,47 @@ pub fn actions() -> Vec<Action> {
         .into(),
         RemoveOfficeKey { office: Office::Registrar, key }.into(),
         SetOfficeThreshold { office: Office::Governance, threshold: 3 }.into(),
+        Propose { change: changes().remove(2), activate_after_ms: 604_800_000 }.into(),
+        Vote { proposal: PROPOSAL, approve: true }.into(),
+        RotateKeys { consensus_key: key, network_key: crate::world::key("network").public_key() }.into(),
     ]
+}
+
+/// In the order of their tags.
+pub fn changes() -> Vec<Change> {
+    let key = |name| key(name).public_key();
+    vec![
+        Change::Parameters {
+            values: vec![
+                ParameterValue { name: "fee_bps".to_owned(), value: 150 },
+                ParameterValue { name: "batch_ms".to_owned(), value: 30_000 },
+            ],
+        },
+        Change::MemberLimits { member: member("EE"), issue_limit: Money(2), debit_cap: Money(1) },
+        Change::MemberJoin { member: newcomer("PL") },
+        Change::MemberLeave { member: member("FR") },
+        Change::MemberKeys {
+            member: member("DE"),
+            consensus_key: key("consensus"),
+            network_key: key("network"),
+        },
+        Change::Upgrade { protocol_version: 2, height: 1_000 },
+    ]
+}
+
+pub fn proposal() -> Proposal {
+    Proposal {
+        proposer: member("EE"),
+        change: changes().remove(0),
+        proposed_at: TIME,
+        voting_ends: TIME.plus(1_000),
+        activate_after_ms: 2_000,
+        approvals: vec![member("DE"), member("EE")],
+        refusals: vec![member("FR")],
+        state: ProposalState::Failed,
+        activates_at: Some(TIME.plus(3_000)),
+        failure: Some(184),
+    }
 }
 
 fn payment(from: AccountId, to: AccountId) -> Payment {
@@ -280,5 +321,18 @@ pub fn events() -> Vec<Event> {
         Event::OfficeKeySet { member: member("EE"), office: Office::Registrar, key },
         Event::OfficeKeyRemoved { member: member("EE"), office: Office::Treasury, key },
         Event::OfficeThresholdSet { member: member("EE"), office: Office::Treasury, threshold: 2 },
+        Event::ProposalMade { proposal: PROPOSAL, proposer: member("EE"), voting_ends: TIME },
+        Event::VoteCast { proposal: PROPOSAL, member: member("EE"), approve: true },
+        Event::ProposalMoved {
+            proposal: PROPOSAL,
+            state: ProposalState::Passed,
+            activates_at: Some(TIME.plus(2_000)),
+        },
+        Event::ParameterChanged { name: "fee_bps".to_owned(), value: 150 },
+        Event::MemberLimitsChanged { member: member("EE"), issue_limit: amount, debit_cap: amount },
+        Event::MemberJoined { member: member("PL"), from: 44 },
+        Event::MemberLeft { member: member("FR"), from: 44 },
+        Event::MemberKeysChanged { member: member("DE"), from: 44 },
+        Event::UpgradeScheduled { protocol_version: 2, from: 1_000 },
     ]
 }

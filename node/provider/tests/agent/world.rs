@@ -297,6 +297,7 @@ impl World {
             row,
             certificate: borsh::to_vec(&certificate).unwrap(),
             header,
+            handovers: Vec::new(),
         }
     }
 }

@@ -327,6 +327,8 @@ impl Backend for Double {
             chain: self.chain,
             version: "0".to_owned(),
             protocol_version: tip.protocol_version,
+            protocol_versions: inner.state.protocol_versions().to_vec(),
+            upgrade: tip.upgrade.clone(),
             height: tip.height,
             round: 0,
             block: inner.state.tip(),
