@@ -13,6 +13,7 @@ use hansa_ledger::time::Slot;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The present slot of every book.
@@ -37,22 +38,22 @@ fn prices() -> impl Strategy<Value = Price> {
 fn params() -> impl Strategy<Value = BookParams> {
     let numbers = (
         prop_oneof![3 => Just(0u16), 1 => prop::sample::select(vec![2_500, 5_000, 10_000, 20_000])],
-        prop_oneof![4 => Just(64u16), 1 => 0..=3u16],
-        prop_oneof![3 => Just(10_000u16), 2 => prop::sample::select(vec![0, 1_000, 2_500, 5_000])],
-        prop::sample::select(vec![1u32, 900]),
+        prop_oneof![40 => Just(64u16), 8 => 1..=3u16, 1 => Just(0)],
+        prop_oneof![3 => Just(10_000u16), 2 => prop::sample::select(vec![0, 2_500, 5_000])],
+        prop::sample::select(vec![1u32, 900, 900]),
         prop_oneof![2 => Just((2u32, 5u32)), 1 => Just((96, 672)), 1 => Just((0, 1))],
         prop::bool::weighted(0.2),
     );
     let limits = (
-        prop_oneof![4 => Just(2_048u32), 1 => 0..=4u32],
-        prop_oneof![3 => Just(16u32), 2 => 0..=2u32],
-        prop_oneof![4 => Just(256u32), 1 => 0..=2u32],
+        prop_oneof![6 => Just(2_048u32), 1 => 0..=6u32],
+        prop_oneof![12 => Just(16u32), 6 => 1..=2u32, 1 => Just(0)],
+        prop_oneof![12 => Just(256u32), 3 => 1..=2u32, 1 => Just(0)],
     );
     let lanes = (
         prices(),
         prop_oneof![2 => Just(10_000u16), 2 => prop::sample::select(vec![1_000, 2_500, 5_000])],
         prop_oneof![2 => Just(10_000u16), 2 => prop::sample::select(vec![500, 3_000, 6_000])],
-        option::weighted(0.3, prices()),
+        option::weighted(0.15, prices()),
         prop_oneof![1 => Just(0u32), 3 => 1..=8u32],
         prop_oneof![3 => Just(4u32), 1 => 0..=2u32],
     );
@@ -80,16 +81,20 @@ fn params() -> impl Strategy<Value = BookParams> {
 
 /// Steps of one to five slots each, the first of which may begin before the present.
 fn calendar(free_max: u32) -> impl Strategy<Value = Calendar> {
-    (0..=2u32, vec((1..=5u32, 0..=free_max), 0..=4)).prop_map(|(begin, steps)| {
-        let mut slot = NOW - 1 + begin;
-        let mut points = Vec::new();
-        for (slots, free) in steps {
-            points.push((Slot(slot), free));
-            slot += slots;
-        }
-        points.push((Slot(slot), 0));
-        Calendar::from_steps(&points).expect("the steps rise and end with nothing")
-    })
+    (
+        prop_oneof![3 => 0..=1u32, 1 => Just(2)],
+        vec((1..=5u32, prop_oneof![1 => Just(0), 4 => 1..=free_max]), 0..=5),
+    )
+        .prop_map(|(begin, steps)| {
+            let mut slot = NOW - 1 + begin;
+            let mut points = Vec::new();
+            for (slots, free) in steps {
+                points.push((Slot(slot), free));
+                slot += slots;
+            }
+            points.push((Slot(slot), 0));
+            Calendar::from_steps(&points).expect("the steps rise and end with nothing")
+        })
 }
 
 fn supply() -> impl Strategy<Value = Supply> {
@@ -102,7 +107,7 @@ fn supply() -> impl Strategy<Value = Supply> {
         prop::bool::weighted(0.7),
         option::weighted(0.3, 0..=12u64),
     );
-    (who, what, calendar(8), calendar(6)).prop_map(|(who, what, market, reserve)| Supply {
+    (who, what, calendar(9), calendar(7)).prop_map(|(who, what, market, reserve)| Supply {
         offer: OfferId([0; 32]),
         provider: OrganisationId([who.0; 32]),
         group: GroupId([who.1; 32]),
@@ -123,30 +128,30 @@ fn supply() -> impl Strategy<Value = Supply> {
 
 fn order() -> impl Strategy<Value = Order> {
     let who =
-        (0..6u8, 0..4u8, 0..3u64, members(), option::weighted(0.6, members()), prop::bool::weighted(0.75));
+        (0..6u8, 0..4u8, 0..3u64, members(), option::weighted(0.7, members()), prop::bool::weighted(0.85));
     let site = (
-        prop_oneof![3 => Just(vec![]), 1 => vec(members(), 1..=2)],
-        prop_oneof![4 => Just(0u32), 1 => 0..=3u32],
-        prop_oneof![4 => Just(0u8), 1 => 0..=2u8],
+        prop_oneof![5 => Just(vec![]), 1 => vec(members(), 1..=2)],
+        prop_oneof![7 => Just(0u32), 1 => 0..=3u32],
+        prop_oneof![7 => Just(0u8), 1 => 0..=2u8],
         prop::bool::weighted(0.3),
     );
     let size = (
-        prop_oneof![30 => 1..=8u32, 1 => Just(0u32)],
+        prop_oneof![30 => 1..=4u32, 20 => 1..=8u32, 1 => Just(0u32)],
         0..=8u32,
-        prop_oneof![30 => 1..=4u32, 1 => Just(0u32)],
+        prop_oneof![30 => 1..=2u32, 15 => 1..=4u32, 1 => Just(0u32)],
     );
-    let time = (prop_oneof![4 => 0..=8u32, 1 => 0..=1u32], prop_oneof![20 => 0..=3u32, 1 => Just(u32::MAX)]);
+    let time = (prop_oneof![4 => 0..=8u32, 3 => 0..=3u32], prop_oneof![40 => 0..=4u32, 1 => Just(u32::MAX)]);
     let need = (
         0..=3u64,
         0..=3u64,
         prop_oneof![2 => prices(), 2 => (3..=8u64).prop_map(|ticks| Price(ticks * TICK))],
     );
     let lane = (
-        prop_oneof![4 => Just(LaneHint::Any), 1 => Just(LaneHint::Reserve), 2 => Just(LaneHint::Market)],
+        prop_oneof![4 => Just(LaneHint::Any), 2 => Just(LaneHint::Reserve), 2 => Just(LaneHint::Market)],
         any::<bool>(),
         prop::bool::weighted(0.3),
         prop_oneof![3 => Just(10_000u16), 1 => prop::sample::select(vec![0, 1_000, 5_000])],
-        option::weighted(0.3, 0..=30_000u128),
+        option::weighted(0.4, 0..=10_000u128),
     );
     (who, site, size, time, need, lane).prop_map(|(who, site, size, time, need, lane)| {
         let (quantity, less) = (size.0, size.1);
@@ -183,7 +188,7 @@ fn order() -> impl Strategy<Value = Order> {
 }
 
 fn hold() -> impl Strategy<Value = Hold> {
-    (0..4u8, 0..=8u32, 1..=8u32, 1..=6u32, option::weighted(0.6, members())).prop_map(
+    (0..4u8, 0..=8u32, 1..=8u32, 1..=4u32, option::weighted(0.6, members())).prop_map(
         |(group, begin, slots, quantity, reserve)| Hold {
             group: GroupId([group; 32]),
             start: Slot(NOW - 2 + begin),
@@ -201,8 +206,18 @@ pub fn books() -> impl Strategy<Value = Case> {
         (0..60_000u64, 0..4_000_000_000u64),
         0..=4,
     );
-    let headroom = btree_map(members(), prop_oneof![3 => Just(u128::MAX), 2 => 0..=60_000u128], 0..=3);
-    let lists = (vec(order(), 0..=9), vec(supply(), 0..=5), vec(hold(), 0..=4), prop::bool::weighted(0.05));
+    // A member that is not named may owe nothing.
+    let left = prop_oneof![6 => Just(Some(u128::MAX)), 3 => (0..=60_000u128).prop_map(Some), 1 => Just(None)];
+    let headroom = vec(left, 3).prop_map(|left| {
+        let named = left.into_iter().enumerate().filter_map(|(index, left)| Some((member(index), left?)));
+        named.collect::<BTreeMap<_, _>>()
+    });
+    let lists = (
+        vec(order(), 0..=9),
+        prop_oneof![30 => vec(supply(), 1..=5), 1 => Just(vec![])],
+        vec(hold(), 0..=3),
+        prop::bool::weighted(0.05),
+    );
     let rest = (0..50u64, prop_oneof![3 => 8..=40u64, 1 => 0..=8u64], option::of(prices()));
     (params(), lists, shares, headroom, rest).prop_map(|(params, lists, shares, headroom, rest)| {
         let (mut orders, mut supplies, holds, doubled) = lists;

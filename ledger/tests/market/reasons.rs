@@ -27,9 +27,13 @@ fn allowed(turn: &Turn<'_>) -> Vec<Reason> {
         return vec![Reason::LimitBelowPrice];
     }
     if tries.iter().any(|at| model.obstacles(order, *at).is_empty()) {
-        // A limit equal to the price of a bucket whose best candidate was above it: it was shut out by its limit alone.
-        let shut_out = turn.price == Some(order.limit);
-        return if shut_out { vec![Reason::LimitBelowPrice] } else { vec![] };
+        // It was shut out by its limit alone where that is the price of a bucket whose best candidate was above it. And a
+        // batch that does not try all prices may miss the only ones at which anything would trade.
+        return match turn.price {
+            Some(price) if price == order.limit => vec![Reason::LimitBelowPrice],
+            None if turn.lane == Lane::Market => vec![Reason::BatchFull],
+            _ => vec![],
+        };
     }
     let public = compatible.iter().any(|supply| model.book.supplies[*supply].pool == Pool::Public);
     let affordable = |supply: &usize| match turn.lane {
