@@ -200,7 +200,7 @@ fn hold() -> impl Strategy<Value = Hold> {
 }
 
 /// A book with all rules live; in one of twenty an id stands twice.
-pub fn books() -> impl Strategy<Value = Case> {
+fn books() -> impl Strategy<Value = Case> {
     let shares = btree_map(
         (0..4u8).prop_map(|group| GroupId([group; 32])),
         (0..60_000u64, 0..4_000_000_000u64),
@@ -242,6 +242,69 @@ pub fn books() -> impl Strategy<Value = Case> {
             reference: rest.2,
         })
     })
+}
+
+/// Random books of four kinds: with all rules at once, and with the rules of one question at a time, which then bind often.
+pub fn cases() -> impl Strategy<Value = Case> {
+    prop_oneof![
+        2 => books(),
+        1 => books().prop_map(|Case(book)| Case(auction(book))),
+        1 => books().prop_map(|Case(book)| Case(debts(auction(book)))),
+        1 => books().prop_map(|Case(book)| Case(need(book))),
+    ]
+}
+
+/// Leaves price, time and capacity: many who want the same few slots, and often a price between its bounds.
+fn auction(mut book: Book) -> Book {
+    let params = &mut book.params;
+    (params.cap_bps, params.price_candidates, params.supplies_max) = (10_000, 64, 256);
+    (params.orders_max, params.orders_per_group_max) = (2_048, 16);
+    params.k_bps = [0, 5_000, 10_000][(book.epoch % 3) as usize];
+    book.capacity = 1_000;
+    book.debit_headroom = (0..MEMBERS.len()).map(|index| (member(index), u128::MAX)).collect();
+    for order in &mut book.orders {
+        (order.lane, order.credit, order.commercial) = (LaneHint::Market, None, false);
+        order.start_min = Slot(NOW + order.start_min.0 % 3);
+        order.start_max = Slot(order.start_min.0 + order.quantity % 2);
+        order.quantity = order.quantity.min(4);
+        order.quantity_min = order.quantity_min.min(order.quantity);
+        order.slots = order.slots.min(2);
+    }
+    book
+}
+
+/// Lets members owe so little that it binds.
+fn debts(mut book: Book) -> Book {
+    book.params.slot_s = 900;
+    let left = |index: usize| u128::from(1 + book.epoch % 12) * 1_000 * (index as u128 + 1);
+    book.debit_headroom = (0..MEMBERS.len()).map(|index| (member(index), left(index))).collect();
+    for (index, supply) in book.supplies.iter_mut().enumerate() {
+        supply.commercial_left = (index % 2 == 0).then_some(index as u64 + book.epoch % 8);
+    }
+    for (index, order) in book.orders.iter_mut().enumerate() {
+        order.commercial = index % 2 == 0;
+    }
+    book
+}
+
+/// Leaves the reserve, with its caps: all are entitled to it.
+fn need(mut book: Book) -> Book {
+    let params = &mut book.params;
+    (params.cap_bps, params.slot_s, params.credit_ask_cap) = (10_000, 900, None);
+    (params.orders_max, params.orders_per_group_max, params.supplies_max) = (2_048, 16, 256);
+    book.debit_headroom = (0..MEMBERS.len()).map(|index| (member(index), u128::MAX)).collect();
+    book.supplies.iter_mut().for_each(|supply| supply.pool = Pool::Public);
+    for order in &mut book.orders {
+        (order.eligible, order.credit) = (true, Some(order.funding_home));
+        order.lane = if order.lane == LaneHint::Market { LaneHint::Reserve } else { order.lane };
+        order.limit = order.limit.max(book.params.reserve_price_cap);
+        order.start_min = Slot(NOW + order.start_min.0 % 4);
+        order.start_max = Slot(order.start_min.0 + order.quantity % 3);
+        order.quantity = order.quantity.min(5);
+        order.quantity_min = order.quantity_min.min(order.quantity);
+        order.slots = order.slots.min(3);
+    }
+    book
 }
 
 /// A book that is shown line by line.

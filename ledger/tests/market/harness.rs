@@ -1,12 +1,12 @@
 //! Runs a property over many books.
 
-use crate::generate::{Case, books, shown};
+use crate::generate::{self, Case, shown};
 use crate::small;
 use hansa_ledger::market::{Book, Clearing, clear};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
 /// How many random books a property sees without being asked for more.
-const QUICK: u32 = 150;
+const QUICK: u32 = 180;
 
 /// What a property says of a book: nothing, or what is wrong.
 pub type Verdict = Result<(), String>;
@@ -47,7 +47,8 @@ pub fn check(property: impl Fn(&Book) -> Verdict) {
         rng_seed: RngSeed::Fixed(seed()),
         ..Config::default()
     };
-    let tested = TestRunner::new(config).run(&books(), |Case(book)| told(&book).map_err(TestCaseError::fail));
+    let tested = TestRunner::new(config)
+        .run(&generate::cases(), |Case(book)| told(&book).map_err(TestCaseError::fail));
     match tested {
         Ok(()) => {}
         Err(TestError::Fail(wrong, case)) => panic!("{wrong}\nin the book{case:?}"),

@@ -1,6 +1,6 @@
 //! Properties that compare outcomes with each other, with the plain model, or with what else could have been.
 
-use crate::generate::{Case, books, member};
+use crate::generate::{self, Case, member};
 use crate::harness::{Verdict, cases, check, ensure, is_long, seed, told};
 use crate::model::{self, Model};
 use crate::small;
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 fn stream(count: u32) -> impl Iterator<Item = Book> {
     let config = Config { rng_seed: RngSeed::Fixed(seed()), ..Config::default() };
     let mut runner = TestRunner::new(config);
-    (0..count).map(move |_| books().new_tree(&mut runner).expect("books can be made").current().0)
+    (0..count).map(move |_| generate::cases().new_tree(&mut runner).expect("books can be made").current().0)
 }
 
 fn bytes(outcome: &Clearing) -> Vec<u8> {
