@@ -37,7 +37,6 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
     reserve::allocate(&roster, &found, &turns, &mut floor, &mut usage, &mut answers);
     floor.release(&roster);
     turns.retain(|turn| answers.is_open(turn.order) && roster.order(turn.order).lane != LaneHint::Reserve);
-    let is_plain = may_be_plain && is_plain(&roster, &turns);
     turns.retain(|turn| {
         let cheapest = found[turn.compatible].cheapest;
         if turn.limit < cheapest {
@@ -46,6 +45,8 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
         }
         turn.limit >= cheapest
     });
+    // Only who reaches an offer counts: a bid below all asks could else take the book's plainness from all others.
+    let is_plain = may_be_plain && is_plain(&roster, &turns);
     for turn in turns.iter_mut().filter(|_| !book.usage.is_empty()) {
         turn.usage = usage.of(roster.order(turn.order));
     }
