@@ -251,6 +251,7 @@ pub fn cases() -> impl Strategy<Value = Case> {
         1 => books().prop_map(|Case(book)| Case(auction(book))),
         1 => books().prop_map(|Case(book)| Case(debts(auction(book)))),
         1 => books().prop_map(|Case(book)| Case(need(book))),
+        1 => books().prop_map(|Case(book)| Case(unconstrained(book))),
     ]
 }
 
@@ -283,6 +284,19 @@ fn debts(mut book: Book) -> Book {
     }
     for (index, order) in book.orders.iter_mut().enumerate() {
         order.commercial = index % 2 == 0;
+    }
+    book
+}
+
+/// Leaves nothing but price and capacity in one window, within which everybody takes single accelerators of any offer.
+fn unconstrained(mut book: Book) -> Book {
+    book.supplies.iter_mut().for_each(|supply| supply.node_size = supply.node_size.min(1));
+    for order in &mut book.orders {
+        (order.lane, order.credit, order.commercial) = (LaneHint::Market, None, false);
+        (order.countries, order.certificates, order.tier_min) = (CountrySet::default(), 0, 0);
+        (order.own_group_excluded, order.interruptible) = (false, false);
+        (order.start_min, order.start_max, order.slots) = (Slot(NOW), Slot(NOW + 2), 2);
+        order.quantity_min = order.quantity_min.min(1);
     }
     book
 }

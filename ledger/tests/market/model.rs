@@ -124,14 +124,42 @@ impl Model {
             .collect()
     }
 
-    /// What the market lane considers, once the reserve lane is through.
+    /// Who the market lane could serve, once the reserve lane is through: all whose limit reaches an offer.
+    fn market_takers(&self) -> Vec<Order> {
+        let open = |order: &&Order| order.lane != LaneHint::Reserve && !self.is_done(order);
+        let reached = |order: &&Order| {
+            self.compatible(order).is_ok_and(|all| all.iter().any(|at| self.ask(*at) <= order.limit))
+        };
+        self.book.orders.iter().filter(open).filter(reached).cloned().collect()
+    }
+
+    /// Whether the market lane is without constraints: one window and length, single accelerators of any offer, private money.
+    /// How many requests a batch considers does not bound such a book.
+    pub fn is_unconstrained(&self) -> bool {
+        let orders = self.market_takers();
+        let window = |order: &Order| (order.start_min, order.start_max, order.slots);
+        let nodes = self.book.supplies.iter().any(|supply| supply.node_size > 1);
+        let plain = |order: &Order| {
+            let anywhere =
+                (order.certificates, order.tier_min) == (0, 0) && order.countries.countries().count() == 0;
+            let single = order.quantity_min <= 1 && (order.quantity == 1 || !nodes);
+            let private = !order.own_group_excluded
+                && !order.interruptible
+                && !order.commercial
+                && order.credit.is_none();
+            anywhere && single && private && window(order) == window(&orders[0])
+        };
+        !orders.is_empty() && orders.iter().all(plain)
+    }
+
+    /// What the market lane considers, by rank.
     pub fn market_considered(&self) -> Vec<Order> {
-        let open =
-            self.book.orders.iter().filter(|order| order.lane != LaneHint::Reserve && !self.is_done(order));
-        let reached = open.filter(|order| {
-            self.compatible(order).unwrap_or_default().into_iter().any(|place| self.ask(place) <= order.limit)
-        });
-        self.considered(reached.cloned().collect(), self.book.params.limit_first)
+        let mut reached = self.market_takers();
+        if self.is_unconstrained() {
+            reached.sort_by_cached_key(|order| self.rank(order, self.book.params.limit_first));
+            return reached;
+        }
+        self.considered(reached, self.book.params.limit_first)
     }
 
     /// The first of `orders` by rank: so many of each group, and of those so many in all.

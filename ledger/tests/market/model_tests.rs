@@ -294,10 +294,15 @@ fn each_bucket_has_its_price_and_all_share_the_calendar() {
 
 #[test]
 fn a_batch_considers_so_many() {
-    let orders: Vec<Order> = (1..=3).map(|id| order(id, 1, 1, (0, 0), 4)).collect();
+    let wants = |id| Order { own_group_excluded: true, ..order(id, 1, 1, (0, 0), 4) };
+    let orders: Vec<Order> = (1..=3).map(wants).collect();
     let offer = supply(1, 1, &[(0, 3), (1, 0)], &[]);
     let two = with(|params| params.orders_max = 2, book(orders.clone(), vec![offer.clone()]));
     check(&two, &[(1, 1, Market, 1, 0, 1), (2, 1, Market, 1, 0, 1)]);
+    // That many are no bound where nothing constrains the requests but price and capacity.
+    let plain = (1..=3).map(|id| order(id, 1, 1, (0, 0), 4)).collect();
+    let all = with(|params| params.orders_max = 2, book(plain, vec![offer.clone()]));
+    check(&all, &[(1, 1, Market, 1, 0, 1), (2, 1, Market, 1, 0, 1), (3, 1, Market, 1, 0, 1)]);
     let mut of_one = book(orders, vec![offer.clone(), supply(2, 1, &[(0, 3), (1, 0)], &[])]);
     of_one.orders[1].group = of_one.orders[0].group;
     of_one.params.orders_per_group_max = 1;

@@ -5,7 +5,9 @@ use crate::harness::{Verdict, cases, check, ensure, is_long, seed, told};
 use crate::model::{self, Model};
 use crate::small;
 use crate::walk::walk;
-use hansa_ledger::market::{Book, Clearing, Hold, Lane, LaneHint, Order, Quote, Reason, Trade, clear, quote};
+use hansa_ledger::market::{
+    Book, Clearing, Hold, Lane, LaneHint, Order, Quote, Reason, Trade, Unmatched, clear, quote,
+};
 use hansa_ledger::money::Price;
 use hansa_ledger::time::Slot;
 use proptest::strategy::{Strategy, ValueTree};
@@ -110,10 +112,28 @@ fn everybody_gets_the_first_that_fits_at_its_turn() {
     });
 }
 
+/// Whether the request of an answer asks for the reserve only.
+fn is_reserve_only(book: &Book, answer: Option<&Unmatched>) -> bool {
+    let mut orders =
+        book.orders.iter().filter(|order| answer.is_some_and(|one| one.request == order.request));
+    orders.all(|order| order.lane == LaneHint::Reserve)
+}
+
 #[test]
 fn p13_a_batch_considers_no_more_than_it_may() {
     check(|book| {
         let (outcome, params) = (clear(book), &book.params);
+        let mut after_reserve = Model::new(book);
+        let awarded = outcome.trades.iter().filter(|trade| trade.lane == Lane::Reserve);
+        after_reserve
+            .book
+            .orders
+            .retain(|order| !awarded.clone().any(|trade| trade.request == order.request));
+        if after_reserve.is_unconstrained() {
+            let full = outcome.unmatched.iter().find(|one| one.reason == Reason::BatchFull);
+            let tried = params.price_candidates > 0;
+            return ensure(full.is_none() || !tried || is_reserve_only(book, full), || format!("{full:?}"));
+        }
         for lane in [Lane::Reserve, Lane::Market] {
             let trades: Vec<&Trade> = outcome.trades.iter().filter(|trade| trade.lane == lane).collect();
             ensure(trades.len() <= params.orders_max as usize, || format!("{} trades", trades.len()))?;
@@ -156,6 +176,31 @@ fn p14_who_is_not_considered_changes_nothing() {
         expected.unmatched.retain(|one| visited.contains(&one.request));
         ensure(clear(&fewer) == expected, || "without them the outcome is another".to_owned())
     });
+}
+
+#[test]
+fn p14_nor_does_who_reaches_no_offer() {
+    check(|book| {
+        let outcome = clear(book);
+        let mut fewer = Model::new(book).book;
+        let reaches = |order: &Order| {
+            let model = Model::new(book);
+            let supplies = model.compatible(order).unwrap_or_default();
+            let asks = supplies.into_iter().any(|supply| model.ask(supply) <= order.limit);
+            // The reserve may cost less than any ask.
+            asks || (!supplies_are_none(&model, order) && order.eligible && order.credit.is_some())
+        };
+        fewer.orders.retain(reaches);
+        let kept: BTreeSet<_> = fewer.orders.iter().map(|order| order.request).collect();
+        let mut expected = outcome.clone();
+        expected.unmatched.retain(|one| kept.contains(&one.request));
+        ensure(clear(&fewer) == expected, || "without them the outcome is another".to_owned())
+    });
+}
+
+/// Whether nothing could serve the order at any price.
+fn supplies_are_none(model: &Model, order: &Order) -> bool {
+    model.compatible(order).is_err()
 }
 
 /// The book one slot later, as the ledger would make it: what was traded is held, and gone from the calendars.

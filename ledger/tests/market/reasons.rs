@@ -46,7 +46,10 @@ fn allowed(turn: &Turn<'_>) -> Vec<Reason> {
         let dear = turn.lane == Lane::Reserve && public;
         return vec![if dear { Reason::LimitBelowPrice } else { Reason::NoOfferMeetsConstraints }];
     }
-    blocked(model, order, &tries)
+    let mut reasons = blocked(model, order, &tries);
+    // One whose limit is the price may have been shut out by the candidate above it, and had no turn at all.
+    reasons.extend((turn.price == Some(order.limit)).then_some(Reason::LimitBelowPrice));
+    reasons
 }
 
 /// What stands in the way of all that an order tries: what breaks where the calendar has room, and else the calendar.
