@@ -252,6 +252,7 @@ pub fn cases() -> impl Strategy<Value = Case> {
         1 => books().prop_map(|Case(book)| Case(debts(auction(book)))),
         1 => books().prop_map(|Case(book)| Case(need(book))),
         1 => books().prop_map(|Case(book)| Case(unconstrained(book))),
+        1 => books().prop_map(|Case(book)| Case(released(auction(book)))),
     ]
 }
 
@@ -280,16 +281,17 @@ fn debts(mut book: Book) -> Book {
     let left = |index: usize| u128::from(1 + book.epoch % 12) * 1_000 * (index as u128 + 1);
     book.debit_headroom = (0..MEMBERS.len()).map(|index| (member(index), left(index))).collect();
     for (index, supply) in book.supplies.iter_mut().enumerate() {
-        supply.commercial_left = (index % 2 == 0).then_some(index as u64 + book.epoch % 8);
+        supply.commercial_left = (index % 3 != 2).then_some(2 + (index as u64 + book.epoch) % 8);
     }
     for (index, order) in book.orders.iter_mut().enumerate() {
-        order.commercial = index % 2 == 0;
+        order.commercial = index % 4 != 3;
     }
     book
 }
 
 /// Leaves nothing but price and capacity in one window, within which everybody takes single accelerators of any offer.
 fn unconstrained(mut book: Book) -> Book {
+    book.params.orders_max = [2_048, 2, 3, 4][(book.epoch % 4) as usize];
     book.supplies.iter_mut().for_each(|supply| supply.node_size = supply.node_size.min(1));
     for order in &mut book.orders {
         (order.lane, order.credit, order.commercial) = (LaneHint::Market, None, false);
@@ -298,6 +300,24 @@ fn unconstrained(mut book: Book) -> Book {
         (order.start_min, order.start_max, order.slots) = (Slot(NOW), Slot(NOW + 2), 2);
         order.quantity_min = order.quantity_min.min(1);
     }
+    // One that reaches no offer may ask for what it likes.
+    if let Some(order) = book.orders.last_mut().filter(|_| book.epoch % 3 == 0) {
+        (order.limit, order.own_group_excluded) = (Price(0), true);
+    }
+    book
+}
+
+/// Leaves what the reserve lane did not give out: short leases that may be interrupted, and often few prices to try.
+fn released(mut book: Book) -> Book {
+    let params = &mut book.params;
+    (params.release_slots, params.release_lease_slots_max) = (3 + (book.epoch % 4) as u32, 3);
+    params.price_candidates = [1, 2, 64][(book.epoch / 4 % 3) as usize];
+    for supply in &mut book.supplies {
+        (supply.pool, supply.commercial_left) = (Pool::Public, None);
+    }
+    for (index, order) in book.orders.iter_mut().enumerate() {
+        (order.interruptible, order.slots) = (index % 5 != 4, order.slots.max(1));
+    }
     book
 }
 
@@ -305,7 +325,15 @@ fn unconstrained(mut book: Book) -> Book {
 fn need(mut book: Book) -> Book {
     let params = &mut book.params;
     (params.cap_bps, params.slot_s, params.credit_ask_cap) = (10_000, 900, None);
-    (params.orders_max, params.orders_per_group_max, params.supplies_max) = (2_048, 16, 256);
+    (params.orders_max, params.supplies_max) = ([2_048, 2_048, 2, 3][(book.epoch % 4) as usize], 256);
+    params.orders_per_group_max = if book.epoch % 5 == 0 { 1 } else { 16 };
+    params.limit_first = book.epoch % 2 == 0;
+    // Groups that have used about as much as one award moves them.
+    let used = |group: u8| GroupShare {
+        accelerator_seconds: (book.epoch * 700 + u64::from(group) * 900) % 4_000,
+        other: 0,
+    };
+    book.usage = (0..4u8).map(|group| (GroupId([group; 32]), used(group))).collect();
     book.debit_headroom = (0..MEMBERS.len()).map(|index| (member(index), u128::MAX)).collect();
     book.supplies.iter_mut().for_each(|supply| supply.pool = Pool::Public);
     for order in &mut book.orders {

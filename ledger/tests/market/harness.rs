@@ -6,7 +6,7 @@ use hansa_ledger::market::{Book, Clearing, clear};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
 /// How many random books a property sees without being asked for more.
-const QUICK: u32 = 180;
+const QUICK: u32 = 250;
 
 /// What a property says of a book: nothing, or what is wrong.
 pub type Verdict = Result<(), String>;

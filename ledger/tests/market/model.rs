@@ -211,7 +211,7 @@ impl Model {
     }
 
     /// The candidate at which most trades, and what is done then; none where nothing does.
-    fn best_candidate(&self, supplies: &[usize], orders: &[Order]) -> Option<(Price, Self)> {
+    pub fn best_candidate(&self, supplies: &[usize], orders: &[Order]) -> Option<(Price, Self)> {
         let off = |price: Price| self.book.reference.map_or(0, |reference| reference.0.abs_diff(price.0));
         let limits = orders.iter().map(|order| order.limit);
         let prices: BTreeSet<Price> = limits.chain(supplies.iter().map(|supply| self.ask(*supply))).collect();

@@ -21,19 +21,19 @@ const EARLY: [Reason; 5] = [
 fn allowed(turn: &Turn<'_>) -> Vec<Reason> {
     let (model, order) = (turn.model, turn.order);
     let compatible = model.compatible(order).unwrap_or_default();
-    let price = turn.price.or((turn.lane == Lane::Market).then_some(order.limit));
-    let tries = model.tries(order, price);
     if turn.price.is_some_and(|price| order.limit < price) {
         return vec![Reason::LimitBelowPrice];
     }
+    // The candidate that was served, where the bucket traded: one whose limit is below it had no turn at all.
+    if turn.tried.is_some_and(|tried| order.limit < tried) {
+        return vec![Reason::LimitBelowPrice];
+    }
+    let price = turn.tried.or((turn.lane == Lane::Market).then_some(order.limit));
+    let tries = model.tries(order, price);
     if tries.iter().any(|at| model.obstacles(order, *at).is_empty()) {
-        // It was shut out by its limit alone where that is the price of a bucket whose best candidate was above it. And a
-        // batch that does not try all prices may miss the only ones at which anything would trade.
-        return match turn.price {
-            Some(price) if price == order.limit => vec![Reason::LimitBelowPrice],
-            None if turn.lane == Lane::Market => vec![Reason::BatchFull],
-            _ => vec![],
-        };
+        // A batch that does not try all prices may miss the only ones at which anything would trade.
+        let missed = turn.lane == Lane::Market && turn.price.is_none();
+        return if missed { vec![Reason::BatchFull] } else { vec![] };
     }
     let public = compatible.iter().any(|supply| model.book.supplies[*supply].pool == Pool::Public);
     let affordable = |supply: &usize| match turn.lane {
@@ -46,10 +46,7 @@ fn allowed(turn: &Turn<'_>) -> Vec<Reason> {
         let dear = turn.lane == Lane::Reserve && public;
         return vec![if dear { Reason::LimitBelowPrice } else { Reason::NoOfferMeetsConstraints }];
     }
-    let mut reasons = blocked(model, order, &tries);
-    // One whose limit is the price may have been shut out by the candidate above it, and had no turn at all.
-    reasons.extend((turn.price == Some(order.limit)).then_some(Reason::LimitBelowPrice));
-    reasons
+    blocked(model, order, &tries)
 }
 
 /// What stands in the way of all that an order tries: what breaks where the calendar has room, and else the calendar.

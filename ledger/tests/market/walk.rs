@@ -16,6 +16,8 @@ pub struct Turn<'a> {
     pub trade: Option<&'a Trade>,
     /// The price of its bucket; none in the reserve lane, and where nothing traded.
     pub price: Option<Price>,
+    /// The price at which the bucket was served: the best candidate, from which its price follows.
+    pub tried: Option<Price>,
 }
 
 impl Turn<'_> {
@@ -30,16 +32,18 @@ pub fn walk(book: &Book, outcome: &Clearing, mut visit: impl FnMut(Turn<'_>) -> 
     let mut waiting = model.considered(model.reserve_takers(), false);
     while let Some(order) = model.next_by_need(&mut waiting) {
         let trade = trade_of(outcome, &order, Lane::Reserve);
-        visit(Turn { model: &model, order: &order, lane: Lane::Reserve, trade, price: None })?;
+        visit(Turn { model: &model, order: &order, lane: Lane::Reserve, trade, price: None, tried: None })?;
         record(&mut model, &order, trade)?;
     }
     let market = model.market_considered();
     for bucket in Bucket::ALL {
         let price = outcome.prices.iter().find(|one| one.bucket == bucket).map(|one| one.price);
-        let mine: Vec<&Order> = market.iter().filter(|order| model.bucket(order) == bucket).collect();
-        for order in mine {
+        let mine: Vec<Order> = market.iter().filter(|order| model.bucket(order) == bucket).cloned().collect();
+        let best = price.and_then(|_| model.best_candidate(&model.supplies(bucket), &mine));
+        let tried = best.map(|(tried, _)| tried);
+        for order in &mine {
             let trade = trade_of(outcome, order, Lane::Market);
-            visit(Turn { model: &model, order, lane: Lane::Market, trade, price })?;
+            visit(Turn { model: &model, order, lane: Lane::Market, trade, price, tried })?;
             record(&mut model, order, trade)?;
         }
     }
