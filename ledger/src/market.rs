@@ -4,6 +4,7 @@
 //! bucket the one price that moves the most, and says of every request that stays open why it does. The ledger, a quote and
 //! a simulation all run the same code.
 
+pub mod advice;
 mod auction;
 mod batch;
 pub mod book;
@@ -25,6 +26,7 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
+pub use advice::{Change, nearest_changes};
 pub use book::{
     Book, BookParams, Bucket, BucketPrice, Clearing, GroupShare, Hold, Lane, LaneHint, Order, Quote, Supply,
     Trade,
