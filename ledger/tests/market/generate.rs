@@ -301,7 +301,7 @@ fn unconstrained(mut book: Book) -> Book {
         order.quantity_min = order.quantity_min.min(1);
     }
     // One that reaches no offer may ask for what it likes.
-    if let Some(order) = book.orders.last_mut().filter(|_| book.epoch % 3 == 0) {
+    if let Some(order) = book.orders.last_mut().filter(|_| book.epoch.is_multiple_of(3)) {
         (order.limit, order.own_group_excluded) = (Price(0), true);
     }
     book
@@ -326,8 +326,8 @@ fn need(mut book: Book) -> Book {
     let params = &mut book.params;
     (params.cap_bps, params.slot_s, params.credit_ask_cap) = (10_000, 900, None);
     (params.orders_max, params.supplies_max) = ([2_048, 2_048, 2, 3][(book.epoch % 4) as usize], 256);
-    params.orders_per_group_max = if book.epoch % 5 == 0 { 1 } else { 16 };
-    params.limit_first = book.epoch % 2 == 0;
+    params.orders_per_group_max = if book.epoch.is_multiple_of(5) { 1 } else { 16 };
+    params.limit_first = book.epoch.is_multiple_of(2);
     // Groups that have used about as much as one award moves them.
     let used = |group: u8| GroupShare {
         accelerator_seconds: (book.epoch * 700 + u64::from(group) * 900) % 4_000,
