@@ -53,8 +53,8 @@ impl<'run, 'book> Auction<'run, 'book> {
         is_plain: bool,
     ) -> Self {
         let columns = roster.rankings[bucket as usize].supplies.len();
-        let bids = vec![None; queue.turns().len()];
-        Self { roster, found, bucket, queue, bids, shapes: Shapes::new(columns), is_plain }
+        let (bids, shapes) = (Vec::new(), Shapes::new(columns));
+        Self { roster, found, bucket, queue, bids, shapes, is_plain }
     }
 
     /// Clears the bucket.
@@ -84,8 +84,11 @@ impl<'run, 'book> Auction<'run, 'book> {
 
     /// The bid of a turn, which is made when the turn is reached.
     fn bid(&mut self, floor: &mut Floor<'book>, place: usize, turn: &Turn) -> Bid<'book> {
-        if let Some(bid) = &self.bids[place] {
+        if let Some(Some(bid)) = self.bids.get(place) {
             return bid.clone();
+        }
+        if self.bids.len() <= place {
+            self.bids.resize(place.saturating_add(1), None);
         }
         let bid = bid_of(self.roster, floor, &mut self.shapes, turn, false);
         self.bids[place] = Some(bid.clone());
@@ -223,25 +226,26 @@ impl<'run, 'book> Auction<'run, 'book> {
         let with_price =
             |(reason, detail): (Reason, Detail)| (reason, Detail { clearing_price: Some(price), ..detail });
         let after_last = after_last.map(with_price).map(|(reason, detail)| answers.kind(reason, detail));
-        let mut below: BTreeMap<usize, u32> = BTreeMap::new();
+        let mut below: BTreeMap<u32, u32> = BTreeMap::new();
         let mut last_below = None;
         for (place, turn) in self.queue.turns().iter().enumerate() {
             if place < outcome.reached && placed.contains(&place) {
                 continue;
             }
-            let obstacle = obstacles.remove(&place).filter(|_| turn.limit >= price);
+            let pays = turn.limit >= price;
+            let obstacle = if pays && place < outcome.reached { obstacles.remove(&place) } else { None };
             if let Some((reason, detail)) = obstacle.map(with_price) {
                 answers.refuse(turn.order, reason, detail);
                 continue;
             }
-            if let Some(kind) = after_last.filter(|_| turn.limit >= price && place >= outcome.reached) {
+            if let Some(kind) = after_last.filter(|_| pays && place >= outcome.reached) {
                 answers.refuse_as(turn.order, kind);
                 continue;
             }
             let kind = match last_below {
                 Some((compatible, kind)) if compatible == turn.compatible => kind,
                 _ => *below.entry(turn.compatible).or_insert_with(|| {
-                    let cheapest_ask = Some(self.found[turn.compatible].cheapest);
+                    let cheapest_ask = Some(self.found[turn.compatible as usize].cheapest);
                     let detail = Detail { cheapest_ask, clearing_price: Some(price), ..Detail::default() };
                     answers.kind(Reason::LimitBelowPrice, detail)
                 }),

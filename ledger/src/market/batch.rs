@@ -24,7 +24,7 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
     let mut usage = Usage::new(book);
     let mut answers = Answers::new(roster.len());
     let mut assessor = Assessor::new();
-    let mut turns = Vec::with_capacity(roster.len());
+    let mut turns = Vec::with_capacity(roster.len() as usize);
     for place in 0..roster.len() {
         let order = roster.order(place);
         match assessor.assess(&roster, order) {
@@ -37,15 +37,16 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
     reserve::allocate(&roster, &found, &turns, &mut floor, &mut usage, &mut answers);
     floor.release(&roster);
     turns.retain(|turn| answers.is_open(turn.order) && roster.order(turn.order).lane != LaneHint::Reserve);
-    let is_plain = may_be_plain && is_plain(&roster, &turns);
     turns.retain(|turn| {
-        let cheapest = found[turn.compatible].cheapest;
+        let cheapest = found[turn.compatible as usize].cheapest;
         if turn.limit < cheapest {
             let detail = Detail { cheapest_ask: Some(cheapest), ..Detail::default() };
             answers.refuse(turn.order, Reason::LimitBelowPrice, detail);
         }
         turn.limit >= cheapest
     });
+    // Only who reaches an offer counts: a bid below all asks could else take the book's plainness from all others.
+    let is_plain = may_be_plain && is_plain(&roster, &turns);
     for turn in turns.iter_mut().filter(|_| !book.usage.is_empty()) {
         turn.usage = usage.of(roster.order(turn.order));
     }
@@ -58,7 +59,7 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
         return answers.clearing(&roster);
     }
     let considered = queue.considered(&roster, |turn| {
-        let cheapest_ask = Some(found[turn.compatible].cheapest);
+        let cheapest_ask = Some(found[turn.compatible as usize].cheapest);
         answers.refuse(turn.order, Reason::BatchFull, Detail { cheapest_ask, ..Detail::default() });
     });
     for bucket in Bucket::ALL {
@@ -69,7 +70,7 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
     answers.clearing(&roster)
 }
 
-fn turn(roster: &Roster, usage: &Usage, order: &Order, place: usize, compatible: usize) -> Turn {
+fn turn(roster: &Roster, usage: &Usage, order: &Order, place: u32, compatible: u32) -> Turn {
     let limit_first = roster.book.params.limit_first;
     Turn {
         shortfall: if limit_first { u64::MAX.saturating_sub(order.limit.0) } else { 0 },
@@ -131,7 +132,7 @@ pub(super) fn bid_of<'book>(
     let start_min = order.start_min.max(roster.book.now);
     let sources = if is_reserve { [Source::Reserve; 2] } else { [Source::Market, Source::Released] };
     let shape = Shape {
-        compatible: turn.compatible,
+        compatible: turn.compatible as usize,
         start_min,
         start_max: order.start_max,
         slots: order.slots,
@@ -145,7 +146,7 @@ pub(super) fn bid_of<'book>(
         order,
         place: turn.order,
         bucket,
-        compatible: turn.compatible,
+        compatible: turn.compatible as usize,
         shape,
         group: floor.group(&order.group),
         cap: roster.cap(if is_reserve { reserve_cap } else { params.cap_bps }),
@@ -165,7 +166,7 @@ pub(super) fn bid_of<'book>(
 
 /// The answers to the requests, by their places.
 pub(super) struct Answers {
-    trades: BTreeMap<usize, Trade>,
+    trades: BTreeMap<u32, Trade>,
     reasons: Vec<(Reason, Detail)>,
     known: BTreeMap<(Reason, Detail), u32>,
     /// For each request the place of its reason.
@@ -178,17 +179,17 @@ const OPEN: u32 = u32::MAX;
 const TRADED: u32 = u32::MAX - 1;
 
 impl Answers {
-    fn new(count: usize) -> Self {
+    fn new(count: u32) -> Self {
         Self {
             trades: BTreeMap::new(),
             reasons: Vec::new(),
             known: BTreeMap::new(),
-            of_order: vec![OPEN; count],
+            of_order: vec![OPEN; count as usize],
             prices: Vec::new(),
         }
     }
 
-    pub(super) fn refuse(&mut self, order: usize, reason: Reason, detail: Detail) {
+    pub(super) fn refuse(&mut self, order: u32, reason: Reason, detail: Detail) {
         let kind = self.kind(reason, detail);
         self.refuse_as(order, kind);
     }
@@ -206,22 +207,22 @@ impl Answers {
         kind
     }
 
-    pub(super) fn refuse_as(&mut self, order: usize, kind: u32) {
-        self.of_order[order] = kind;
+    pub(super) fn refuse_as(&mut self, order: u32, kind: u32) {
+        self.of_order[order as usize] = kind;
     }
 
-    pub(super) fn award(&mut self, order: usize, trade: Trade) {
-        self.of_order[order] = TRADED;
+    pub(super) fn award(&mut self, order: u32, trade: Trade) {
+        self.of_order[order as usize] = TRADED;
         self.trades.insert(order, trade);
     }
 
-    fn is_open(&self, order: usize) -> bool {
-        self.of_order[order] == OPEN
+    fn is_open(&self, order: u32) -> bool {
+        self.of_order[order as usize] == OPEN
     }
 
     fn clearing(self, roster: &Roster) -> Clearing {
-        let mut unmatched = Vec::with_capacity(roster.len().saturating_sub(self.trades.len()));
-        for (place, kind) in self.of_order.iter().enumerate() {
+        let mut unmatched = Vec::with_capacity(self.of_order.len().saturating_sub(self.trades.len()));
+        for (place, kind) in (0..roster.len()).zip(&self.of_order) {
             let reason = usize::try_from(*kind).ok().and_then(|kind| self.reasons.get(kind));
             if let Some((reason, detail)) = reason {
                 let request = roster.order(place).request;

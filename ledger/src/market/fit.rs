@@ -97,13 +97,9 @@ impl View<'_, '_> {
             if bid.is_reserve {
                 open &= ranking.public.word(word);
             }
-            let in_main = self.may_fit(bid, main, shapes, word, open & shapes.open(bid.shape, main, word));
-            let released = if bid.takes_released {
-                let open = open & shapes.open(bid.shape, Source::Released, word);
-                self.may_fit(bid, Source::Released, shapes, word, open)
-            } else {
-                0
-            };
+            let in_main = self.open(bid, main, shapes, word, open);
+            let released =
+                if bid.takes_released { self.open(bid, Source::Released, shapes, word, open) } else { 0 };
             for column in columns_of(word, in_main | released) {
                 let supply = ranking.supplies[column];
                 for (source, columns) in [(main, in_main), (Source::Released, released)] {
@@ -126,6 +122,16 @@ impl View<'_, '_> {
             }
         }
         None
+    }
+
+    /// Of the columns in `open`, those that may still serve the bid; requests like it will not ask the others again.
+    fn open(&self, bid: &Bid, source: Source, shapes: &mut Shapes, word: usize, open: u64) -> u64 {
+        let open = open & shapes.open(bid.shape, source, word);
+        let fits = self.may_fit(bid, source, shapes, word, open);
+        if shapes.is_shared && open != fits {
+            shapes.close_all(bid.shape, source, word, open & !fits);
+        }
+        fits
     }
 
     /// Of the columns in `open`, those whose block maxima do not rule the bid out.
@@ -158,6 +164,18 @@ impl View<'_, '_> {
         supply: usize,
         last: Constraint,
     ) -> Option<(u32, Slot)> {
+        self.fit_up_to(u32::MAX, bid, source, supply, last)
+    }
+
+    /// The same where it is known that no more than `most` are free.
+    fn fit_up_to(
+        &self,
+        most: u32,
+        bid: &Bid,
+        source: Source,
+        supply: usize,
+        last: Constraint,
+    ) -> Option<(u32, Slot)> {
         let order = bid.order;
         let node_size = self.roster.supplies[supply].node_size.max(1);
         let quantity = |steps: u32| order.quantity.saturating_sub(node_size.saturating_mul(steps));
@@ -169,12 +187,16 @@ impl View<'_, '_> {
             granted if granted == most => Some((most, found)),
             granted => Some((granted, start(granted)?)),
         };
-        if let Some(found) = start(order.quantity) {
-            return within_aid((order.quantity, found));
-        }
         let less = order.quantity.saturating_sub(order.quantity_min.max(1));
-        let (mut fails, mut fits) = (0u32, less.checked_div(node_size)?);
-        if fits == 0 {
+        let mut fails = order.quantity.saturating_sub(most).div_ceil(node_size);
+        let mut fits = less.checked_div(node_size)?;
+        if fails > fits {
+            return None;
+        }
+        if let Some(found) = start(quantity(fails)) {
+            return within_aid((quantity(fails), found));
+        }
+        if fails == fits {
             return None;
         }
         // What fits with more accelerators fits with fewer, so the largest quantity is found by halving.

@@ -27,7 +27,7 @@ pub(super) enum Source {
 pub(super) struct Bid<'book> {
     pub(super) order: &'book Order,
     /// Its place in the roster.
-    pub(super) place: usize,
+    pub(super) place: u32,
     /// Its bucket's place.
     pub(super) bucket: usize,
     /// The place of its compatible offers.

@@ -14,9 +14,9 @@ pub(super) struct Turn {
     pub(super) usage: u64,
     pub(super) admitted_epoch: u64,
     /// Its place in the roster.
-    pub(super) order: usize,
+    pub(super) order: u32,
     /// The place of its compatible offers.
-    pub(super) compatible: usize,
+    pub(super) compatible: u32,
     pub(super) limit: Price,
     /// What it asks for, in accelerator-slots.
     pub(super) volume: u64,
@@ -28,24 +28,29 @@ impl Turn {
     }
 }
 
-/// Requests in order of their turns. The hashes that decide among equals are computed only as far as the queue is read.
+/// How many turns are sorted at first; each time more are read, three times as many are.
+const SORTED_MIN: usize = 4_096;
+
+/// Requests in order of their turns. They are sorted, and the hashes that decide among equals computed, only as far as the
+/// queue is read: most of a long queue is never reached.
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
     turns: Vec<Turn>,
-    /// How many of the turns are in their final order.
+    /// How many of the turns are in order of need, with none before them among the others.
+    sorted: usize,
+    /// How many of these are in their final order.
     settled: usize,
 }
 
 impl Queue {
-    pub(super) fn new(mut turns: Vec<Turn>) -> Self {
-        turns.sort_unstable_by_key(Turn::need);
-        Self { turns, settled: 0 }
+    pub(super) fn new(turns: Vec<Turn>) -> Self {
+        Self { turns, sorted: 0, settled: 0 }
     }
 
     /// Turns that are in order already.
     pub(super) fn in_order(turns: Vec<Turn>) -> Self {
-        let settled = turns.len();
-        Self { turns, settled }
+        let count = turns.len();
+        Self { turns, sorted: count, settled: count }
     }
 
     /// All turns; in order as far as they have been read.
@@ -53,24 +58,51 @@ impl Queue {
         &self.turns
     }
 
-    /// The turn at `place`.
+    /// The turn at `place`. Turns that have been read keep their places.
     pub(super) fn get(&mut self, roster: &Roster, place: usize) -> Option<Turn> {
-        let wanted = *self.turns.get(place)?;
-        if place < self.settled {
-            return Some(wanted);
+        while self.settled <= place && self.settled < self.turns.len() {
+            self.settle(roster);
         }
-        let first = self.settled.max(self.turns.partition_point(|turn| turn.need() < wanted.need()));
-        let equals = self.turns[first..].iter().take_while(|turn| turn.need() == wanted.need()).count();
-        let last = first.saturating_add(equals);
-        if equals > 1 {
-            self.turns[first..last].sort_by_cached_key(|turn| {
+        self.turns.get(place).copied()
+    }
+
+    /// Brings the first turns that are not in their final order, all of equal need, into it.
+    fn settle(&mut self, roster: &Roster) {
+        if self.settled == self.sorted {
+            self.sort_more();
+        }
+        let Some(need) = self.turns.get(self.settled).map(Turn::need) else { return };
+        let sorted = &self.turns[self.settled..self.sorted];
+        let mut end = self.settled.saturating_add(sorted.partition_point(|turn| turn.need() <= need));
+        if end == self.sorted {
+            // Others of the same need may wait among those that are not sorted yet.
+            for place in self.sorted..self.turns.len() {
+                if self.turns[place].need() == need {
+                    self.turns.swap(place, end);
+                    end = end.saturating_add(1);
+                }
+            }
+            self.sorted = end;
+        }
+        let equals = &mut self.turns[self.settled..end];
+        if equals.len() > 1 {
+            equals.sort_by_cached_key(|turn| {
                 let order = roster.order(turn.order);
                 let bucket = roster.bucket(order);
                 (tie(roster.book, bucket, &order.organisation, order.sequence), order.request)
             });
         }
-        self.settled = last;
-        self.turns.get(place).copied()
+        self.settled = end;
+    }
+
+    fn sort_more(&mut self) {
+        let rest = &mut self.turns[self.sorted..];
+        let count = SORTED_MIN.max(self.sorted.saturating_mul(2)).min(rest.len());
+        if count < rest.len() {
+            rest.select_nth_unstable_by_key(count, Turn::need);
+        }
+        rest[..count].sort_unstable_by_key(Turn::need);
+        self.sorted = self.sorted.saturating_add(count);
     }
 
     /// The turns that a batch considers: the first of each group, and of all, up to the book's numbers. The others are given

@@ -39,7 +39,7 @@ pub(super) fn allocate<'book>(
     }
     let considered = Queue::new(taking_part).considered(roster, |turn| {
         if roster.order(turn.order).lane == LaneHint::Reserve {
-            let cheapest_ask = Some(found[turn.compatible].cheapest);
+            let cheapest_ask = Some(found[turn.compatible as usize].cheapest);
             answers.refuse(turn.order, Reason::BatchFull, Detail { cheapest_ask, ..Detail::default() });
         }
     });

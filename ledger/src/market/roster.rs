@@ -60,13 +60,15 @@ impl<'book> Roster<'book> {
         Self { book, orders, places, supplies, node_max, rankings }
     }
 
-    /// How many requests there are.
-    pub(super) fn len(&self) -> usize {
-        self.places.as_ref().map_or(self.orders.len(), Vec::len)
+    /// How many requests there are; a book of 2^32 would not fit the memory of any machine that clears it.
+    pub(super) fn len(&self) -> u32 {
+        let len = self.places.as_ref().map_or(self.orders.len(), Vec::len);
+        u32::try_from(len).unwrap_or(u32::MAX)
     }
 
     /// The request at a place in the order of their ids.
-    pub(super) fn order(&self, place: usize) -> &'book Order {
+    pub(super) fn order(&self, place: u32) -> &'book Order {
+        let place = place as usize;
         &self.orders[self.places.as_ref().map_or(place, |places| places[place])]
     }
 
@@ -139,7 +141,7 @@ struct Signature {
     may_use_reserve: bool,
 }
 
-type Answer = Result<usize, (Reason, Detail)>;
+type Answer = Result<u32, (Reason, Detail)>;
 
 /// Finds the compatible offers of requests, once for all that ask alike.
 pub(super) struct Assessor {
@@ -186,8 +188,9 @@ impl Assessor {
             Some(answer) => answer.clone(),
             None => {
                 let answer = compatible(roster, &signature).map(|compatible| {
+                    let place = u32::try_from(self.found.len()).unwrap_or(u32::MAX);
                     self.found.push(compatible);
-                    self.found.len().saturating_sub(1)
+                    place
                 });
                 self.known.insert(signature, answer.clone());
                 answer

@@ -32,6 +32,8 @@ pub(super) struct Shapes {
     /// The run that each shape's `now` is of.
     runs: Vec<u32>,
     run: u32,
+    /// Whether some requests are of one shape.
+    pub(super) is_shared: bool,
 }
 
 impl Shapes {
@@ -43,6 +45,7 @@ impl Shapes {
     /// The place of a shape; `grids` are made for one that is new.
     pub(super) fn place(&mut self, shape: Shape, grids: impl FnOnce() -> [Grid; 2]) -> usize {
         if let Some(place) = self.known.get(&shape) {
+            self.is_shared = true;
             return *place;
         }
         let place = self.grids.len();
@@ -75,6 +78,16 @@ impl Shapes {
 
     /// Notes that a column has nothing left for the shape; for good, if it had nothing from the start.
     pub(super) fn close(&mut self, shape: usize, source: Source, column: usize, for_good: bool) {
+        let bit = super::columns::bit(column);
+        self.close_all(shape, source, column / 64, bit);
+        if for_good {
+            let at = self.at(shape, source, column / 64);
+            self.lasting[at] &= !bit;
+        }
+    }
+
+    /// Notes that some columns of one word have nothing left for the shape.
+    pub(super) fn close_all(&mut self, shape: usize, source: Source, word: usize, closed: u64) {
         if self.runs[shape] != self.run {
             let (first, words) =
                 (self.at(shape, Source::Market, 0), words_for(self.columns).saturating_mul(2));
@@ -82,11 +95,8 @@ impl Shapes {
             self.now[first..end].copy_from_slice(&self.lasting[first..end]);
             self.runs[shape] = self.run;
         }
-        let at = self.at(shape, source, column / 64);
-        self.now[at] &= !super::columns::bit(column);
-        if for_good {
-            self.lasting[at] &= !super::columns::bit(column);
-        }
+        let at = self.at(shape, source, word);
+        self.now[at] &= !closed;
     }
 
     fn at(&self, shape: usize, source: Source, word: usize) -> usize {

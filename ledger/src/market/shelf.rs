@@ -12,7 +12,7 @@ use crate::time::Slot;
 const ROWS_MAX: u32 = 512;
 
 /// The most groups of starts a request is tested by; beyond that a look into the calendar is cheaper.
-const GROUPS_MAX: usize = 24;
+const GROUPS_MAX: usize = 64;
 
 /// Calendars with undo.
 #[derive(Clone, Debug)]

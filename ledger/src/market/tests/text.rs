@@ -1,7 +1,7 @@
 //! Books as text.
 
 use crate::id::{ChainId, GroupId, Hash, OfferId, OrganisationId, RequestId, hash_of};
-use crate::market::{Book, BookParams, Calendar, Hold, LaneHint, Order, Supply};
+use crate::market::{Book, BookParams, Calendar, GroupShare, Hold, LaneHint, Order, Supply};
 use crate::member::CountrySet;
 use crate::money::Price;
 use crate::name::Name;
@@ -55,7 +55,7 @@ pub(in crate::market) fn empty_book() -> Book {
 }
 
 /// An offer of 64 accelerators in Italy at 1.00, from slot 1000 to slot 2000.
-fn plain_supply(name: &str) -> Supply {
+pub(super) fn plain_supply(name: &str) -> Supply {
     Supply {
         offer: OfferId(hash(name)),
         provider: OrganisationId(hash(name)),
@@ -140,6 +140,7 @@ pub(super) fn book(text: &str) -> (Book, BTreeMap<Hash, String>) {
                         "group" => hold.group = GroupId(hash(value)),
                         "start" => hold.start = Slot(value.parse().unwrap()),
                         "end" => hold.end = Slot(value.parse().unwrap()),
+                        "reserve" => hold.reserve = Some(value.parse().unwrap()),
                         _ => hold.quantity = value.parse().unwrap(),
                     }
                 }
@@ -148,10 +149,15 @@ pub(super) fn book(text: &str) -> (Book, BTreeMap<Hash, String>) {
             "debit" => pairs.for_each(|(member, ueur)| {
                 book.debit_headroom.insert(member.parse().unwrap(), ueur.parse().unwrap());
             }),
+            "usage" => pairs.for_each(|(group, accelerator_seconds)| {
+                let accelerator_seconds = accelerator_seconds.parse().unwrap();
+                book.usage.insert(GroupId(hash(group)), GroupShare { accelerator_seconds, other: 0 });
+            }),
             other => panic!("no such line: {other}"),
         }
     }
-    book.capacity = book.supplies.iter().map(|supply| u64::from(supply.market.peak())).sum();
+    let peak = |supply: &Supply| u64::from(supply.market.peak()) + u64::from(supply.reserve.peak());
+    book.capacity = book.supplies.iter().map(peak).sum();
     (book, names)
 }
 
@@ -165,6 +171,12 @@ fn set_param(book: &mut Book, key: &str, value: &str) {
         "orders" => params.orders_max = value.parse().unwrap(),
         "per_group" => params.orders_per_group_max = value.parse().unwrap(),
         "supplies" => params.supplies_max = value.parse().unwrap(),
+        "reserve_price" => params.reserve_price_cap = value.parse().unwrap(),
+        "reserve_cap" => params.reserve_cap_bps = value.parse().unwrap(),
+        "member_cap" => params.reserve_member_cap_bps = value.parse().unwrap(),
+        "credit_cap" => params.credit_ask_cap = Some(value.parse().unwrap()),
+        "release" => params.release_slots = value.parse().unwrap(),
+        "release_lease" => params.release_lease_slots_max = value.parse().unwrap(),
         "reference" => book.reference = Some(value.parse().unwrap()),
         other => panic!("no such parameter: {other}"),
     }
@@ -181,14 +193,19 @@ fn set_supply(supply: &mut Supply, key: &str, value: &str) {
         "tier" => supply.tier = value.parse().unwrap(),
         "node" => supply.node_size = value.parse().unwrap(),
         "ask" => supply.ask = value.parse().unwrap(),
-        "free" => {
-            let steps = value.split(',').map(|step| step.split_once(':').unwrap());
-            let steps: Vec<(Slot, u32)> =
-                steps.map(|(slot, free)| (Slot(slot.parse().unwrap()), free.parse().unwrap())).collect();
-            supply.market = Calendar::from_steps(&steps).unwrap();
-        }
+        "free" => supply.market = calendar(value),
+        "reserve" => (supply.pool, supply.reserve) = (Pool::Public, calendar(value)),
+        "owner" => supply.owner = Some(value.parse().unwrap()),
+        "commercial" => supply.commercial_left = Some(value.parse().unwrap()),
         other => panic!("no such word of an offer: {other}"),
     }
+}
+
+fn calendar(text: &str) -> Calendar {
+    let steps = text.split(',').map(|step| step.split_once(':').unwrap());
+    let steps: Vec<(Slot, u32)> =
+        steps.map(|(slot, free)| (Slot(slot.parse().unwrap()), free.parse().unwrap())).collect();
+    Calendar::from_steps(&steps).unwrap()
 }
 
 fn set_order(order: &mut Order, key: &str, value: &str) {
@@ -211,6 +228,13 @@ fn set_order(order: &mut Order, key: &str, value: &str) {
         "epoch" => order.admitted_epoch = value.parse().unwrap(),
         "home" => order.funding_home = value.parse().unwrap(),
         "grant" => order.own_group_excluded = value.parse().unwrap(),
+        "lane" => order.lane = serde_json::from_value(value.into()).unwrap(),
+        "eligible" => order.eligible = value.parse().unwrap(),
+        "credit" => (order.credit, order.eligible) = (Some(value.parse().unwrap()), true),
+        "interruptible" => order.interruptible = value.parse().unwrap(),
+        "commercial" => order.commercial = value.parse().unwrap(),
+        "reserve_cap" => order.reserve_cap_bps = value.parse().unwrap(),
+        "aid" => order.aid_left = Some(value.parse().unwrap()),
         other => panic!("no such word of a request: {other}"),
     }
 }
