@@ -8,11 +8,13 @@ mod chain;
 mod config;
 mod credit;
 mod demo;
+mod governance;
 mod job;
 mod key;
 mod lease;
 mod node;
 mod offer;
+mod office;
 mod org;
 mod provider;
 mod request;
@@ -57,6 +59,8 @@ verbs! {
     Account(account::AccountArguments),
     /// Accredit organisations and manage their keys
     Org(org::OrgArguments),
+    /// Approve what offices of members have proposed, and manage their keys
+    Office(office::OfficeArguments),
     /// Accredit capacity at sites
     Site(site::SiteArguments),
     /// Issue grants, attest deposits, transfer and redeem cash
@@ -73,6 +77,8 @@ verbs! {
     Job(job::JobArguments),
     /// Follow, end, pay and verify leases
     Lease(lease::LeaseArguments),
+    /// Propose changes of the federation, and vote on them
+    Governance(governance::GovernanceArguments),
     /// Sign and send any transaction from JSON
     Submit(submit::SubmitArguments),
     /// Look at blocks, transactions, proofs and events

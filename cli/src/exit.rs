@@ -1,4 +1,4 @@
-//! How the program ends: five numbers that scripts can rely on.
+//! How the program ends: six numbers that scripts can rely on.
 
 /// The exit code of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,9 @@ pub enum Exit {
     /// A node that must not be started again before a person has looked: its store is broken or in doubt, or it may have signed
     /// what it cannot remember.
     Halted = 3,
+    /// A node of a federation that follows other rules from the next height on: it signed everything before, and goes on where it
+    /// stands once a program is installed that knows them.
+    Outdated = 4,
     /// Ctrl-C, as shells write it.
     Interrupted = 130,
 }

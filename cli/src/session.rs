@@ -1,6 +1,7 @@
 //! What every verb has at hand: the user's settings and keys, and a node to ask.
 
 mod find;
+mod office;
 mod reader;
 
 use crate::args::Global;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use find::{IDS_SHOWN, short};
+pub use office::awaits;
 
 /// What every verb has at hand.
 #[derive(Clone, Debug)]

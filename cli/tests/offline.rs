@@ -111,6 +111,41 @@ fn keys_are_made_encrypted_listed_and_never_written_over() {
 }
 
 #[test]
+fn a_proof_of_possession_is_made_without_a_node_and_is_for_one_principal() {
+    let home = Home::new();
+    assert_eq!(home.run(&["key", "new", "main", "--unencrypted"]).code, 0);
+    let chain = "c4".repeat(32);
+    let prove = |whom: &[&str]| {
+        let made = home.run(&[&["--json", "key", "prove", "--chain", &chain], whom].concat());
+        assert_eq!(made.code, 0, "{}", made.stderr);
+        made.json()["proof"].as_str().unwrap().to_owned()
+    };
+    let proofs = [
+        prove(&["--for", "EE:17000001"]),
+        prove(&["--for", "EE:17000002"]),
+        prove(&["--for", "FR:17000001"]),
+        prove(&["--office", "EE:treasury"]),
+        prove(&["--office", "EE:registrar"]),
+        prove(&["--organisation", &"07".repeat(32)]),
+    ];
+    let distinct: std::collections::BTreeSet<&String> = proofs.iter().collect();
+    assert!(distinct.len() == proofs.len() && proofs.iter().all(|proof| proof.len() == 128), "{proofs:?}");
+    assert_eq!(prove(&["--for", "EE:17000001"]), proofs[0], "the same each time");
+    let plain = home.run(&["key", "prove", "--chain", &chain, "--for", "EE:17000001"]);
+    assert_eq!(plain.stdout.trim_end(), proofs[0]);
+    for (whom, said) in [
+        (&["--for", "17000001"][..], "write it as `EE:12345678`"),
+        (&["--office", "EE"], "write it as `EE:treasury`"),
+        (&["--office", "EE:mayor"], "`mayor` is no office"),
+        (&[], "required"),
+        (&["--for", "EE:1", "--office", "EE:treasury"], "cannot be used with"),
+    ] {
+        let refused = home.run(&[&["key", "prove", "--chain", &chain], whom].concat());
+        assert!(refused.code == 1 && refused.stderr.contains(said), "{whom:?}: {}", refused.stderr);
+    }
+}
+
+#[test]
 fn loose_permissions_are_refused_with_the_command_that_closes_them() {
     let home = Home::new();
     assert_eq!(home.run(&["key", "new", "a", "--unencrypted"]).code, 0);

@@ -1,28 +1,42 @@
 //! The table of actions: one line per kind. Tag, codec, JSON name and dispatch derive from it.
 
+mod admission;
 mod context;
+mod governance;
 mod grant;
 mod job;
 mod key;
 mod lease;
+mod objection;
 mod offer;
+mod office;
+mod order;
 mod organisation;
+mod outage;
 mod purse;
 mod request;
 mod site;
 mod usage;
 
 pub use context::{Block as BlockInHand, Context};
+pub use governance::{Propose, RotateKeys, Vote};
 pub use grant::{AttestDeposit, IssueGrant, grant_id};
 pub use job::{ReportJob, RunJob};
 pub use key::{RemoveKey, SetKey};
 pub use lease::{CancelLease, EndLease, StartLease};
+pub use objection::ObjectLease;
 pub use offer::{AmendOffer, PostOffer, WithdrawOffer};
+pub use office::{RemoveOfficeKey, SetOfficeKey, SetOfficeThreshold};
+pub use order::{ApproveOrder, CancelOrder};
+pub(crate) use organisation::expiry;
 pub use organisation::{AccreditOrganisation, Registration, RevokeOrganisation, organisation_id};
 pub use purse::{RedeemCash, TransferCash};
 
-pub use request::{CancelRequest, PlaceRequest, admit_demand, request_id};
-pub use site::AccreditSite;
+pub use admission::{ALTERNATIVES_MAX, admit_demand};
+pub use outage::{AnnounceOutage, EndOutage, outage_id};
+pub(crate) use request::Admitted;
+pub use request::{CancelRequest, PlaceRequest, request_id};
+pub use site::{AccreditSite, ConfirmSite, SitePart};
 pub(crate) use usage::report_due;
 pub use usage::{ContestUsage, CountersignUsage, LeaseUsage, ReportUsage, delivered_max};
 
@@ -30,6 +44,10 @@ pub use usage::{ContestUsage, CountersignUsage, LeaseUsage, ReportUsage, deliver
 pub(crate) trait Perform {
     /// Refuses what no state could accept; guards the mempool.
     fn check(&self, params: &crate::params::Params) -> Result<(), crate::rejection::Rejection>;
+    /// The new key that the action registers, and its holder's word.
+    fn possession(&self) -> Option<(hansa_ledger_signature::PublicKey, &crate::possession::Possession)> {
+        None
+    }
     /// Does it. A refusal leaves no trace: the caller rolls back.
     fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), crate::rejection::Rejection>;
 }
@@ -72,11 +90,24 @@ macro_rules! actions {
                 }
             }
 
-            /// Does it.
+            /// The new key that the action registers, and its holder's word.
+            #[must_use]
+            pub fn possession(
+                &self,
+            ) -> Option<(hansa_ledger_signature::PublicKey, &crate::possession::Possession)> {
+                match self {
+                    $(Self::$kind(action) => Perform::possession(action),)*
+                }
+            }
+
+            /// Does it, or, where one key of an office does not suffice, says [`Rejection::OrderNeeded`]. See
+            /// [`Context::perform`].
+            ///
+            /// [`Rejection::OrderNeeded`]: crate::rejection::Rejection::OrderNeeded
             ///
             /// # Errors
             /// Why it is refused; the caller rolls back.
-            pub(crate) fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), crate::rejection::Rejection> {
+            fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), crate::rejection::Rejection> {
                 match self {
                     $(Self::$kind(action) => Perform::apply(action, context),)*
                 }
@@ -115,4 +146,16 @@ actions! {
     20 => CancelLease,
     21 => RunJob,
     22 => ReportJob,
+    23 => ObjectLease,
+    30 => ConfirmSite,
+    31 => AnnounceOutage,
+    32 => EndOutage,
+    40 => ApproveOrder,
+    41 => CancelOrder,
+    42 => SetOfficeKey,
+    43 => RemoveOfficeKey,
+    44 => SetOfficeThreshold,
+    50 => Propose,
+    51 => Vote,
+    52 => RotateKeys,
 }

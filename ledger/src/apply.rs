@@ -4,20 +4,24 @@ use crate::action::{BlockInHand, Context};
 use crate::block::{Block, Header, Receipt, Receipts, members_hash, transactions_root, validators};
 use crate::deadline::next_deadline;
 use crate::event::Event;
+use crate::governance::protocol_version_at;
 use crate::id::ChainId;
 use crate::member::MemberCode;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::{Chain, Key, Quota};
 use crate::state::{Changes, State, View};
-use crate::tables::{Chains, Keys, Members, ParamsTable, Quotas};
+use crate::tables::{Chains, Keys, ParamsTable, Quotas};
 use crate::time::TimeMs;
 use crate::transaction::SignedTransaction;
 use hansa_contracts_abi::Runtime;
 use hansa_ledger_signature::Verified;
 
-/// The rules this program knows. A chain that asks for others stops it before the height they begin at.
+/// The rules that a federation of this program begins with.
 pub const PROTOCOL_VERSION: u32 = 1;
+
+/// The rules this program knows, rising. A chain that asks for others stops it before the height they begin at.
+pub const PROTOCOL_VERSIONS: &[u32] = &[PROTOCOL_VERSION];
 
 /// What a block does.
 #[derive(Clone)]
@@ -35,7 +39,7 @@ pub struct Outcome {
 pub enum BlockError {
     /// Rules this program does not have.
     #[error(
-        "the block follows protocol version {0}, and this program knows version {PROTOCOL_VERSION}; install a newer one"
+        "the block follows protocol version {0}, which this program does not know; install one that does"
     )]
     ProtocolVersion(u32),
     /// It does not follow the last block.
@@ -132,10 +136,12 @@ pub fn apply_block(
     header: &Header,
     transactions: &[Verified<SignedTransaction>],
 ) -> Result<Outcome, BlockError> {
-    if header.protocol_version != PROTOCOL_VERSION {
+    if !state.protocol_versions().contains(&header.protocol_version) {
         return Err(BlockError::ProtocolVersion(header.protocol_version));
     }
-    let mut execution = Execution::start(state, runtime, id, header.proposer, header.time)?;
+    let opening = Opening::new(state, runtime, header.time)?;
+    let params = opening.params();
+    let mut execution = Execution::start(state, opening, &params, runtime, id, header.proposer)?;
     if header.height != execution.block.height {
         return Err(BlockError::Height { expected: execution.block.height, found: header.height });
     }
@@ -148,6 +154,7 @@ pub fn apply_block(
     let outcome = execution.finish()?;
     let ours = &outcome.header;
     for (same, field) in [
+        (ours.protocol_version == header.protocol_version, "protocol version"),
         (ours.chain == header.chain, "chain"),
         (ours.parent == header.parent, "parent"),
         (ours.transactions_root == header.transactions_root, "transactions root"),
@@ -176,7 +183,9 @@ pub fn build_block(
     candidates: &[Verified<SignedTransaction>],
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<(Block, Outcome), BlockError> {
-    let mut execution = Execution::start(state, runtime, id, proposer, time)?;
+    let opening = Opening::new(state, runtime, time)?;
+    let params = opening.params();
+    let mut execution = Execution::start(state, opening, &params, runtime, id, proposer)?;
     for candidate in candidates {
         if !go_on() || matches!(execution.add(candidate), Err(Refused::BlockFull)) {
             break;
@@ -195,10 +204,56 @@ enum Refused {
     Transaction(Rejection),
 }
 
+/// The beginning of a block: what the members have voted for and is due, before anything else of it. The parameters in force
+/// are known after it.
+struct Opening<'a> {
+    view: View<'a>,
+    events: Vec<Event>,
+    height: u64,
+    time: TimeMs,
+    protocol_version: u32,
+}
+
+impl<'a> Opening<'a> {
+    fn new(state: &'a State, runtime: &'a dyn Runtime, time: TimeMs) -> Result<Self, BlockError> {
+        let tip = chain(state);
+        let height = tip.height.saturating_add(1);
+        let protocol_version = known_version(state, height)?;
+        if time <= tip.time || time > TimeMs::MAX {
+            return Err(BlockError::Time(time));
+        }
+        let params = params(state);
+        let fuel = params.block_fuel_max;
+        let mut block =
+            BlockInHand { view: state.view(), params, height, now: time, runtime, fuel, events: Vec::new() };
+        block.activate_proposals();
+        Ok(Self { view: block.view, events: block.events, height, time, protocol_version })
+    }
+
+    /// The parameters of the block.
+    fn params(&self) -> Params {
+        self.view.get::<ParamsTable>(&()).cloned().expect("a state made by a genesis holds parameters")
+    }
+}
+
+/// The rules of the block at `height`, which is the next one.
+///
+/// # Errors
+/// [`BlockError::ProtocolVersion`] when this program does not know them.
+pub fn known_version(state: &State, height: u64) -> Result<u32, BlockError> {
+    let version = protocol_version_at(chain(state), height);
+    if state.protocol_versions().contains(&version) {
+        Ok(version)
+    } else {
+        Err(BlockError::ProtocolVersion(version))
+    }
+}
+
 /// A block in the course of being executed.
 struct Execution<'a> {
     state: &'a State,
     chain: ChainId,
+    protocol_version: u32,
     proposer: MemberCode,
     block: BlockInHand<'a>,
     deadlines: Vec<Event>,
@@ -210,36 +265,24 @@ struct Execution<'a> {
 impl<'a> Execution<'a> {
     fn start(
         state: &'a State,
+        opening: Opening<'a>,
+        params: &'a Params,
         runtime: &'a dyn Runtime,
         id: ChainId,
         proposer: MemberCode,
-        time: TimeMs,
     ) -> Result<Self, BlockError> {
-        let tip = chain(state);
-        let params = params(state);
-        if tip.protocol_version != PROTOCOL_VERSION {
-            return Err(BlockError::ProtocolVersion(tip.protocol_version));
-        }
-        if time <= tip.time || time > TimeMs::MAX {
-            return Err(BlockError::Time(time));
-        }
-        if state.get::<Members>(&proposer).is_none_or(|member| member.consensus_key.is_none()) {
+        let Opening { view, events, height, time, protocol_version } = opening;
+        if !validators(state, height).iter().any(|validator| validator.member == proposer) {
             return Err(BlockError::Proposer(proposer));
         }
-        let mut block = BlockInHand {
-            view: state.view(),
-            params,
-            height: tip.height.saturating_add(1),
-            now: time,
-            runtime,
-            fuel: params.block_fuel_max,
-            events: Vec::new(),
-        };
+        let fuel = params.block_fuel_max;
+        let mut block = BlockInHand { view, params, height, now: time, runtime, fuel, events };
         block.run_deadlines(id);
         let deadlines = std::mem::take(&mut block.events);
         Ok(Self {
             state,
             chain: id,
+            protocol_version,
             proposer,
             block,
             deadlines,
@@ -294,8 +337,8 @@ impl<'a> Execution<'a> {
         self.block.events = Vec::new();
         for (position, action) in (0u32..).zip(&transaction.transaction.actions) {
             let signer = transaction.transaction.signer;
-            let mut context = Context { block: &mut self.block, signer, transaction: id, position };
-            if let Err(rejection) = action.apply(&mut context) {
+            let mut context = Context::new(&mut self.block, signer, id, position);
+            if let Err(rejection) = context.perform(action) {
                 self.block.view.roll_back(mark);
                 // Fuel stays spent: work that was done for a refused action counts against the block all the same.
                 self.block.fuel = self.block.fuel.min(fuel);
@@ -319,14 +362,16 @@ impl<'a> Execution<'a> {
             return Err(BlockError::Needless);
         }
         self.block.assert_invariants();
-        let members = validators(self.state.rows::<Members>());
+        let members = validators(self.state, self.block.height);
         let count = u64::try_from(self.transactions.len()).unwrap_or(u64::MAX);
         let receipts = Receipts { deadlines: self.deadlines, transactions: self.receipts };
         // The chain's row carries the parent: a header commits to the state, so the state cannot name the header.
+        let upgrade = self.block.view.get::<Chains>(&()).and_then(|chain| chain.upgrade.clone());
         self.block.view.put::<Chains>(
             (),
             Chain {
-                protocol_version: tip.protocol_version,
+                protocol_version: self.protocol_version,
+                upgrade: upgrade.filter(|upgrade| upgrade.height > self.block.height),
                 height: self.block.height,
                 time: self.block.now,
                 transactions: tip.transactions.saturating_add(count),
@@ -335,7 +380,7 @@ impl<'a> Execution<'a> {
         let (height, time) = (self.block.height, self.block.now);
         let changes = self.block.view.into_changes(self.state.trie());
         let header = Header {
-            protocol_version: tip.protocol_version,
+            protocol_version: self.protocol_version,
             chain: self.chain,
             height,
             time,
@@ -344,7 +389,7 @@ impl<'a> Execution<'a> {
             transactions_root: transactions_root(&self.transactions),
             receipts_root: receipts.root(),
             state_root: changes.root(),
-            members_hash: members_hash(&members),
+            members_hash: members_hash(members),
         };
         Ok(Outcome { header, receipts, changes })
     }

@@ -1,31 +1,36 @@
 //! Clearing a class: the book from the state, the trades back into it.
 
 use crate::action::BlockInHand;
+use crate::demand::is_commercial;
+use crate::demand::{Demands, book_params, hold, sponsor};
 use crate::event::Event;
-use crate::id::{ChainId, GroupId, LeaseId, RequestId, hash_of};
+use crate::id::{ChainId, LeaseId, RequestId, hash_of};
 use crate::journal::debit_headroom;
 use crate::lease::{exposure, terms};
-use crate::market::{Book, BookParams, Clearing, Hold, Order, Reason, Supply, Trade, Unmatched, clear};
+use crate::market::{Book, Clearing, Lane, Reason, Supply, Trade, Unmatched, clear};
 use crate::member::MemberCode;
-use crate::money::Money;
+use crate::money::{Money, Price};
 use crate::name::Name;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::{
-    Agreement, Deadline, DeadlineKind, GroupUsage, Lease, LeaseSource, LeaseState, Offer, OfferState, Purse,
-    Request, RequestState, SiteKey,
+    AccountId, Agreement, Aid, ClassUnmatched, Deadline, DeadlineKind, Demand, EntitlementKey, Lease,
+    LeaseSource, LeaseState, Offer, OfferState, Request, RequestState,
 };
 use crate::share;
 use crate::state::View;
 use crate::tables::{
-    Classes, Deadlines, Leases, LeasesLive, Members, Offers, OffersOpen, Requests, RequestsOpen, Sites,
-    Usages,
+    Classes, Deadlines, Entitlements, Leases, LeasesLive, Members, Offers, OffersOpen, Organisations,
+    Requests, RequestsOpen,
 };
 use crate::time::{Slot, TimeMs};
 use std::collections::BTreeMap;
 
-/// Milliseconds in a day.
-const DAY_MS: u64 = 86_400_000;
+/// Seconds in a year of 365 days, over which a pool's commercial ceiling is counted.
+const YEAR_S: u64 = 31_536_000;
+
+/// The budget line that a member's pools at other members' sites earn for.
+pub const POOL_INCOME: &str = "pool-income";
 
 /// The deadline subject that stands for a class.
 #[must_use]
@@ -37,67 +42,70 @@ pub fn class_subject(class: &Name) -> [u8; 32] {
 #[must_use]
 pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now: TimeMs) -> Book {
     let row = view.get::<Classes>(class);
+    let epoch = row.map_or(0, |row| row.epoch);
     // A lease begins at a slot's beginning, and the slot in hand has begun already.
     let next = Slot(now.slot(params.slot_s).0.saturating_add(1));
+    let mut demands = Demands::new(view, params, now, class);
     let orders = class_range::<RequestsOpen, RequestId>(view, class)
-        .filter_map(|id| view.get::<Requests>(&id).map(|row| order(view, params, now, id, row)))
+        .filter_map(|id| view.get::<Requests>(&id).and_then(|row| demands.order(id, row)))
         .collect();
+    let usage = demands.into_usage();
     let supplies = class_range::<OffersOpen, crate::id::OfferId>(view, class)
         .filter_map(|id| {
             view.get::<Offers>(&id).filter(|row| row.state == OfferState::Open).map(|row| (id, row))
         })
-        .map(|(id, row)| Supply {
+        .map(|(id, offer)| Supply {
             offer: id,
-            provider: row.provider,
-            group: row.group,
-            sequence: row.sequence,
-            home: row.home,
-            country: row.country,
-            certificates: row.certificates,
-            tier: row.tier,
-            node_size: row.node_size,
-            ask: row.ask,
-            calendar: row.calendar.clone(),
+            provider: offer.provider,
+            group: offer.group,
+            sequence: offer.sequence,
+            home: offer.home,
+            country: offer.country,
+            certificates: offer.certificates,
+            tier: offer.tier,
+            node_size: offer.node_size,
+            ask: offer.ask_in(epoch),
+            pool: offer.pool.pool(),
+            owner: offer.pool.member(),
+            market: offer.market.clone(),
+            reserve: offer.reserve.clone(),
+            commercial_left: commercial_left(view, params, now, offer),
         })
         .collect();
     let holds = class_range::<LeasesLive, LeaseId>(view, class)
         .filter_map(|id| view.get::<Leases>(&id))
-        .map(|row| Hold {
-            group: row.group,
-            start: row.start,
-            end: Slot(row.start.0.saturating_add(row.slots)),
-            quantity: row.quantity,
-        })
+        .map(hold)
         .collect();
     let debit_headroom = headrooms(view);
     Book {
         params: book_params(params, chain),
         class: class.clone(),
-        epoch: row.map_or(0, |row| row.epoch),
+        epoch,
         now: next,
         orders,
         supplies,
         holds,
+        capacity: row.map_or(0, |row| u64::from(row.capacity)),
+        usage,
         debit_headroom,
         reference: row.and_then(|row| row.price),
     }
 }
 
-fn book_params(params: &Params, chain: ChainId) -> BookParams {
-    BookParams {
-        tick: crate::money::PRICE_TICK_UEUR,
-        k_bps: params.k_bps,
-        price_candidates: params.price_candidates,
-        cap_bps: params.cap_bps,
-        slot_s: params.slot_s,
-        spot_slots: params.spot_slots,
-        near_slots: params.near_slots,
-        chain,
-        limit_first: false,
-        orders_max: 2_048,
-        orders_per_group_max: 16,
-        supplies_max: 256,
-    }
+/// What commercial users may still be awarded of an offer's pool this year, in accelerator-slots; none without a ceiling.
+fn commercial_left(view: &View<'_>, params: &Params, now: TimeMs, offer: &Offer) -> Option<u64> {
+    let key = EntitlementKey { site: offer.site_key(), owner: offer.pool };
+    let part = view.get::<Entitlements>(&key).filter(|part| part.commercial_ceiling_bps < 10_000)?;
+    let slots = YEAR_S.checked_div(u64::from(params.slot_s)).unwrap_or(0);
+    let year = u128::from(part.accelerators).saturating_mul(u128::from(slots));
+    let most = year.saturating_mul(u128::from(part.commercial_ceiling_bps)).checked_div(10_000).unwrap_or(0);
+    let taken = if part.commercial_year == year_of(now) { part.commercial_taken } else { 0 };
+    Some(u64::try_from(most).unwrap_or(u64::MAX).saturating_sub(taken))
+}
+
+/// Years of 365 days since 1970.
+fn year_of(now: TimeMs) -> u32 {
+    u32::try_from(now.seconds().checked_div(YEAR_S).unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
 /// The ids under one class in an index table.
@@ -108,61 +116,6 @@ where
 {
     let range = (class.clone(), I::from([0; 32]))..=(class.clone(), I::from([255; 32]));
     view.range::<T>(range).map(|((_, id), ())| *id)
-}
-
-/// One request as an order of the book.
-#[must_use]
-pub fn order(view: &View<'_>, params: &Params, now: TimeMs, id: RequestId, row: &Request) -> Order {
-    let demand = &row.demand;
-    Order {
-        request: id,
-        organisation: row.organisation,
-        group: row.group,
-        sequence: row.sequence,
-        countries: demand.countries,
-        certificates: demand.certificates,
-        tier_min: demand.tier_min,
-        quantity: demand.quantity,
-        quantity_min: demand.quantity_min,
-        slots: demand.slots,
-        start_min: demand.start_min,
-        start_max: demand.start_max,
-        limit: demand.limit,
-        usage: dominant_share(view, params, row.group, now),
-        admitted_epoch: row.admitted_epoch,
-        funding_home: row.home,
-        own_group_excluded: demand.sources.iter().any(|source| matches!(source.purse, Purse::Grant(_))),
-    }
-}
-
-/// The dominant share of a group: its largest part of any class's capacity in decayed usage, in parts per 10^9.
-fn dominant_share(view: &View<'_>, params: &Params, group: GroupId, now: TimeMs) -> u64 {
-    let day = day_of(now);
-    let first = Name::new("0").expect("a digit is a name");
-    view.range::<Usages>((group, first)..)
-        .take_while(|((of, _), _)| *of == group)
-        .map(|((_, class), usage)| {
-            let used = decayed(usage, day, params.usage_decay_q32);
-            let capacity = view.get::<Classes>(class).map_or(1, |class| u64::from(class.capacity).max(1));
-            let share =
-                u128::from(used).saturating_mul(1_000_000_000).checked_div(u128::from(capacity)).unwrap_or(0);
-            u64::try_from(share).unwrap_or(u64::MAX)
-        })
-        .max()
-        .unwrap_or(0)
-}
-
-pub(crate) fn day_of(now: TimeMs) -> u32 {
-    u32::try_from(now.0.checked_div(DAY_MS).unwrap_or(0)).unwrap_or(u32::MAX)
-}
-
-/// Usage as it counts on `day`: multiplied by the decay once per day. After 1,000 days nothing is left.
-pub(crate) fn decayed(usage: &GroupUsage, day: u32, decay_q32: u32) -> u64 {
-    let days = day.saturating_sub(usage.day).min(1_000);
-    (0..days).fold(usage.accelerator_seconds, |left, _| {
-        let product = u128::from(left).saturating_mul(u128::from(decay_q32)) >> 32;
-        u64::try_from(product).unwrap_or(u64::MAX)
-    })
 }
 
 impl BlockInHand<'_> {
@@ -182,10 +135,19 @@ impl BlockInHand<'_> {
         self.view.put::<Deadlines>(Deadline { due, kind: DeadlineKind::Batch, subject }, ());
     }
 
+    /// Sees to it that every class is cleared in which somebody waits, since something changed that bears on all.
+    pub(crate) fn schedule_all(&mut self) {
+        let classes: Vec<Name> = self.view.range::<Classes>(..).map(|(class, _)| class.clone()).collect();
+        for class in &classes {
+            self.schedule_batch(class);
+        }
+    }
+
     /// Clears a class: at most one batch, however many boundaries have passed, over orders of earlier blocks.
     pub(crate) fn run_batch(&mut self, chain: ChainId, class: &Name) {
         let book = book(&self.view, self.params, chain, class, self.now);
         let clearing = clear(&book);
+        let reference = book.reference;
         let Some(mut row) = self.view.get::<Classes>(class).cloned() else { return };
         row.batch_due = None;
         row.epoch = row.epoch.saturating_add(1);
@@ -197,10 +159,12 @@ impl BlockInHand<'_> {
         let trades = u32::try_from(clearing.trades.len()).unwrap_or(u32::MAX);
         let unmatched = u32::try_from(clearing.unmatched.len()).unwrap_or(u32::MAX);
         self.emit(Event::BatchCleared { class: class.clone(), epoch, trades, unmatched });
-        self.record(class, clearing);
+        self.carry_out(class, reference, clearing);
     }
 
-    fn record(&mut self, class: &Name, clearing: Clearing) {
+    /// Carries out what a batch decided; `reference` is the price that the aid of its awards was measured against, the ask of
+    /// the offer without it. A trade that its contract or a cap refuses leaves its request open.
+    pub fn carry_out(&mut self, class: &Name, reference: Option<Price>, clearing: Clearing) {
         for price in &clearing.prices {
             let event = Event::BatchPriced {
                 class: class.clone(),
@@ -215,7 +179,7 @@ impl BlockInHand<'_> {
         for trade in &clearing.trades {
             let mark = self.view.mark();
             let events = self.events.len();
-            if let Err(rejection) = self.award(trade) {
+            if let Err(rejection) = self.award(trade, reference) {
                 self.view.roll_back(mark);
                 self.events.truncate(events);
                 let reason = match rejection {
@@ -224,11 +188,11 @@ impl BlockInHand<'_> {
                     _ => Reason::ContractRefused,
                 };
                 again |= reason == Reason::BatchFull;
-                self.note_unmatched(Unmatched::plain(trade.request, reason));
+                self.note_unmatched(class, Unmatched::plain(trade.request, reason));
             }
         }
         for unmatched in clearing.unmatched {
-            self.note_unmatched(unmatched);
+            self.note_unmatched(class, unmatched);
         }
         if again {
             // What one batch had no room for is the next one's, without waiting for a change in the class.
@@ -236,18 +200,21 @@ impl BlockInHand<'_> {
         }
     }
 
-    fn note_unmatched(&mut self, unmatched: Unmatched) {
+    fn note_unmatched(&mut self, class: &Name, unmatched: Unmatched) {
         let id = unmatched.request;
-        if let Some(row) = self.view.get::<Requests>(&id).cloned()
-            && row.unmatched.as_ref() != Some(&unmatched)
-        {
-            self.view.put::<Requests>(id, Request { unmatched: Some(unmatched), ..row });
+        let Some(mut row) = self.view.get::<Requests>(&id).cloned() else { return };
+        let found = ClassUnmatched { class: class.clone(), unmatched };
+        match row.unmatched.binary_search_by(|one| one.class.cmp(class)) {
+            Ok(at) if row.unmatched.get(at) == Some(&found) => return,
+            Ok(at) => row.unmatched.splice(at..=at, [found]).for_each(drop),
+            Err(at) => row.unmatched.insert(at, found),
         }
+        self.view.put::<Requests>(id, row);
     }
 
     /// Turns a trade into a lease: the agreement is fixed, the escrow cut to what the contract may need at the price found,
     /// the capacity taken, the debit cap held.
-    fn award(&mut self, trade: &Trade) -> Result<(), Rejection> {
+    fn award(&mut self, trade: &Trade, reference: Option<Price>) -> Result<(), Rejection> {
         let request = self.view.get::<Requests>(&trade.request).cloned().ok_or(Rejection::RequestUnknown)?;
         let mut offer = self.view.get::<Offers>(&trade.offer).cloned().ok_or(Rejection::OfferUnknown)?;
         let id = LeaseId::derive(&trade.request);
@@ -265,20 +232,21 @@ impl BlockInHand<'_> {
         lease.locked = quote;
         lease.sources = self.settle_sources(trade.request, &request, quote)?;
         self.lock_position(lease.requester_home, exposure(&lease))?;
-        // What has passed is forgotten, so that an offer's row does not grow with every lease it ever had.
-        offer.calendar.prune(self.now.slot(self.params.slot_s));
-        offer
-            .calendar
-            .take(trade.start, trade.slots, trade.quantity)
-            .map_err(|_| Rejection::OfferOverInventory)?;
-        let points_max = (self.params.calendar_points_max as usize).saturating_mul(2);
-        if offer.calendar.points().len() > points_max {
-            return Err(Rejection::CalendarInvalid);
-        }
-        self.hold_site(&offer, trade)?;
+        self.take_free(&mut offer, trade)?;
+        let organisation = self.view.get::<Organisations>(&request.organisation);
+        let commercial = organisation.is_some_and(|row| is_commercial(row.class, &request.demand));
+        self.hold_part(&offer, trade, commercial)?;
+        // The count has gone on to the next batch by now; the price is the one of this batch.
+        let epoch = self.view.get::<Classes>(&lease.class).map_or(0, |row| row.epoch.saturating_sub(1));
+        let offer_ask = offer.ask_in(epoch);
         self.view.put::<Offers>(trade.offer, offer);
         self.leave_book(trade.request, &request);
         self.count_usage(&lease);
+        if let Some(member) = lease.sponsor {
+            let (amount, price, basis) = (lease.aid, trade.price, reference.unwrap_or(offer_ask));
+            let (awarded_at, returned) = (self.now, Money::ZERO);
+            self.grant_aid(id, lease.group, Aid { amount, basis, price, member, awarded_at, returned });
+        }
         let deadline =
             Deadline { due: lease.agreement.start_deadline, kind: DeadlineKind::LeaseStart, subject: id.0 };
         self.view.put::<Deadlines>(deadline, ());
@@ -293,6 +261,8 @@ impl BlockInHand<'_> {
             price: trade.price,
             start: lease.agreement.start,
             end: lease.agreement.end,
+            lane: lease.lane,
+            released: lease.released,
         });
         let job = request.demand.job;
         self.view.put::<Requests>(
@@ -301,7 +271,7 @@ impl BlockInHand<'_> {
                 state: RequestState::Awarded,
                 lease: Some(id),
                 locked: lease.locked,
-                unmatched: None,
+                unmatched: alternatives_served(trade.request, &request.demand, &lease.class),
                 ..request
             },
         );
@@ -312,14 +282,48 @@ impl BlockInHand<'_> {
         }
     }
 
-    /// Notes what the site of an offer has leased.
-    fn hold_site(&mut self, offer: &Offer, trade: &Trade) -> Result<(), Rejection> {
-        let key = SiteKey { provider: offer.provider, site: offer.site.clone(), class: offer.class.clone() };
-        let mut site = self.view.get::<Sites>(&key).cloned().ok_or(Rejection::SiteUnknown)?;
-        site.leased.prune(self.now.slot(self.params.slot_s));
-        site.leased.give(trade.start, trade.slots, trade.quantity).map_err(|_| Rejection::Overflow)?;
-        self.view.put::<Sites>(key, site);
+    /// Takes what a trade leases out of what its offer has free.
+    fn take_free(&self, offer: &mut Offer, trade: &Trade) -> Result<(), Rejection> {
+        let from_reserve = trade.lane == Lane::Reserve || trade.released;
+        let calendar = if from_reserve { &mut offer.reserve } else { &mut offer.market };
+        // What has passed is forgotten, so that an offer's row does not grow with every lease it ever had.
+        calendar.prune(self.now.slot(self.params.slot_s));
+        calendar.take(trade.start, trade.slots, trade.quantity).map_err(|_| Rejection::OfferOverInventory)?;
+        let points_max = (self.params.calendar_points_max as usize).saturating_mul(2);
+        if calendar.points().len() > points_max {
+            return Err(Rejection::CalendarInvalid);
+        }
         Ok(())
+    }
+
+    /// Notes what the part of a site that an offer sells has leased.
+    fn hold_part(&mut self, offer: &Offer, trade: &Trade, commercial: bool) -> Result<(), Rejection> {
+        let key = EntitlementKey { site: offer.site_key(), owner: offer.pool };
+        let mut part = self.view.get::<Entitlements>(&key).cloned().ok_or(Rejection::SiteUnknown)?;
+        part.prune(self.now.slot(self.params.slot_s));
+        let from_reserve = trade.lane == Lane::Reserve || trade.released;
+        let leased = if from_reserve { &mut part.leased_reserve } else { &mut part.leased_market };
+        leased.give(trade.start, trade.slots, trade.quantity).map_err(|_| Rejection::Overflow)?;
+        if commercial {
+            let year = year_of(self.now);
+            let taken = if part.commercial_year == year { part.commercial_taken } else { 0 };
+            let slots = u64::from(trade.slots).saturating_mul(u64::from(trade.quantity));
+            (part.commercial_year, part.commercial_taken) = (year, taken.saturating_add(slots));
+        }
+        self.view.put::<Entitlements>(key, part);
+        Ok(())
+    }
+
+    /// Who is paid for a lease of an offer: the provider, for private capacity and where the pool is its own home's, else
+    /// the income of the member that owns the pool.
+    fn payee(&self, offer: &Offer) -> AccountId {
+        let home = self.view.get::<Organisations>(&offer.provider).map(|row| row.home);
+        match offer.pool.member() {
+            Some(owner) if home != Some(owner) => {
+                AccountId::Line(owner, Name::new(POOL_INCOME).expect("it is made of letters and a dash"))
+            }
+            _ => AccountId::Cash(offer.provider),
+        }
     }
 
     fn draft(&self, trade: &Trade, request: &Request, offer: &Offer) -> Lease {
@@ -334,6 +338,9 @@ impl BlockInHand<'_> {
             group: request.group,
             provider: offer.provider,
             provider_home: offer.home,
+            payee: self.payee(offer),
+            pool: offer.pool,
+            offer_revision: offer.revision,
             site: offer.site.clone(),
             class: offer.class.clone(),
             quantity: trade.quantity,
@@ -352,6 +359,8 @@ impl BlockInHand<'_> {
                 report_window_ms: params.lease_report_window_ms,
                 challenge_window_ms: params.lease_challenge_window_ms,
                 contest_provider_bps: params.contest_provider_bps,
+                holdback_bps: params.holdback_bps,
+                audit_window_ms: params.audit_window_ms,
             },
             sources: Vec::new(),
             locked: Money::ZERO,
@@ -369,6 +378,12 @@ impl BlockInHand<'_> {
             jobs: 0,
             paid: Vec::new(),
             closing: None,
+            lane: trade.lane,
+            released: trade.released,
+            aid: Money(trade.aid),
+            sponsor: sponsor(&self.view, &request.demand),
+            sponsor_admits: None,
+            holdback: None,
         }
     }
 
@@ -408,22 +423,25 @@ impl BlockInHand<'_> {
                 share_bps: source.share_bps,
                 locked: *part,
                 paid: Money::ZERO,
+                held: Money::ZERO,
             });
         }
         Ok(rows)
     }
+}
 
-    /// Usage counts from the award, so that nobody is first in two batches for the capacity of one.
-    fn count_usage(&mut self, lease: &Lease) {
-        let seconds = u64::from(lease.slots)
-            .saturating_mul(u64::from(self.params.slot_s))
-            .saturating_mul(u64::from(lease.quantity));
-        let day = day_of(self.now);
-        let key = (lease.group, lease.class.clone());
-        let before = self.view.get::<Usages>(&key);
-        let used = before.map_or(0, |usage| decayed(usage, day, self.params.usage_decay_q32));
-        self.view.put::<Usages>(key, GroupUsage { accelerator_seconds: used.saturating_add(seconds), day });
-    }
+/// What is said of the other classes of a request that `class` served.
+fn alternatives_served(request: RequestId, demand: &Demand, class: &Name) -> Vec<ClassUnmatched> {
+    let mut others: Vec<ClassUnmatched> = demand
+        .classes()
+        .filter(|(other, _)| *other != class)
+        .map(|(other, _)| ClassUnmatched {
+            class: other.clone(),
+            unmatched: Unmatched::plain(request, Reason::AlternativeServed),
+        })
+        .collect();
+    others.sort_by(|one, next| one.class.cmp(&next.class));
+    others
 }
 
 /// What each member may still come to owe.

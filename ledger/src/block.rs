@@ -4,7 +4,9 @@ use crate::event::Event;
 use crate::id::{BlockId, ChainId, Hash, TransactionId, hash_of};
 use crate::member::MemberCode;
 use crate::merkle;
-use crate::row::{Member, data};
+use crate::row::data;
+use crate::state::State;
+use crate::tables::ValidatorSets;
 use crate::time::TimeMs;
 use crate::transaction::SignedTransaction;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -138,12 +140,11 @@ impl Receipts {
     }
 }
 
-/// The members that sign, by code. Members without a consensus key have no vote.
+/// The members that sign `height`, by code: known for every height up to the last block's and the one after the next.
 #[must_use]
-pub fn validators<'a>(members: impl Iterator<Item = (&'a MemberCode, &'a Member)>) -> Vec<Validator> {
-    members
-        .filter_map(|(member, row)| row.consensus_key.map(|key| Validator { member: *member, key }))
-        .collect()
+pub fn validators(state: &State, height: u64) -> &[Validator] {
+    let set = state.row_up_to::<ValidatorSets>(&height);
+    set.map_or(&[], |(_, set)| set.members.as_slice())
 }
 
 /// The hash of a member set, as headers carry it.

@@ -3,7 +3,7 @@
 use crate::action::BlockInHand;
 use crate::batch::class_subject;
 use crate::event::Event;
-use crate::id::{ChainId, GrantId, LeaseId, OrganisationId, RequestId};
+use crate::id::{ChainId, GrantId, LeaseId, OrderId, OrganisationId, OutageId, ProposalId, RequestId};
 use crate::money::Money;
 use crate::name::Name;
 use crate::rejection::Rejection;
@@ -19,15 +19,22 @@ pub fn next_deadline(state: &State) -> Option<TimeMs> {
 }
 
 impl BlockInHand<'_> {
-    /// Runs what is due, in order of (due, kind, subject), up to the block's limit; batches come last, one for each class.
+    /// Runs what is due, in order of (due, kind, subject), up to the block's limit; batches come last, in the order of their
+    /// classes' names, so that of a request for several classes the first award wins.
     pub(crate) fn run_deadlines(&mut self, chain: ChainId) {
-        let due: Vec<Deadline> = self
+        let mut due: Vec<Deadline> = self
             .view
             .range::<Deadlines>(..)
             .map(|(deadline, ())| deadline.clone())
             .take_while(|deadline| deadline.due <= self.now)
+            // These came first in the block; one that is still here waits for the next.
+            .filter(|deadline| deadline.kind != DeadlineKind::ProposalActivation)
             .take(self.params.block_deadlines_max as usize)
             .collect();
+        due.sort_by_cached_key(|deadline| match deadline.kind {
+            DeadlineKind::Batch => Some(self.class_of(&deadline.subject)),
+            _ => None,
+        });
         for deadline in &due {
             // Contracts of one block share its fuel; what they leave undone the next block does.
             if self.fuel < self.runtime.fuel_per_call_max() {
@@ -56,18 +63,23 @@ impl BlockInHand<'_> {
             DeadlineKind::RequestExpiry => self.expire_request(RequestId(subject)),
             DeadlineKind::GrantExpiry => self.close_grant(GrantId(subject)),
             DeadlineKind::OrganisationExpiry => self.expire_organisation(OrganisationId(subject)),
+            DeadlineKind::OutageEnd => self.end_outage(OutageId(subject)),
+            DeadlineKind::ProposalLapse => self.lapse_proposal(ProposalId(subject)),
+            DeadlineKind::ProposalActivation => Ok(()),
             DeadlineKind::Batch => {
                 if let Some(class) = self.class_of(&subject) {
                     self.run_batch(chain, &class);
                 }
                 Ok(())
             }
+            DeadlineKind::Holdback => self.release_holdback(LeaseId(subject)),
+            DeadlineKind::OrderLapse => self.lapse_order(OrderId(subject)),
         }
     }
 
     fn close_challenge(&mut self, id: LeaseId) -> Result<(), Rejection> {
         let lease = self.view.get::<Leases>(&id).ok_or(Rejection::LeaseUnknown)?;
-        let closing = match lease.contested {
+        let closing = match lease.admitted() {
             Some(_) => Closing::Ruling,
             None if lease.report_expired => Closing::Expired,
             None => Closing::Final,

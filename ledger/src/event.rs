@@ -1,11 +1,13 @@
 //! What happened, for those who follow the ledger.
 
-use crate::id::{BlobHash, GrantId, LeaseId, OfferId, OrganisationId, RequestId};
-use crate::market::Bucket;
+use crate::id::{
+    BlobHash, GrantId, GroupId, LeaseId, OfferId, OrderId, OrganisationId, OutageId, ProposalId, RequestId,
+};
+use crate::market::{Bucket, Lane};
 use crate::member::MemberCode;
 use crate::money::{Money, Price};
 use crate::name::Name;
-use crate::row::{Closing, JobState, Payment, Standing};
+use crate::row::{Closing, JobState, Office, Payment, ProposalState, Standing};
 use crate::time::TimeMs;
 use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger_signature::PublicKey;
@@ -78,6 +80,8 @@ pub enum Event {
         price: Price,
         start: TimeMs,
         end: TimeMs,
+        lane: Lane,
+        released: bool,
     },
     /// The provider began a lease.
     #[allow(missing_docs)]
@@ -112,4 +116,99 @@ pub enum Event {
     /// Money moved from a home to another.
     #[allow(missing_docs)]
     PositionMoved { debtor: MemberCode, creditor: MemberCode, amount: Money },
+    /// Another member confirmed a site's capacity.
+    #[allow(missing_docs)]
+    SiteConfirmed { provider: OrganisationId, site: Name, class: Name, accelerators: u32, member: MemberCode },
+    /// Capacity is out for some time; these leases can not be served whole.
+    #[allow(missing_docs)]
+    OutageAnnounced {
+        outage: OutageId,
+        provider: OrganisationId,
+        site: Name,
+        class: Name,
+        start: TimeMs,
+        end: TimeMs,
+        accelerators: u32,
+        planned: bool,
+        leases: Vec<LeaseId>,
+    },
+    /// Capacity is back.
+    #[allow(missing_docs)]
+    OutageEnded { outage: OutageId },
+    /// An award out of the reserve pays less than the market price `basis`.
+    #[allow(missing_docs)]
+    AidGranted {
+        lease: LeaseId,
+        group: GroupId,
+        member: MemberCode,
+        amount: Money,
+        basis: Price,
+        price: Price,
+    },
+    /// Aid for what a lease did not use was taken back.
+    #[allow(missing_docs)]
+    AidReturned { lease: LeaseId, group: GroupId, amount: Money },
+    /// The sponsor contested the final usage.
+    #[allow(missing_docs)]
+    SponsorContested { lease: LeaseId, sponsor: MemberCode, admitted: u64, reported: u64 },
+    /// Part of the provider's pay is held back until the audit window ends.
+    #[allow(missing_docs)]
+    PayHeldBack { lease: LeaseId, amount: Money, due: TimeMs },
+    /// The sponsor objected within the audit window.
+    #[allow(missing_docs)]
+    LeaseObjected { lease: LeaseId, sponsor: MemberCode },
+    /// What was held back was paid, and after an objection divided.
+    #[allow(missing_docs)]
+    HoldbackReleased { lease: LeaseId, payments: Vec<Payment>, refunds: Vec<Payment> },
+    /// One key of an office proposed something that takes several.
+    #[allow(missing_docs)]
+    OrderPlaced { order: OrderId, member: MemberCode, office: Office, due: TimeMs },
+    /// Another key of the office approved an order, and it takes more.
+    #[allow(missing_docs)]
+    OrderApproved { order: OrderId, key: PublicKey, approvals: u32, threshold: u32 },
+    /// An order had enough approvals and was done; what it did follows.
+    #[allow(missing_docs)]
+    OrderExecuted { order: OrderId, member: MemberCode, office: Office, key: PublicKey },
+    /// The key that proposed an order took it back.
+    #[allow(missing_docs)]
+    OrderCancelled { order: OrderId },
+    /// An order was not approved in time.
+    #[allow(missing_docs)]
+    OrderLapsed { order: OrderId },
+    /// A key was registered for an office.
+    #[allow(missing_docs)]
+    OfficeKeySet { member: MemberCode, office: Office, key: PublicKey },
+    /// A key of an office was taken back.
+    #[allow(missing_docs)]
+    OfficeKeyRemoved { member: MemberCode, office: Office, key: PublicKey },
+    /// It takes another number of keys for an office to act.
+    #[allow(missing_docs)]
+    OfficeThresholdSet { member: MemberCode, office: Office, threshold: u32 },
+    /// A change was put to the vote until `voting_ends`.
+    #[allow(missing_docs)]
+    ProposalMade { proposal: ProposalId, proposer: MemberCode, voting_ends: TimeMs },
+    /// A member voted, or changed its vote.
+    #[allow(missing_docs)]
+    VoteCast { proposal: ProposalId, member: MemberCode, approve: bool },
+    /// A proposal went from one state to another; `activates_at` once it has passed.
+    #[allow(missing_docs)]
+    ProposalMoved { proposal: ProposalId, state: ProposalState, activates_at: Option<TimeMs> },
+    /// A parameter has another value from this block on.
+    #[allow(missing_docs)]
+    ParameterChanged { name: String, value: u64 },
+    /// What a member may issue and owe has changed.
+    #[allow(missing_docs)]
+    MemberLimitsChanged { member: MemberCode, issue_limit: Money, debit_cap: Money },
+    /// A member has a vote from the height `from` on.
+    #[allow(missing_docs)]
+    MemberJoined { member: MemberCode, from: u64 },
+    /// A member has no vote from the height `from` on.
+    #[allow(missing_docs)]
+    MemberLeft { member: MemberCode, from: u64 },
+    /// A member's node has other keys from the height `from` on.
+    #[allow(missing_docs)]
+    MemberKeysChanged { member: MemberCode, from: u64 },
+    /// Blocks follow other rules from the height `from` on.
+    #[allow(missing_docs)]
+    UpgradeScheduled { protocol_version: u32, from: u64 },
 }

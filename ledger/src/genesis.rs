@@ -1,13 +1,16 @@
 //! How a federation begins: its members, parameters and built-in contracts, as one TOML document.
 
+use crate::block::Validator;
+use crate::governance::enter_offices;
 use crate::id::{BlockId, ChainId, CodeHash};
 use crate::member::MemberCode;
 use crate::money::Money;
 use crate::name::Name;
 use crate::params::Params;
-use crate::row::{Chain, Contract, Key, Member, Office, Principal, Roles, data};
+use crate::rejection::Rejection;
+use crate::row::{Chain, Contract, Member, OFFICE_KEYS_MAX, Office, OfficeKeys, ValidatorSet, data};
 use crate::state::State;
-use crate::tables::{Chains, Contracts, Keys, Members, ParamsTable};
+use crate::tables::{Chains, Contracts, Members, ParamsTable, ValidatorSets};
 use crate::time::TimeMs;
 use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger_signature::PublicKey;
@@ -26,16 +29,24 @@ data! {
         pub consensus_key: PublicKey,
         /// Its node's key on the network (Ed25519); not the consensus key.
         pub network_key: PublicKey,
-        /// Accredits organisations and sites.
-        pub registrar_key: PublicKey,
-        /// Issues grants, attests deposits.
-        pub treasury_key: PublicKey,
-        /// Votes on parameters.
-        pub governance_key: PublicKey,
         /// The most it may have issued and not redeemed, in EUR.
         pub issue_limit: Money,
         /// The most it may owe others, in EUR.
         pub debit_cap: Money,
+        /// Accredits organisations and sites.
+        pub registrar: GenesisOffice,
+        /// Issues grants, attests deposits.
+        pub treasury: GenesisOffice,
+        /// Votes on parameters, manages the keys of the offices.
+        pub governance: GenesisOffice,
+    }
+
+    /// An office of a member at the beginning.
+    pub struct GenesisOffice {
+        /// How many of its keys it takes to act.
+        pub threshold: u32,
+        /// Its keys: at least as many as it takes, at most 16.
+        pub keys: Vec<PublicKey>,
     }
 
     /// A contract that is there from the beginning.
@@ -66,7 +77,85 @@ data! {
     }
 }
 
+impl GenesisOffice {
+    /// An office with one key.
+    #[must_use]
+    pub fn single(key: PublicKey) -> Self {
+        Self { threshold: 1, keys: vec![key] }
+    }
+
+    /// Refuses an office that could never act, or has too many keys.
+    ///
+    /// # Errors
+    /// No key, more than [`OFFICE_KEYS_MAX`], or a threshold that is not from 1 to their number.
+    pub fn check(&self) -> Result<(), Rejection> {
+        if self.keys.is_empty() {
+            return Err(Rejection::OfficeKeyNeeded);
+        }
+        let OfficeKeys { threshold, keys, .. } = self.row();
+        if keys > OFFICE_KEYS_MAX {
+            return Err(Rejection::TooManyOfficeKeys);
+        }
+        if (1..=keys).contains(&threshold) { Ok(()) } else { Err(Rejection::ThresholdInvalid) }
+    }
+
+    /// Its row, without orders.
+    #[must_use]
+    pub fn row(&self) -> OfficeKeys {
+        let keys = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+        OfficeKeys { threshold: self.threshold, keys, orders: 0 }
+    }
+}
+
+impl GenesisMember {
+    /// Its offices.
+    #[must_use]
+    pub fn offices(&self) -> [(Office, &GenesisOffice); 3] {
+        [
+            (Office::Registrar, &self.registrar),
+            (Office::Treasury, &self.treasury),
+            (Office::Governance, &self.governance),
+        ]
+    }
+
+    /// Every key it has.
+    pub fn keys(&self) -> impl Iterator<Item = PublicKey> + '_ {
+        let offices = self.offices().into_iter().flat_map(|(_, office)| office.keys.iter().copied());
+        [self.consensus_key, self.network_key].into_iter().chain(offices)
+    }
+
+    /// Its row: its books go on from `before`, if it was a member once.
+    #[must_use]
+    pub fn row(&self, before: Option<&Member>) -> Member {
+        let (consensus_key, network_key) = (Some(self.consensus_key), Some(self.network_key));
+        let (issue_limit, debit_cap) = (self.issue_limit, self.debit_cap);
+        match before {
+            Some(before) => Member { consensus_key, network_key, issue_limit, debit_cap, ..before.clone() },
+            None => Member {
+                consensus_key,
+                network_key,
+                position: 0,
+                locked: Money::ZERO,
+                debit_cap,
+                issued: Money::ZERO,
+                redeemed: Money::ZERO,
+                issue_limit,
+                confirmed: 0,
+            },
+        }
+    }
+}
+
 impl Genesis {
+    /// The members that sign the first blocks, by code.
+    #[must_use]
+    pub fn validators(&self) -> Vec<Validator> {
+        let validator = |one: &GenesisMember| Validator { member: one.code, key: one.consensus_key };
+        let mut validators: Vec<Validator> = self.members.iter().map(validator).collect();
+        validators.sort_by_key(|validator| validator.member);
+        validators
+    }
+
     /// The federation's id.
     #[must_use]
     pub fn chain_id(&self) -> ChainId {
@@ -82,30 +171,11 @@ impl Genesis {
         let empty = State::empty();
         let mut view = empty.view();
         for member in &self.members {
-            let row = Member {
-                consensus_key: Some(member.consensus_key),
-                network_key: Some(member.network_key),
-                position: 0,
-                locked: Money::ZERO,
-                debit_cap: member.debit_cap,
-                issued: Money::ZERO,
-                redeemed: Money::ZERO,
-                issue_limit: member.issue_limit,
-                confirmed: 0,
-            };
-            view.put::<Members>(member.code, row);
-            for (office, key) in [
-                (Office::Registrar, member.registrar_key),
-                (Office::Treasury, member.treasury_key),
-                (Office::Governance, member.governance_key),
-            ] {
-                let principal = Principal::Office(member.code, office);
-                view.put::<Keys>(
-                    key,
-                    Key { principal, roles: Roles(0), amount_max: None, nonce: 0, revoked: false },
-                );
-            }
+            view.put::<Members>(member.code, member.row(None));
+            enter_offices(&mut view, member)
+                .map_err(|rejection| format!("a key of member {}: {rejection}", member.code))?;
         }
+        view.put::<ValidatorSets>(0, ValidatorSet { members: self.validators() });
         let joint_undertaking = Member {
             consensus_key: None,
             network_key: None,
@@ -129,6 +199,7 @@ impl Genesis {
             height: 0,
             time: self.time,
             transactions: 0,
+            upgrade: None,
         };
         view.put::<Chains>((), chain);
         let changes = view.into_changes(empty.trie());
@@ -154,13 +225,10 @@ impl Genesis {
             if !codes.insert(member.code) {
                 return Err(format!("member {} stands twice", member.code));
             }
-            for key in [
-                member.consensus_key,
-                member.network_key,
-                member.registrar_key,
-                member.treasury_key,
-                member.governance_key,
-            ] {
+            for (office, beginning) in member.offices() {
+                beginning.check().map_err(|error| format!("the {office} of {}: {error}", member.code))?;
+            }
+            for key in member.keys() {
                 if key.is_weak() {
                     return Err(format!("a key of member {} is not a sound Ed25519 key", member.code));
                 }

@@ -43,8 +43,14 @@ hash_ids! {
     OfferId,
     /// A request: derived from the transaction and the position of the action in it.
     RequestId,
+    /// An outage: derived from the transaction and the position of the action in it.
+    OutageId,
     /// A lease: derived from its request.
     LeaseId,
+    /// An order of an office: derived from the transaction that placed it and the position of the action in it.
+    OrderId,
+    /// A proposal: derived from the transaction and the position of the action in it.
+    ProposalId,
     /// A contract's code: the BLAKE3 hash of its bytes.
     CodeHash,
     /// A file's content: its BLAKE3 hash.

@@ -4,10 +4,10 @@
 use crate::action::BlockInHand;
 use crate::journal::debit_headroom;
 use crate::member::MemberCode;
-use crate::row::{Account, AccountId, LeaseState, Member};
+use crate::row::{Account, AccountId, Class, EntitlementKey, LeaseState, Member, OfferState};
 use crate::state::State;
-use crate::tables::{Accounts, Leases, Members};
-use std::collections::BTreeMap;
+use crate::tables::{Accounts, Classes, Entitlements, Leases, Members, Offers};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a member's books must hold: issued - redeemed + position + confirmed, in uEUR. `None` on overflow.
 fn owed(member: &Member) -> Option<i128> {
@@ -92,17 +92,58 @@ impl BlockInHand<'_> {
         if positions != 0 {
             return Err(format!("the positions moved by {positions} uEUR in sum"));
         }
-        self.find_stranded()
+        self.find_stranded()?;
+        self.find_oversold()?;
+        self.find_unbatched()
     }
 
-    /// A settled lease holds no money.
+    /// No slot of an owner's part of a site has more leased and offered than it was granted.
+    fn find_oversold(&self) -> Result<(), String> {
+        let parts = self.view.changed::<Entitlements>().map(|(key, _)| key.clone());
+        let sold = self.view.changed::<Offers>().filter_map(|(_, after)| after);
+        let sold = sold.filter(|offer| offer.state == OfferState::Open);
+        let sold = sold.map(|offer| EntitlementKey { site: offer.site_key(), owner: offer.pool });
+        let keys: BTreeSet<EntitlementKey> = parts.chain(sold).collect();
+        for key in keys {
+            let Some(part) = self.view.get::<Entitlements>(&key) else { continue };
+            let gross = self.gross(part).peak();
+            if gross > part.accelerators {
+                let (site, granted) = (&key.site.site, part.accelerators);
+                return Err(format!(
+                    "{gross} accelerators of {site} are leased or offered, and {granted} are granted"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A lease that a grant pays comes out of a batch of its class: nobody is handed public money by agreement.
+    fn find_unbatched(&self) -> Result<(), String> {
+        for (id, after) in self.view.changed::<Leases>() {
+            let Some(lease) = after.filter(|lease| lease.sponsor.is_some()) else { continue };
+            let epoch = |class: Option<&Class>| class.map_or(0, |class| class.epoch);
+            let before = epoch(self.view.before::<Classes>(&lease.class));
+            let cleared = epoch(self.view.get::<Classes>(&lease.class)) > before;
+            if self.view.before::<Leases>(id).is_none() && !cleared {
+                return Err(format!("a grant pays the lease {id}, which no batch awarded"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A settled lease holds no money but what is held back of the provider's pay.
     fn find_stranded(&self) -> Result<(), String> {
         for (id, after) in self.view.changed::<Leases>() {
             let Some(lease) = after.filter(|lease| lease.state == LeaseState::Settled) else { continue };
             let first = AccountId::Escrow(lease.request, 0);
             let last = AccountId::Escrow(lease.request, u8::MAX);
-            if self.view.range::<Accounts>(first..=last).next().is_some() {
-                return Err(format!("the settled lease {id} still holds money"));
+            let locked = self
+                .view
+                .range::<Accounts>(first..=last)
+                .fold(0u128, |sum, (_, account)| sum.saturating_add(account.balance.wide()));
+            let held = lease.held().wide();
+            if locked != held {
+                return Err(format!("the settled lease {id} holds {locked} uEUR instead of {held}"));
             }
         }
         Ok(())

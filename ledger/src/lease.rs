@@ -1,18 +1,19 @@
 //! The life of a lease after its award: how it ends, and how its money is divided.
 
 use crate::action::BlockInHand;
-use crate::batch::{day_of, decayed};
 use crate::event::Event;
+use crate::holdback::held_part;
 use crate::id::LeaseId;
+use crate::market::{Calendar, Lane};
 use crate::member::MemberCode;
 use crate::money::Money;
-use crate::name::Name;
 use crate::rejection::Rejection;
 use crate::row::{
-    AccountId, Closing, Deadline, DeadlineKind, GroupUsage, Lease, LeaseState, Payment, Settlement, SiteKey,
+    AccountId, Closing, Deadline, DeadlineKind, EntitlementKey, Lease, LeaseState, OfferState, Payment,
+    Settlement, SiteKey,
 };
 use crate::share;
-use crate::tables::{Classes, Deadlines, Leases, LeasesLive, Offers, Requests, Settlements, Sites, Usages};
+use crate::tables::{Deadlines, Entitlements, Leases, LeasesLive, Offers, Requests, Settlements};
 use crate::time::Slot;
 use hansa_contracts_abi::{
     Bps, CheckedSplit, Ctx, Escrow, Evidence, Facts, Failure, Fallback, Party, Price, Role, Split, Terms,
@@ -69,7 +70,7 @@ pub fn facts(lease: &Lease, closing: Closing, height: u64, now_s: u64) -> Facts 
     };
     // Usage that nobody contested in time counts as agreed. What is contested is the part above what the requester admits.
     // A provider that walks away before the end is settled at once, so only what was countersigned counts for it.
-    let (windows, cumulative) = match (closing, lease.contested) {
+    let (windows, cumulative) = match (closing, lease.admitted()) {
         (Closing::Ruling, Some(admitted)) => {
             let contested = lease.reported.saturating_sub(admitted);
             let windows =
@@ -130,18 +131,18 @@ impl BlockInHand<'_> {
         let payments = self.pay(&mut lease, &checked)?;
         let mut refunds = Vec::new();
         for index in 0..lease.sources.len() {
-            if let Some((from, to, amount)) = self.refund(lease.request, index, &request)? {
+            let held = lease.sources.get(index).map_or(Money::ZERO, |source| source.held);
+            if let Some((from, to, amount)) = self.refund(lease.request, index, &request, held)? {
                 refunds.push(Payment { from, to, amount });
             }
         }
+        self.hold_back(id, &mut lease)?;
         self.release_capacity(&id, &lease);
         self.clear_deadlines(&id, &lease);
         self.return_usage(&lease);
+        self.return_aid(id, lease.group, lease.reported);
         // The debit cap that was held is free again, in every class.
-        let classes: Vec<Name> = self.view.range::<Classes>(..).map(|(class, _)| class.clone()).collect();
-        for class in &classes {
-            self.schedule_batch(class);
-        }
+        self.schedule_all();
         let fallback = failure.is_some();
         let settlement = Settlement {
             contract: lease.agreement.contract,
@@ -197,7 +198,7 @@ impl BlockInHand<'_> {
         for (party, amount) in &checked.transfers {
             let amount = Money::try_from(*amount).map_err(|_| Rejection::Overflow)?;
             let (to, home) = match *party {
-                Party::PROVIDER => (AccountId::Cash(lease.provider), lease.provider_home),
+                Party::PROVIDER => (lease.payee.clone(), lease.provider_home),
                 Party::OPERATOR => (AccountId::Fees, MemberCode::EU),
                 // What a contract awards to the requester stays in the escrow and returns with the rest.
                 _ => continue,
@@ -205,7 +206,9 @@ impl BlockInHand<'_> {
             let shares: Vec<u16> = lease.sources.iter().map(|source| source.share_bps).collect();
             let mut room = Vec::new();
             for source in &lease.sources {
-                room.push(source.locked.checked_sub(source.paid).ok_or(Rejection::Overflow)?);
+                let free =
+                    source.locked.checked_sub(source.paid).and_then(|free| free.checked_sub(source.held));
+                room.push(free.ok_or(Rejection::Overflow)?);
             }
             let parts = share::spread(amount, &shares, &room).ok_or(Rejection::FundsInsufficient)?;
             for (index, part) in parts.into_iter().enumerate() {
@@ -213,12 +216,19 @@ impl BlockInHand<'_> {
                     continue;
                 }
                 let number = u8::try_from(index).map_err(|_| Rejection::SourcesInvalid)?;
-                let from = AccountId::Escrow(lease.request, number);
-                self.transfer(&from, to.clone(), home, part)?;
+                let source = lease.sources.get(index).cloned().ok_or(Rejection::SourcesInvalid)?;
+                let held =
+                    if *party == Party::PROVIDER { held_part(lease, &source, part) } else { Money::ZERO };
+                let now = part.checked_sub(held).ok_or(Rejection::Overflow)?;
                 if let Some(source) = lease.sources.get_mut(index) {
-                    source.paid = source.paid.checked_add(part).ok_or(Rejection::Overflow)?;
+                    source.paid = source.paid.checked_add(now).ok_or(Rejection::Overflow)?;
+                    source.held = source.held.checked_add(held).ok_or(Rejection::Overflow)?;
                 }
-                payments.push(Payment { from, to: to.clone(), amount: part });
+                let from = AccountId::Escrow(lease.request, number);
+                self.transfer(&from, to.clone(), home, now)?;
+                if now != Money::ZERO {
+                    payments.push(Payment { from, to: to.clone(), amount: now });
+                }
             }
         }
         lease.paid = Vec::new();
@@ -239,21 +249,40 @@ impl BlockInHand<'_> {
         let from = lease.start.max(next);
         let end = Slot(lease.start.0.saturating_add(lease.slots));
         let slots = end.0.saturating_sub(from.0);
-        let key = SiteKey { provider: lease.provider, site: lease.site.clone(), class: lease.class.clone() };
-        if let (true, Some(mut site)) = (from < end, self.view.get::<Sites>(&key).cloned()) {
+        let from_reserve = lease.lane == Lane::Reserve || lease.released;
+        let key = EntitlementKey {
+            site: SiteKey { provider: lease.provider, site: lease.site.clone(), class: lease.class.clone() },
+            owner: lease.pool,
+        };
+        if let (true, Some(mut part)) = (from < end, self.view.get::<Entitlements>(&key).cloned()) {
+            let leased = if from_reserve { &mut part.leased_reserve } else { &mut part.leased_market };
             // It was given at the award for at least these slots.
-            if site.leased.take(from, slots, lease.quantity).is_ok() {
-                self.view.put::<Sites>(key, site);
+            if leased.take(from, slots, lease.quantity).is_ok() {
+                self.view.put::<Entitlements>(key.clone(), part);
             }
         }
-        let offer = self.view.get::<Offers>(&lease.offer).cloned();
-        if let (true, Some(mut offer)) = (from < end, offer) {
-            offer.calendar.prune(self.now.slot(self.params.slot_s));
-            if offer.calendar.give(from, slots, lease.quantity).is_ok() {
-                self.view.put::<Offers>(lease.offer, offer);
-            }
-        }
+        self.return_free(&key, lease, from, end);
         self.schedule_batch(&lease.class);
+    }
+
+    /// Gives the slots back to the offer they came from, as far as they are not out of order; not to an offer whose provider
+    /// has said since then what is free.
+    fn return_free(&mut self, key: &EntitlementKey, lease: &Lease, from: Slot, end: Slot) {
+        let offer = self
+            .view
+            .get::<Offers>(&lease.offer)
+            .filter(|offer| offer.state == OfferState::Open && offer.revision == lease.offer_revision);
+        let part = self.view.get::<Entitlements>(key);
+        let (Some(mut offer), Some(part), true) = (offer.cloned(), part.cloned(), from < end) else { return };
+        let now = self.now.slot(self.params.slot_s);
+        let taken = part.leased().plus(&part.outage).plus(&offer.market).plus(&offer.reserve);
+        let room = Calendar::constant(from, end, part.accelerators).minus(&taken);
+        let back = Calendar::constant(from, end, lease.quantity).min_with(&room);
+        let from_reserve = lease.lane == Lane::Reserve || lease.released;
+        let calendar = if from_reserve { &mut offer.reserve } else { &mut offer.market };
+        *calendar = calendar.plus(&back);
+        calendar.prune(now);
+        self.view.put::<Offers>(lease.offer, offer);
     }
 
     fn clear_deadlines(&mut self, id: &LeaseId, lease: &Lease) {
@@ -269,24 +298,6 @@ impl BlockInHand<'_> {
             {
                 self.view.remove::<Deadlines>(&deadline);
             }
-        }
-    }
-
-    /// What a group was counted for at award and did not use is taken off its account again.
-    fn return_usage(&mut self, lease: &Lease) {
-        let awarded = u64::from(lease.slots)
-            .saturating_mul(u64::from(self.params.slot_s))
-            .saturating_mul(u64::from(lease.quantity));
-        let unused = GroupUsage {
-            accelerator_seconds: awarded.saturating_sub(lease.reported),
-            day: day_of(lease.awarded_at),
-        };
-        let key = (lease.group, lease.class.clone());
-        if let Some(mut usage) = self.view.get::<Usages>(&key).cloned() {
-            // It has decayed with the rest of the account since the award.
-            let unused = decayed(&unused, usage.day, self.params.usage_decay_q32);
-            usage.accelerator_seconds = usage.accelerator_seconds.saturating_sub(unused);
-            self.view.put::<Usages>(key, usage);
         }
     }
 }

@@ -13,13 +13,17 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::arithmetic_side_effects))]
 
 pub mod action;
+pub mod aid;
 pub mod apply;
 pub mod batch;
 pub mod block;
 pub mod bytes;
 pub mod deadline;
+pub mod demand;
 pub mod event;
 pub mod genesis;
+pub mod governance;
+pub mod holdback;
 pub mod id;
 pub mod invariants;
 pub mod journal;
@@ -30,6 +34,8 @@ pub mod merkle;
 pub mod money;
 pub mod name;
 pub mod params;
+pub mod possession;
+pub mod preview;
 pub mod rejection;
 pub mod root;
 pub mod row;

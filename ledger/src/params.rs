@@ -3,10 +3,27 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
+/// Parameters that are fixed for ever at genesis: what was signed before counts in them.
+pub const FIXED_PARAMETERS: &[&str] = &["slot_s"];
+
+/// Why a parameter cannot have a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParameterError {
+    /// No such name.
+    #[error("there is no parameter `{0}`")]
+    Unknown(String),
+    /// Genesis decided it.
+    #[error("parameter `{0}` is fixed at genesis")]
+    Fixed(String),
+    /// Outside its bounds.
+    #[error("{0}")]
+    Bounds(String),
+}
+
 /// Declares the parameters: documentation, name, type, default and bounds stand once.
 macro_rules! params {
     ($($(#[doc = $doc:literal])* $name:ident: $type:ty = $default:literal, $min:literal..=$max:literal;)*) => {
-        /// The parameters of a federation. Genesis sets them; each has a default and bounds.
+        /// The parameters of a federation. Genesis sets them, votes change them; each has a default and bounds.
         #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct Params {
@@ -35,6 +52,38 @@ macro_rules! params {
                     }
                 })*
                 Ok(())
+            }
+
+            /// Sets the parameter of this name.
+            ///
+            /// # Errors
+            /// When there is none, when it is fixed at genesis, or when the value is outside its bounds.
+            #[allow(clippy::useless_conversion)]
+            pub fn set(&mut self, name: &str, value: u64) -> Result<(), ParameterError> {
+                if FIXED_PARAMETERS.contains(&name) {
+                    return Err(ParameterError::Fixed(name.to_owned()));
+                }
+                match name {
+                    $(stringify!($name) => {
+                        let (least, most): ($type, $type) = ($min, $max);
+                        let fits = <$type>::try_from(value).ok().filter(|fits| (least..=most).contains(fits));
+                        self.$name = fits.ok_or_else(|| ParameterError::Bounds(format!(
+                            "parameter `{name}` would be {value}, and must be from {least} to {most}"
+                        )))?;
+                        Ok(())
+                    })*
+                    _ => Err(ParameterError::Unknown(name.to_owned())),
+                }
+            }
+
+            /// The value of the parameter of this name.
+            #[must_use]
+            #[allow(clippy::useless_conversion)]
+            pub fn get(&self, name: &str) -> Option<u64> {
+                match name {
+                    $(stringify!($name) => Some(u64::from(self.$name)),)*
+                    _ => None,
+                }
             }
 
             /// Name, default, least and greatest value of every parameter, for the documentation.
@@ -110,6 +159,10 @@ params! {
     spot_slots: u32 = 96, 1..=15_552_000;
     /// Lead time up to which a request clears as near, in slots.
     near_slots: u32 = 672, 1..=15_552_000;
+    /// Least share of a public offer that is reserve, in basis points.
+    reserve_bps_min: u16 = 2_000, 0..=10_000;
+    /// Members other than a site's own that must confirm its capacity before it can be offered.
+    site_confirmations: u8 = 1, 0..=1;
     /// What usage of a day ago still counts, as a fraction of 2^32: the default is a half-life of 14 days.
     usage_decay_q32: u32 = 4_087_499_557, 0..=4_294_967_295;
     /// Fuel that contracts may use in one block.
@@ -120,6 +173,32 @@ params! {
     organisation_blob_bytes_max: u64 = 10_737_418_240, 1_024..=1_099_511_627_776;
     /// How long a blob is kept after the last request or lease that names it has ended, in milliseconds.
     blob_retention_ms: u64 = 604_800_000, 1_000..=31_536_000_000;
+    /// 1 for the market lane to serve the highest limit first, 0 for who has had least.
+    limit_first: u8 = 0, 0..=1;
+    /// Classes of organisations that may use the reserve, as bits: 1 start-up, 2 SME, 4 large, 8 research, 16 public.
+    reserve_classes: u8 = 27, 0..=31;
+    /// The most an accelerator-hour of the reserve costs, in uEUR.
+    reserve_price_cap: u64 = 1_000_000, 0..=1_000_000_000_000;
+    /// What a group may hold of a class in a slot for the reserve to give it more, in basis points of the class's capacity.
+    reserve_cap_bps: u16 = 1_000, 1..=10_000;
+    /// What the requests that one member funds may hold of a class's reserve in a slot, in basis points; 10,000 for no limit.
+    reserve_member_cap_bps: u16 = 5_000, 1..=10_000;
+    /// Time from a group's first accreditation until it has its whole part of the reserve, in milliseconds; 0 for at once.
+    reserve_ramp_ms: u64 = 7_776_000_000, 0..=31_622_400_000;
+    /// The part of its part of the reserve that a new group begins with, in basis points.
+    reserve_ramp_bps_min: u16 = 1_000, 0..=10_000;
+    /// The highest ask that a grant pays, in uEUR per accelerator-hour; 0 for no limit.
+    credit_ask_cap: u64 = 0, 0..=1_000_000_000_000;
+    /// Reserve that nobody took is released for leases that end within so many slots; 0 releases nothing.
+    release_slots: u32 = 96, 0..=15_552_000;
+    /// The longest lease that may take released reserve, in slots.
+    release_lease_slots_max: u32 = 16, 0..=15_552_000;
+    /// The most aid one group may get in three years, in uEUR; 0 for no ceiling.
+    aid_ceiling: u64 = 300_000_000_000, 0..=1_000_000_000_000_000;
+    /// The part of a provider's pay out of grants that is held back until the audit window ends, in basis points.
+    holdback_bps: u16 = 1_000, 0..=10_000;
+    /// How long after the settlement the sponsor may object, in milliseconds.
+    audit_window_ms: u64 = 2_592_000_000, 500..=31_622_400_000;
     /// Consensus: time to wait for a proposal, in milliseconds.
     timeout_propose_ms: u32 = 1_500, 50..=60_000;
     /// Consensus: time to wait for prevotes once they are split, in milliseconds.
@@ -130,6 +209,22 @@ params! {
     timeout_delta_ms: u32 = 250, 10..=60_000;
     /// Consensus: time after which unanswered votes are sent again, in milliseconds.
     timeout_rebroadcast_ms: u32 = 2_500, 100..=600_000;
+    /// How long an order of a member office awaits approval, in milliseconds.
+    office_order_ms: u64 = 604_800_000, 1_000..=2_678_400_000;
+    /// Orders of one member office that may await approval at a time.
+    office_orders_max: u32 = 100, 1..=10_000;
+    /// How long the members may vote on a proposal, in milliseconds.
+    governance_voting_ms: u64 = 1_209_600_000, 1_000..=31_536_000_000;
+    /// How long changed parameters wait after the vote at least, in milliseconds.
+    governance_delay_ms: u64 = 604_800_000, 100..=31_536_000_000;
+    /// How long a member's changed limits wait after the vote at least, in milliseconds.
+    limits_delay_ms: u64 = 86_400_000, 100..=31_536_000_000;
+    /// How long a change of the members waits after the vote at least, in milliseconds.
+    members_delay_ms: u64 = 604_800_000, 100..=31_536_000_000;
+    /// How long other rules wait after the vote at least before their height counts, in milliseconds.
+    upgrade_delay_ms: u64 = 604_800_000, 100..=31_536_000_000;
+    /// Proposals that one member may have before the others at one time.
+    member_proposals_max: u32 = 16, 1..=1_000;
 }
 
 impl Params {
@@ -148,6 +243,15 @@ impl Params {
             spot_slots: 86_400,
             near_slots: 604_800,
             cap_bps: 2_500,
+            site_confirmations: 0,
+            reserve_cap_bps: 2_500,
+            reserve_member_cap_bps: 10_000,
+            reserve_ramp_ms: 0,
+            release_slots: 86_400,
+            release_lease_slots_max: 3_600,
+            aid_ceiling: 0,
+            holdback_bps: 0,
+            audit_window_ms: 20_000,
             epoch_actions_max: 1_000_000,
             epoch_bytes_max: 268_435_456,
             timeout_propose_ms: 500,
@@ -155,6 +259,12 @@ impl Params {
             timeout_precommit_ms: 250,
             timeout_delta_ms: 100,
             timeout_rebroadcast_ms: 1_000,
+            office_order_ms: 600_000,
+            governance_voting_ms: 60_000,
+            governance_delay_ms: 2_000,
+            limits_delay_ms: 2_000,
+            members_delay_ms: 2_000,
+            upgrade_delay_ms: 2_000,
             ..Self::default()
         }
     }

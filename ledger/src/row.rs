@@ -1,7 +1,7 @@
 //! What the rows of the tables hold.
 
 use crate::id::{BlobHash, CodeHash, GrantId, GroupId, LeaseId, OfferId, OrganisationId, RequestId};
-use crate::market::{Calendar, Unmatched};
+use crate::market::{Calendar, LaneHint, Unmatched};
 use crate::member::{CountrySet, MemberCode};
 use crate::money::{Money, Price};
 use crate::name::Name;
@@ -32,11 +32,15 @@ macro_rules! cases {
 
 pub(crate) use data;
 
+mod governance;
 mod kind;
 mod lease;
+mod office;
 
+pub use governance::*;
 pub use kind::*;
 pub use lease::*;
+pub use office::*;
 
 /// The roles a key of an organisation may have, as bits.
 #[derive(
@@ -134,6 +138,65 @@ pub enum Purse {
     Grant(GrantId),
 }
 
+/// Who a part of a site's capacity is entitled to.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolOwner {
+    /// A private firm: the provider itself.
+    Private,
+    /// A member state, or the joint undertaking.
+    Member(MemberCode),
+}
+
+impl PoolOwner {
+    /// Whose money built it.
+    #[must_use]
+    pub fn pool(self) -> Pool {
+        match self {
+            Self::Private => Pool::Private,
+            Self::Member(_) => Pool::Public,
+        }
+    }
+
+    /// The member that owns it.
+    #[must_use]
+    pub fn member(self) -> Option<MemberCode> {
+        match self {
+            Self::Private => None,
+            Self::Member(member) => Some(member),
+        }
+    }
+}
+
+impl std::fmt::Display for PoolOwner {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Private => formatter.write_str("private"),
+            Self::Member(member) => write!(formatter, "{member}"),
+        }
+    }
+}
+
+impl std::str::FromStr for PoolOwner {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "private" { Ok(Self::Private) } else { text.parse().map(Self::Member) }
+    }
+}
+
 data! {
     /// The chain as of its last block.
     pub struct Chain {
@@ -145,13 +208,16 @@ data! {
         pub time: TimeMs,
         /// Transactions so far.
         pub transactions: u64,
+        /// Other rules that a vote has set a height for.
+        pub upgrade: Option<Upgrade>,
     }
 
     /// A member state, or the joint undertaking.
     pub struct Member {
-        /// Key that signs votes; `EU` has none.
+        /// Key that signs its votes at the latest from the height after the next; `EU` and a member that has left have none.
+        /// Who signs a height is in `validator_sets`.
         pub consensus_key: Option<PublicKey>,
-        /// Key of its node on the network (Ed25519).
+        /// Key of its node on the network (Ed25519); none as above.
         pub network_key: Option<PublicKey>,
         /// What other members owe it (+) or it owes them (-), in uEUR.
         #[serde(with = "text")]
@@ -183,6 +249,8 @@ data! {
         pub group: GroupId,
         /// Whether it may act.
         pub standing: Standing,
+        /// When it was first accredited; what it may take of a reserve grows from then on.
+        pub accredited_since: TimeMs,
         /// When its accreditation ends.
         pub accredited_until: TimeMs,
         /// Offers and requests it has placed, ever.
@@ -252,20 +320,80 @@ data! {
     pub struct Site {
         /// The country it stands in.
         pub country: MemberCode,
-        /// Accelerators.
+        /// Accelerators, as its own member accredits them.
         pub accelerators: u32,
+        /// Accelerators that another member has confirmed: no more than these can be offered.
+        pub confirmed: u32,
+        /// The member that confirmed them.
+        pub confirmed_by: Option<MemberCode>,
         /// Accelerators of one node: capacity is leased in steps of it where a request allows a range.
         pub node_size: u32,
         /// Interconnect tier; higher is faster.
         pub tier: u8,
         /// Certificates it holds, as bits.
         pub certificates: u32,
-        /// Whose money built it.
-        pub pool: Pool,
+    }
+
+    /// A part of a site's capacity and who it is entitled to.
+    #[derive(PartialOrd, Ord)]
+    pub struct EntitlementKey {
+        /// The site.
+        pub site: SiteKey,
+        /// Whose part it is.
+        pub owner: PoolOwner,
+    }
+
+    /// An owner's part of a site: in every slot, what its offer has free in both lanes, what is leased of both and what is out
+    /// together are no more than it was granted.
+    pub struct Entitlement {
+        /// Accelerators granted, out of the site's.
+        pub accelerators: u32,
+        /// What commercial users may have of it in a year, in basis points of the year's accelerator-slots.
+        pub commercial_ceiling_bps: u16,
+        /// The year `commercial_taken` counts: years of 365 days since 1970.
+        pub commercial_year: u32,
+        /// What commercial users were awarded of it in that year, in accelerator-slots.
+        pub commercial_taken: u64,
         /// Its open offer.
         pub offer: Option<OfferId>,
-        /// What its leases hold, over time.
-        pub leased: Calendar,
+        /// What leases of the market lane hold, over time.
+        pub leased_market: Calendar,
+        /// What leases out of the reserve hold, over time.
+        pub leased_reserve: Calendar,
+        /// What is out of order or in maintenance, over time.
+        pub outage: Calendar,
+    }
+
+    /// Capacity that is out for some time.
+    pub struct Outage {
+        /// The part of a site.
+        pub part: EntitlementKey,
+        /// The first slot.
+        pub start: Slot,
+        /// The first slot after it.
+        pub end: Slot,
+        /// Accelerators that are out.
+        pub accelerators: u32,
+        /// Whether it is planned maintenance.
+        pub planned: bool,
+        /// The leases that could not be served whole when it was announced.
+        pub leases: Vec<LeaseId>,
+        /// What it took of the offer's free capacity for the market.
+        pub taken_market: Calendar,
+        /// What it took of the offer's free reserve.
+        pub taken_reserve: Calendar,
+        /// The offer it took it from.
+        pub offer: Option<OfferId>,
+        /// The offer's revision then.
+        pub offer_revision: u32,
+    }
+
+    /// A price that takes effect once a batch has passed.
+    pub struct AskRaise {
+        /// The price.
+        pub ask: Price,
+        /// The class's batch count when it was asked for: the batch of that number still has the old price.
+        pub epoch: u64,
     }
 
     /// An offer.
@@ -274,7 +402,7 @@ data! {
         pub provider: OrganisationId,
         /// Beneficial-owner group of the provider.
         pub group: GroupId,
-        /// Home member of the provider.
+        /// The member on whose side of the books its proceeds stand: the provider's home, or the pool's owner.
         pub home: MemberCode,
         /// Where.
         pub site: Name,
@@ -288,10 +416,23 @@ data! {
         pub tier: u8,
         /// As accredited.
         pub node_size: u32,
+        /// Whose part of the site it sells.
+        pub pool: PoolOwner,
         /// Least price.
         pub ask: Price,
-        /// Capacity that is free over time.
-        pub calendar: Calendar,
+        /// A higher price that takes effect after the next batch.
+        pub ask_raise: Option<AskRaise>,
+        /// The reserve's share of all that is offered, in basis points; 0 for private capacity.
+        pub reserve_bps: u16,
+        /// Over how many slots the share is met: in the first part of each such cycle everything is reserve, in the rest
+        /// nothing; none where every slot has its share.
+        pub reserve_cycle_slots: Option<u32>,
+        /// What is free for the market, over time.
+        pub market: Calendar,
+        /// What is free for the open-access reserve, over time, on top.
+        pub reserve: Calendar,
+        /// How often its provider has said what is free.
+        pub revision: u32,
         /// The contract that settles its leases.
         pub contract: CodeHash,
         /// The contract's parameters (borsh of the template's own type).
@@ -309,6 +450,14 @@ data! {
         pub purse: Purse,
         /// Its part, in basis points; the parts of a request sum to 10,000.
         pub share_bps: u16,
+    }
+
+    /// Another class that would do as well.
+    pub struct Alternative {
+        /// Resource class.
+        pub class: Name,
+        /// Most per accelerator-hour of it.
+        pub limit: Price,
     }
 
     /// A demand.
@@ -343,6 +492,23 @@ data! {
         /// The first job, by its manifest; more can follow in the lease.
         #[serde(default)]
         pub job: Option<BlobHash>,
+        /// The lanes it may be served by.
+        #[serde(default)]
+        pub lane: LaneHint,
+        /// Whether it accepts released reserve, from which it may be interrupted.
+        #[serde(default)]
+        pub interruptible: bool,
+        /// Other classes that would do as well, each once: it waits for all of them, and the first award ends the others.
+        #[serde(default)]
+        pub any_of: Vec<Alternative>,
+    }
+
+    /// Why a request is not served by one of its classes.
+    pub struct ClassUnmatched {
+        /// The class.
+        pub class: Name,
+        /// What the last batch of it found.
+        pub unmatched: Unmatched,
     }
 
     /// A request.
@@ -361,16 +527,16 @@ data! {
         pub state: RequestState,
         /// When it was placed.
         pub placed_at: TimeMs,
-        /// The class's batch count when it was placed: age within equal need.
-        pub admitted_epoch: u64,
+        /// The batch count of each class when it was placed, in the order of [`Demand::classes`]: age within equal need.
+        pub admitted_epochs: Vec<u64>,
         /// The organisation's count of orders at placing; part of the tie rule.
         pub sequence: u64,
         /// Money locked for it, over all sources.
         pub locked: Money,
         /// The lease it became.
         pub lease: Option<LeaseId>,
-        /// Why the last batch did not match it.
-        pub unmatched: Option<Unmatched>,
+        /// Why the last batch of each class did not match it, by class; a class without one has had no batch since.
+        pub unmatched: Vec<ClassUnmatched>,
     }
 
     /// A moment at which something happens by itself.
@@ -380,7 +546,7 @@ data! {
         pub due: TimeMs,
         /// What.
         pub kind: DeadlineKind,
-        /// To what: the id of a lease, request, grant or organisation, or the hash of a class's name.
+        /// To what: the id of a lease, request, grant, organisation, outage, order or proposal, or the hash of a class's name.
         pub subject: [u8; 32],
     }
 
@@ -421,6 +587,68 @@ data! {
         pub accelerator_seconds: u64,
         /// Days since 1970-01-01 UTC.
         pub day: u32,
+    }
+}
+
+impl Default for Entitlement {
+    fn default() -> Self {
+        Self {
+            accelerators: 0,
+            commercial_ceiling_bps: 10_000,
+            commercial_year: 0,
+            commercial_taken: 0,
+            offer: None,
+            leased_market: Calendar::default(),
+            leased_reserve: Calendar::default(),
+            outage: Calendar::default(),
+        }
+    }
+}
+
+impl Entitlement {
+    /// What is leased of it in both lanes, over time.
+    #[must_use]
+    pub fn leased(&self) -> Calendar {
+        self.leased_market.plus(&self.leased_reserve)
+    }
+
+    /// Forgets what lies before `now`.
+    pub fn prune(&mut self, now: Slot) {
+        for calendar in [&mut self.leased_market, &mut self.leased_reserve, &mut self.outage] {
+            calendar.prune(now);
+        }
+    }
+}
+
+impl Request {
+    /// Why the last batch did not match it: of its own class where there was one, else of the first by name.
+    #[must_use]
+    pub fn last_unmatched(&self) -> Option<&Unmatched> {
+        let own = self.unmatched.iter().find(|one| one.class == self.demand.class);
+        own.or(self.unmatched.first()).map(|one| &one.unmatched)
+    }
+}
+
+impl Demand {
+    /// The classes it waits for with the limit in each, its own first.
+    pub fn classes(&self) -> impl Iterator<Item = (&Name, Price)> {
+        let others = self.any_of.iter().map(|other| (&other.class, other.limit));
+        std::iter::once((&self.class, self.limit)).chain(others)
+    }
+
+    /// Whether public money pays any part of it.
+    #[must_use]
+    pub fn has_grant(&self) -> bool {
+        self.sources.iter().any(|source| matches!(source.purse, Purse::Grant(_)))
+    }
+}
+
+impl Key {
+    /// A fresh key of a member's office.
+    #[must_use]
+    pub fn of_office(member: MemberCode, office: Office) -> Self {
+        let principal = Principal::Office(member, office);
+        Self { principal, roles: Roles(0), amount_max: None, nonce: 0, revoked: false }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Typed tables, and a view that overlays them with the changes of the block in hand.
 
+use crate::apply::PROTOCOL_VERSIONS;
 use crate::id::{BlockId, Hash};
 use crate::root::{Trie, key_hash, value_hash};
 use crate::tables::Overlay;
@@ -36,13 +37,31 @@ pub struct State {
     tables: Tables,
     trie: Trie,
     tip: BlockId,
+    protocol_versions: &'static [u32],
 }
 
 impl State {
     /// A state without rows.
     #[must_use]
     pub fn empty() -> Self {
-        Self { tables: Tables::default(), trie: Trie::new(), tip: BlockId([0; 32]) }
+        Self {
+            tables: Tables::default(),
+            trie: Trie::new(),
+            tip: BlockId([0; 32]),
+            protocol_versions: PROTOCOL_VERSIONS,
+        }
+    }
+
+    /// The same state in a program that knows these rules, for one that carries more than this version does.
+    #[must_use]
+    pub fn knowing(self, protocol_versions: &'static [u32]) -> Self {
+        Self { protocol_versions, ..self }
+    }
+
+    /// The rules that this program knows.
+    #[must_use]
+    pub fn protocol_versions(&self) -> &'static [u32] {
+        self.protocol_versions
     }
 
     /// The rows.
@@ -67,6 +86,12 @@ impl State {
     #[must_use]
     pub fn get<T: Table>(&self, key: &T::Key) -> Option<&T::Row> {
         T::base(&self.tables).get(key)
+    }
+
+    /// The last row whose key is not above `key`.
+    #[must_use]
+    pub fn row_up_to<T: Table>(&self, key: &T::Key) -> Option<(&T::Key, &T::Row)> {
+        T::base(&self.tables).range(..=key).next_back()
     }
 
     /// The rows of a table, by key.

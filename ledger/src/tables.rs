@@ -22,6 +22,7 @@ macro_rules! tables {
 
         /// What stood at a key of the overlay before a change; the outer `None` is "unchanged so far".
         #[derive(Clone)]
+        #[allow(clippy::large_enum_variant, reason = "it lives for one block; boxing would cost each change an allocation")]
         enum Undo {
             $($marker($key, Option<Option<$row>>),)*
         }
@@ -182,6 +183,20 @@ tables! {
     20 => settlements, Settlements: crate::id::LeaseId => Settlement;
     /// What each organisation or office used of its quota in the epoch.
     21 => quotas, Quotas: Principal => Quota;
+    /// The parts of sites, and who each is entitled to.
+    26 => entitlements, Entitlements: EntitlementKey => Entitlement;
+    /// Outages that are announced and not over.
+    27 => outages, Outages: crate::id::OutageId => Outage;
     /// Decayed usage of a beneficial-owner group in a class.
     22 => usages, Usages: (crate::id::GroupId, crate::name::Name) => GroupUsage;
+    /// Aid that beneficial-owner groups got: sums by quarter, and each award.
+    28 => aids, Aids: (crate::id::GroupId, AidPart) => AidEntry;
+    /// How many keys each office has, and how many it takes.
+    23 => offices, Offices: (crate::member::MemberCode, Office) => OfficeKeys;
+    /// Orders of offices that await approval.
+    24 => orders, OfficeOrders: crate::id::OrderId => OfficeOrder;
+    /// What members have proposed and voted on.
+    25 => proposals, Proposals: crate::id::ProposalId => Proposal;
+    /// Who signs blocks, by the height from which the set acts; those of the past stay, for those who verify old blocks.
+    32 => validator_sets, ValidatorSets: u64 => ValidatorSet;
 }

@@ -7,7 +7,7 @@ use crate::rejection::Rejection;
 use crate::row::data;
 use crate::time::TimeMs;
 use borsh::{BorshDeserialize, BorshSerialize};
-use hansa_ledger_signature::{PublicKey, SecretKey, Signature, Signed};
+use hansa_ledger_signature::{Enclosed, PublicKey, SecretKey, Signature, SignatureError, Signed};
 use serde::{Deserialize, Serialize};
 
 /// Domain tag of what a transaction's signature covers.
@@ -89,6 +89,15 @@ impl SignedTransaction {
         Ok(transaction)
     }
 
+    /// Why a transaction is refused whose signatures do not hold.
+    #[must_use]
+    pub fn refusal(error: SignatureError) -> Rejection {
+        match error {
+            SignatureError::EnclosedMismatch => Rejection::PossessionInvalid,
+            SignatureError::KeyMalformed | SignatureError::Mismatch => Rejection::BadSignature,
+        }
+    }
+
     /// Checks the shape: what can be said without the state.
     ///
     /// # Errors
@@ -116,5 +125,11 @@ impl Signed for SignedTransaction {
 
     fn signing_bytes(&self) -> Vec<u8> {
         self.transaction.signing_bytes()
+    }
+
+    fn enclosed(&self) -> Vec<Enclosed> {
+        let Transaction { chain, actions, .. } = &self.transaction;
+        let proofs = actions.iter().filter_map(Action::possession);
+        proofs.map(|(key, proof)| proof.enclosed(*chain, key)).collect()
     }
 }

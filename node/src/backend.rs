@@ -57,9 +57,9 @@ impl Backend for NodeBackend {
         let executor = &self.parts.executor;
         let standing = Standing::of(executor, &self.parts.network, &self.parts.heights);
         let (mempool_transactions, mempool_bytes) = executor.mempool_size();
-        let (tip, block, state_root) = {
+        let (tip, block, state_root, versions) = {
             let state = executor.state();
-            (chain(&state).clone(), state.tip(), Digest(state.root()))
+            (chain(&state).clone(), state.tip(), Digest(state.root()), state.protocol_versions())
         };
         let unready_reason = standing.unready_reason();
         NodeStatus {
@@ -68,6 +68,8 @@ impl Backend for NodeBackend {
             chain: executor.chain(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol_version: tip.protocol_version,
+            protocol_versions: versions.to_vec(),
+            upgrade: tip.upgrade,
             height: tip.height,
             round: self.parts.consensus.borrow().round,
             block,

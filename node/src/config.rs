@@ -2,6 +2,7 @@
 
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::member::MemberCode;
+use hansa_ledger_signature::PublicKey;
 use libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -69,6 +70,9 @@ pub struct PeerConfig {
     pub consensus: Multiaddr,
     /// Where it listens for transactions, adverts and blobs.
     pub network: Multiaddr,
+    /// Its node's key on the network, where the ledger does not say it: of a member that is to join and follows already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_key: Option<PublicKey>,
 }
 
 fn disk_bytes_min() -> u64 {

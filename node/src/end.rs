@@ -14,6 +14,8 @@ pub enum End {
     Failed,
     /// A person's, before anything else: what is stored, or what was signed, is in doubt.
     Halted,
+    /// The operator's: the federation voted for rules that this program does not know; a newer one goes on from here.
+    Outdated,
 }
 
 impl End {
@@ -29,6 +31,7 @@ impl End {
             NodeError::Consensus(_) => Self::Refused,
             NodeError::Store(error) | NodeError::Open(OpenError::Store(error)) => Self::of_store(error),
             NodeError::Open(OpenError::Doubt(_)) => Self::Halted,
+            NodeError::Open(OpenError::UnknownRules { .. }) => Self::Outdated,
             // The genesis and the program do not fit the folder or each other; the ledger is as it was.
             NodeError::Open(_) => Self::Refused,
             NodeError::Blobs(_) | NodeError::Setup(_) => Self::Failed,
@@ -40,6 +43,7 @@ impl End {
     #[must_use]
     pub fn of_run(reason: &FatalReason, store: &dyn LedgerStore) -> Self {
         match reason {
+            FatalReason::UnknownRules { .. } => Self::Outdated,
             reason if reason.restart_helps() => Self::Failed,
             FatalReason::CommitFailed { .. } | FatalReason::FinalizeFailed { .. } => {
                 store.writable().map_or_else(|error| Self::of_store(&error), |()| Self::Halted)

@@ -16,6 +16,7 @@ use hansa_ledger::apply::{Outcome, apply_block, chain, params};
 use hansa_ledger::block::{Block, Header, transactions_root};
 use hansa_ledger::deadline::next_deadline;
 use hansa_ledger::genesis::Genesis;
+use hansa_ledger::governance::protocol_version_at;
 use hansa_ledger::id::{BlockId, ChainId, TransactionId};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::rejection::Rejection;
@@ -236,7 +237,7 @@ impl Executor {
             let mut mempool = self.lock_mempool();
             let insert = |(bytes, verdict): (usize, Result<Verified<SignedTransaction>, _>)| match verdict {
                 Ok(verified) => mempool.insert(&state, now, bytes, verified),
-                Err(_) => Err(Rejection::BadSignature),
+                Err(error) => Err(SignedTransaction::refusal(error)),
             };
             sizes.into_iter().zip(verified).map(insert).collect::<Vec<_>>().into_iter()
         };
@@ -362,6 +363,13 @@ impl Executor {
 
     fn lock_dirty(&self) -> MutexGuard<'_, Dirty> {
         self.dirty.lock().expect("no thread panics while it holds the dirty rows")
+    }
+
+    /// Whether the last block is the last of its rules.
+    fn rules_end(&self) -> bool {
+        let state = self.state();
+        let chain = chain(&state);
+        protocol_version_at(chain, chain.height.saturating_add(1)) != chain.protocol_version
     }
 
     /// The checkpoint that goes with the commit of a block that did this, if one is due: beside the commit it costs no fsync. The

@@ -68,7 +68,10 @@ fn read_bundle(bundle: &[u8]) -> Option<Vec<SignedTransaction>> {
 /// Whether a refusal shows that the sender did not check what it sent on. Everything that depends on how far a node has come
 /// may differ between honest members.
 fn is_fault(rejection: Rejection) -> bool {
-    matches!(rejection, Rejection::BadSignature | Rejection::WrongChain | Rejection::Malformed)
+    matches!(
+        rejection,
+        Rejection::BadSignature | Rejection::PossessionInvalid | Rejection::WrongChain | Rejection::Malformed
+    )
 }
 
 /// Remembers an advert, whether a member passed it on or a provider sent it here.

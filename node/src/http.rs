@@ -11,10 +11,12 @@ mod bundles;
 mod chain;
 mod connection;
 mod events;
+mod governance;
 mod leases;
 mod logs;
 mod market;
 mod node;
+mod offices;
 mod organisations;
 mod proofs;
 mod quote;
@@ -94,6 +96,7 @@ struct Shared {
     backend: Arc<dyn Backend>,
     limits: Arc<HttpLimits>,
     listens: SocketAddr,
+    shown: governance::Shown,
     requests: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     log_waits: Arc<Semaphore>,
@@ -111,6 +114,7 @@ impl Shared {
         Self {
             backend,
             listens,
+            shown: governance::Shown::default(),
             requests: Arc::new(Semaphore::new(limits.requests_max)),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             log_waits: Arc::new(Semaphore::new(limits.log_waits_max)),
@@ -175,10 +179,15 @@ routes! {
     post "/v1/adverts" => bundles::advert;
     get "/v1/proofs/{table}/{key}" => proofs::proof;
     get "/v1/members" => organisations::members;
+    get "/v1/validators" => governance::handovers;
+    get "/v1/proposals" => governance::proposals;
+    get "/v1/proposals/{id}" => governance::proposal;
     get "/v1/organisations" => organisations::organisations;
     get "/v1/organisations/{id}" => organisations::organisation;
     get "/v1/keys/{key}" => organisations::key;
     get "/v1/grants" => organisations::grants;
+    get "/v1/offices/{member}" => offices::offices;
+    get "/v1/orders" => offices::orders;
     get "/v1/sites" => market::sites;
     get "/v1/classes" => market::classes;
     get "/v1/offers" => market::offers;

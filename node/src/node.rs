@@ -19,10 +19,12 @@ use crate::readiness::{PeerHeights, follow_heights};
 use crate::rights::{leases_over, named_by_ledger};
 use bytes::Bytes;
 use hansa_ledger::apply::params;
-use hansa_ledger::genesis::{Genesis, GenesisMember};
+use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::TransactionId;
+use hansa_ledger::state::State;
+use hansa_ledger::tables::Members;
 use hansa_ledger::transaction::SignedTransaction;
-use hansa_ledger_signature::SecretKey;
+use hansa_ledger_signature::{PublicKey, SecretKey};
 use hansa_ledger_store::{LedgerStore, OpenOptions, SledStore, StoreError};
 use hansa_node_api::peer;
 use std::path::Path;
@@ -61,7 +63,7 @@ pub enum NodeError {
     /// The configuration or the genesis.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The member or its keys are not the genesis's.
+    /// The member or its keys are not the ledger's.
     #[error("{0}")]
     Identity(String),
     /// The store.
@@ -120,8 +122,8 @@ impl Parts {
     /// Peer id and full address of another member's node on the network.
     #[must_use]
     pub fn member_address(&self, peer: &PeerConfig) -> Option<(network::PeerId, String)> {
-        let member = genesis_member(self.executor.genesis(), peer.member)?;
-        let id = peer::peer_id(&member.network_key)?;
+        let key = network_key(&self.executor.state(), peer)?;
+        let id = peer::peer_id(&key)?;
         Some((id, format!("{}/p2p/{id}", peer.network)))
     }
 }
@@ -146,13 +148,14 @@ pub async fn start(config: NodeConfig, keys: NodeKeys) -> Result<Node, NodeError
 /// As [`start`], with `serve` to bring the interface up.
 async fn start_serving(config: NodeConfig, keys: NodeKeys, serve: Serve) -> Result<Node, NodeError> {
     let genesis = config.genesis()?;
-    check_identity(&config, &genesis, &keys)?;
+    check_peers(&config)?;
     let listener = std::net::TcpListener::bind(config.api.listen)
         .map_err(|error| NodeError::Listen { address: config.api.listen, error })?;
     listener.set_nonblocking(true)?;
     std::fs::create_dir_all(&config.data)?;
     let executor = open(&config, &genesis).await?;
-    let limits = executor.genesis().params.clone();
+    check_keys(&config, &executor.state(), &keys)?;
+    let limits = params(&executor.state()).clone();
     let blobs = BlobStore::new(BlobStoreConfig {
         folder: config.data.join("blobs"),
         blob_bytes_max: limits.blob_bytes_max,
@@ -166,18 +169,18 @@ async fn start_serving(config: NodeConfig, keys: NodeKeys, serve: Serve) -> Resu
     let heights = Arc::new(PeerHeights::new(executor.tip().height));
     let late = Arc::new(OnceLock::new());
     let gossip = Gossip::new(executor.clone(), blobs.clone(), logs.clone(), adverts.clone(), late.clone());
-    let network = network::start(network_config(&config, &genesis, &keys)?, Arc::new(gossip)).await?;
+    let network = network::start(network_config(&config, &executor, &keys)?, Arc::new(gossip)).await?;
     // Set once, here; the gossip side only needs it after a member has connected.
     let _ = late.set(network.clone());
     executor.set_bodies(Arc::new(PeerBodies(network.clone())));
-    let consensus = match consensus::start(consensus_config(&config, &genesis, &keys), executor.clone()).await
-    {
-        Ok(consensus) => consensus,
-        Err(error) => {
-            network.shutdown().await;
-            return Err(error.into());
-        }
-    };
+    let consensus =
+        match consensus::start(consensus_config(&config, &executor, &keys), executor.clone()).await {
+            Ok(consensus) => consensus,
+            Err(error) => {
+                network.shutdown().await;
+                return Err(error.into());
+            }
+        };
     let stop = CancellationToken::new();
     let parts = Arc::new(Parts {
         executor,
@@ -258,37 +261,42 @@ impl Node {
     }
 }
 
-fn check_identity(config: &NodeConfig, genesis: &Genesis, keys: &NodeKeys) -> Result<(), NodeError> {
-    let member = genesis_member(genesis, config.member)
-        .ok_or_else(|| NodeError::Identity(format!("the genesis has no member {}", config.member)))?;
-    if member.consensus_key != keys.consensus.public_key() {
-        return Err(NodeError::Identity(format!(
-            "the consensus key file holds another key than the genesis gives {}",
-            config.member
-        )));
+/// A node does not name itself among its peers.
+fn check_peers(config: &NodeConfig) -> Result<(), NodeError> {
+    match config.peers.iter().find(|peer| peer.member == config.member) {
+        Some(peer) => {
+            Err(NodeError::Identity(format!("{} stands among its own peers; leave it out", peer.member)))
+        }
+        None => Ok(()),
     }
-    if member.network_key != keys.network.public_key() {
-        return Err(NodeError::Identity(format!(
-            "the network key file holds another key than the genesis gives {}",
-            config.member
-        )));
-    }
-    for peer in &config.peers {
-        if peer.member == config.member {
+}
+
+/// Refuses keys that are not those of the member on the ledger. A member that is not there yet, or has left, may follow with any.
+fn check_keys(config: &NodeConfig, state: &State, keys: &NodeKeys) -> Result<(), NodeError> {
+    let code = config.member;
+    let row = state.get::<Members>(&code);
+    let (Some(consensus), Some(network)) =
+        (row.and_then(|row| row.consensus_key), row.and_then(|row| row.network_key))
+    else {
+        tracing::warn!(member = %code, "the ledger as far as it is here has no such member: the node follows without a vote");
+        return Ok(());
+    };
+    for (what, expected, found) in [
+        ("consensus", consensus, keys.consensus.public_key()),
+        ("network", network, keys.network.public_key()),
+    ] {
+        if expected != found {
             return Err(NodeError::Identity(format!(
-                "{} stands among its own peers; leave it out",
-                peer.member
+                "the {what} key file holds another key than the ledger gives {code}; a new key is for after the block that changes it"
             )));
         }
-        genesis_member(genesis, peer.member).ok_or_else(|| {
-            NodeError::Identity(format!("peer {} is no member of the genesis", peer.member))
-        })?;
     }
     Ok(())
 }
 
-fn genesis_member(genesis: &Genesis, code: hansa_ledger::member::MemberCode) -> Option<&GenesisMember> {
-    genesis.members.iter().find(|member| member.code == code)
+/// The key of a peer's node: what the configuration says, else what the ledger says.
+fn network_key(state: &State, peer: &PeerConfig) -> Option<PublicKey> {
+    peer.network_key.or_else(|| state.get::<Members>(&peer.member)?.network_key)
 }
 
 /// Opens store and ledger off the async threads: reading a large checkpoint takes its time.
@@ -313,19 +321,22 @@ fn is_absent(directory: &Path) -> bool {
 
 fn network_config(
     config: &NodeConfig,
-    genesis: &Genesis,
+    executor: &Executor,
     keys: &NodeKeys,
 ) -> Result<NetworkConfig, NodeError> {
     let mut members = Vec::new();
     for peer in &config.peers {
-        let key = genesis_member(genesis, peer.member).map(|member| member.network_key);
-        let peer_id = key.as_ref().and_then(peer::peer_id).ok_or_else(|| {
+        let Some(key) = network_key(&executor.state(), peer) else {
+            tracing::warn!(member = %peer.member, "no member of the ledger: its node is not connected to; give its `network_key` to let it follow");
+            continue;
+        };
+        let peer_id = peer::peer_id(&key).ok_or_else(|| {
             NodeError::Identity(format!("the network key of {} is no key of a peer", peer.member))
         })?;
         members.push(Member { peer_id, address: peer.network.clone() });
     }
     Ok(NetworkConfig {
-        chain_id: genesis.chain_id().0,
+        chain_id: executor.chain().0,
         listen: vec![config.network_listen.clone()],
         network_key: keys.network.clone(),
         members,
@@ -333,14 +344,14 @@ fn network_config(
     })
 }
 
-fn consensus_config(config: &NodeConfig, genesis: &Genesis, keys: &NodeKeys) -> ConsensusConfig {
+fn consensus_config(config: &NodeConfig, executor: &Executor, keys: &NodeKeys) -> ConsensusConfig {
     let peers = config.peers.iter().filter_map(|peer| {
-        let member = genesis_member(genesis, peer.member)?;
-        Some(Peer { network_key: member.network_key, address: peer.consensus.clone() })
+        let network_key = network_key(&executor.state(), peer)?;
+        Some(Peer { network_key, address: peer.consensus.clone() })
     });
     ConsensusConfig {
         moniker: config.member.to_string(),
-        chain_id: genesis.chain_id().0,
+        chain_id: executor.chain().0,
         listen_address: config.consensus_listen.clone(),
         peers: peers.collect(),
         network_key: keys.network.clone(),

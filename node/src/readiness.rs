@@ -5,7 +5,6 @@ use crate::executor::{Executor, clock};
 use crate::network::{NetworkHandle, PeerId};
 use hansa_ledger::apply::chain;
 use hansa_ledger::block::validators;
-use hansa_ledger::tables::Members;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -108,7 +107,10 @@ impl Standing {
         let store = executor.store().writable().err().map(|error| error.to_string());
         let (height, members) = {
             let state = executor.state();
-            (chain(&state).height, validators(state.rows::<Members>()).len())
+            {
+                let height = chain(&state).height;
+                (height, validators(&state, height.saturating_add(1)).len())
+            }
         };
         Self {
             store,

@@ -1,14 +1,17 @@
 //! Four nodes in one process, over real sockets and files.
 
-use hansa_ledger::action::{AccreditOrganisation, Action};
+use hansa_ledger::action::{AccreditOrganisation, Action, Propose, Vote, organisation_id};
 use hansa_ledger::apply::chain;
-use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember};
-use hansa_ledger::id::TransactionId;
+use hansa_ledger::block::validators;
+use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember, GenesisOffice};
+use hansa_ledger::id::{ChainId, TransactionId};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;
-use hansa_ledger::row::OrganisationClass;
+use hansa_ledger::possession::Possession;
+use hansa_ledger::row::{Change, OrganisationClass, Principal, ProposalState};
+use hansa_ledger::tables::{Proposals, ValidatorSets};
 use hansa_ledger::transaction::Transaction;
 use hansa_ledger_signature::SecretKey;
 use hansa_node::backend::NodeBackend;
@@ -16,6 +19,9 @@ use hansa_node::config::{ApiConfig, KeyFiles, PeerConfig};
 use hansa_node::executor::clock;
 use hansa_node::http::backend::{Backend as _, NodeStatus};
 use hansa_node::{Node, NodeConfig, NodeKeys};
+use hansa_node_api::Client;
+use hansa_node_api::certificate::genesis_validators;
+use hansa_node_api::filter::ProposalFilter;
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -31,17 +37,17 @@ fn genesis() -> Genesis {
         code: code.parse().unwrap(),
         consensus_key: key(&format!("{code} consensus")).public_key(),
         network_key: key(&format!("{code} network")).public_key(),
-        registrar_key: key(&format!("{code} registrar")).public_key(),
-        treasury_key: key(&format!("{code} treasury")).public_key(),
-        governance_key: key(&format!("{code} governance")).public_key(),
         issue_limit: Money(1_000_000_000),
         debit_cap: Money(1_000_000_000),
+        registrar: GenesisOffice::single(key(&format!("{code} registrar")).public_key()),
+        treasury: GenesisOffice::single(key(&format!("{code} treasury")).public_key()),
+        governance: GenesisOffice::single(key(&format!("{code} governance")).public_key()),
     });
     Genesis {
         name: Name::new("test").unwrap(),
         time: clock(),
         vm_profile: hansa_contracts_host::vm_profile(),
-        params: Params { heartbeat_ms: 3_000, ..Params::testnet() },
+        params: Params { heartbeat_ms: 3_000, members_delay_ms: 100, ..Params::testnet() },
         members: members.to_vec(),
         contracts: vec![GenesisContract {
             name: Name::new("spot").unwrap(),
@@ -65,6 +71,7 @@ fn config(folder: &Path, index: usize, ports: &[u16]) -> NodeConfig {
         member: MEMBERS[other].parse().unwrap(),
         consensus: address(ports[other * 2]),
         network: address(ports[other * 2 + 1]),
+        network_key: None,
     });
     NodeConfig {
         member: MEMBERS[index].parse::<MemberCode>().unwrap(),
@@ -81,10 +88,75 @@ fn config(folder: &Path, index: usize, ports: &[u16]) -> NodeConfig {
 }
 
 async fn start(folder: &Path, index: usize, ports: &[u16]) -> Node {
-    let code = MEMBERS[index];
-    let keys =
-        NodeKeys { consensus: key(&format!("{code} consensus")), network: key(&format!("{code} network")) };
+    start_signing(folder, index, ports, key(&format!("{} consensus", MEMBERS[index]))).await
+}
+
+async fn start_signing(folder: &Path, index: usize, ports: &[u16], consensus: SecretKey) -> Node {
+    let keys = NodeKeys { consensus, network: key(&format!("{} network", MEMBERS[index])) };
     hansa_node::start(config(folder, index, ports), keys).await.unwrap()
+}
+
+/// Signs an action with the key of this name, sends it by `node`, and waits until it is final there and was not refused.
+async fn act(node: &Node, signer: &str, action: impl Into<Action>) {
+    let executor = &node.parts().executor;
+    let signer = key(signer);
+    let transaction = Transaction {
+        chain: executor.chain(),
+        signer: signer.public_key(),
+        nonce: executor.nonce_next(&signer.public_key()),
+        valid_until: clock().plus(60_000),
+        actions: vec![action.into()],
+    };
+    let signed = transaction.sign(&signer);
+    let id = signed.id();
+    assert_eq!(executor.submit_all(vec![signed.clone()]), [Ok(id)]);
+    node.parts().outgoing.send(signed).await;
+    wait_for("finality", || executor.history().transaction(&id).is_some()).await;
+    let history = executor.history();
+    let (record, index) = history.transaction(&id).unwrap();
+    assert_eq!(record.receipts.transactions[index].code, 0);
+}
+
+/// Has three members vote for a change, and waits until every one of `nodes` stands at the height from which it acts.
+async fn enact(nodes: &[&Node], change: Change) {
+    let executors: Vec<_> = nodes.iter().map(|node| node.parts().executor.clone()).collect();
+    act(nodes[0], "DE governance", Propose { change: change.clone(), activate_after_ms: 100 }).await;
+    let proposal = {
+        let state = executors[0].state();
+        let found = state.rows::<Proposals>().find(|(_, row)| row.change == change);
+        *found.unwrap().0
+    };
+    let sets = executors[0].state().rows::<ValidatorSets>().count();
+    for code in ["DE", "EE", "ES"] {
+        act(nodes[0], &format!("{code} governance"), Vote { proposal, approve: true }).await;
+    }
+    for executor in &executors {
+        wait_for("the members to change", || {
+            let state = executor.state();
+            let latest = state.rows::<ValidatorSets>().nth(sets).map(|(from, _)| *from);
+            latest.is_some_and(|from| chain(&state).height >= from)
+        })
+        .await;
+    }
+}
+
+/// Members that sign the next height.
+fn signers(node: &Node) -> Vec<String> {
+    let state = node.parts().executor.state();
+    validators(&state, chain(&state).height + 1).iter().map(|one| one.member.to_string()).collect()
+}
+
+fn accreditation(chain: ChainId, number: &str) -> AccreditOrganisation {
+    let principal = Principal::Organisation(organisation_id("EE".parse().unwrap(), number));
+    AccreditOrganisation {
+        register_number: number.to_owned(),
+        owner: None,
+        name: Name::new(number).unwrap(),
+        class: OrganisationClass::Sme,
+        accredited_until: clock().plus(86_400_000),
+        key: key(number).public_key(),
+        proof: Some(Possession::prove(chain, &key(number), principal)),
+    }
 }
 
 /// Waits for a condition, not for a time.
@@ -143,7 +215,66 @@ async fn four_nodes_agree_on_transactions_and_check_each_signature_once() {
     let roots: Vec<_> = executors.iter().map(|executor| executor.state().root()).collect();
     assert!(roots.iter().all(|root| *root == roots[0]));
     let checks: Vec<_> = executors.iter().map(|executor| executor.signature_checks()).collect();
-    assert_eq!(checks, [5; 4], "each node checks each signature once");
+    assert_eq!(checks, [10; 4], "each node checks each signature once: the registrar's, and the one within");
+    for node in nodes {
+        node.run(std::future::ready(())).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_member_leaves_by_vote_and_comes_back_with_another_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let genesis = genesis();
+    std::fs::write(folder.path().join("genesis.toml"), toml::to_string(&genesis).unwrap()).unwrap();
+    let ports = ports(8);
+    let mut nodes = Vec::new();
+    for index in 0..4 {
+        nodes.push(start(folder.path(), index, &ports).await);
+    }
+    enact(&nodes.iter().collect::<Vec<_>>(), Change::MemberLeave { member: "FR".parse().unwrap() }).await;
+    assert_eq!(signers(&nodes[0]), ["DE", "EE", "ES"]);
+    // The node of the member that left follows without a vote, and the others go on without it.
+    act(&nodes[0], "EE registrar", accreditation(genesis.chain_id(), "one")).await;
+    let followed = chain(&nodes[0].parts().executor.state()).height;
+    wait_for("the node without a vote", || chain(&nodes[3].parts().executor.state()).height >= followed)
+        .await;
+    let france = nodes.remove(3);
+    france.run(std::future::ready(())).await.unwrap();
+    act(&nodes[0], "EE registrar", accreditation(genesis.chain_id(), "two")).await;
+
+    let back = GenesisMember { consensus_key: key("fresh").public_key(), ..genesis.members[3].clone() };
+    enact(&nodes.iter().collect::<Vec<_>>(), Change::MemberJoin { member: back }).await;
+    assert_eq!(signers(&nodes[0]), MEMBERS);
+    nodes.push(start_signing(folder.path(), 3, &ports, key("fresh")).await);
+    let tip = chain(&nodes[0].parts().executor.state()).height;
+    wait_for("catching up", || chain(&nodes[3].parts().executor.state()).height >= tip).await;
+    // Of the four, one is stopped: what is final now is signed by the one that came back.
+    let spain = nodes.remove(2);
+    spain.run(std::future::ready(())).await.unwrap();
+    act(&nodes[0], "EE registrar", accreditation(genesis.chain_id(), "three")).await;
+    let executors: Vec<_> = nodes.iter().map(|node| node.parts().executor.clone()).collect();
+    let last = chain(&executors[0].state()).height;
+    for executor in &executors {
+        wait_for("the last block", || chain(&executor.state()).height >= last).await;
+    }
+    // Who trusts the genesis alone can follow the members to those that signed the last block.
+    let client = Client::new(&format!("http://{}", nodes[1].api())).unwrap();
+    let proof = client.proof::<hansa_ledger::tables::Chains>(&()).await.unwrap();
+    let trusted = genesis_validators(&genesis);
+    assert_eq!(proof.handovers.len(), 2);
+    assert!(proof.verify::<hansa_ledger::tables::Chains>(&(), &trusted).unwrap().is_some());
+    let mut unshown = proof.clone();
+    unshown.handovers.clear();
+    assert!(unshown.verify::<hansa_ledger::tables::Chains>(&(), &trusted).is_err());
+    // Both proposals are told, and found by where they stand.
+    let told = client.proposals(&ProposalFilter::default()).await.unwrap();
+    assert_eq!(
+        told.iter().map(|one| (one.members, one.row.state)).collect::<Vec<_>>(),
+        [(4, ProposalState::Activated); 2]
+    );
+    assert_eq!(client.proposal(&told[0].id).await.unwrap(), told[0]);
+    let open = ProposalFilter { state: Some(ProposalState::Open), ..ProposalFilter::default() };
+    assert_eq!(client.proposals(&open).await.unwrap(), []);
     for node in nodes {
         node.run(std::future::ready(())).await.unwrap();
     }

@@ -77,6 +77,7 @@ pub fn write_all(layout: &Layout, state: &State) -> Result<(), TestnetError> {
             network_listen: multiaddress(member.ports.network),
             peers: peers
                 .map(|peer| PeerConfig {
+                    network_key: None,
                     member: peer.code,
                     consensus: multiaddress(peer.ports.consensus),
                     network: multiaddress(peer.ports.network),

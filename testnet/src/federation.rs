@@ -5,10 +5,13 @@ use crate::keyfile;
 use crate::layout::{Layout, State, UserRecord};
 use hansa_ledger::block::Validator;
 use hansa_ledger::genesis::Genesis;
+use hansa_ledger::id::OrganisationId;
 use hansa_ledger::member::MemberCode;
-use hansa_ledger::row::Office;
+use hansa_ledger::possession::Possession;
+use hansa_ledger::row::{Office, Principal};
 use hansa_node_api::certificate::genesis_validators;
 use hansa_node_api::{Account, Client};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The nodes of a testnet, and who may sign in it. Clones share connections.
@@ -82,13 +85,35 @@ impl Federation {
         found.ok_or_else(|| TestnetError::Refused(format!("{code} is no member of this testnet")))
     }
 
-    /// The office of a member, at its own node.
+    /// As many keys of a member's office as it takes for it to act, at its own node.
     ///
     /// # Errors
-    /// When its key cannot be read.
-    pub fn office(&self, code: MemberCode, office: Office) -> Result<Account, TestnetError> {
-        let key = keyfile::read(&self.layout.office_key(code, office))?;
-        Ok(Account::new(key, self.state.chain, self.client(code)?.clone()))
+    /// When the code is that of no member, or a key cannot be read.
+    pub fn office(&self, code: MemberCode, office: Office) -> Result<Vec<Account>, TestnetError> {
+        let member = self.genesis.members.iter().find(|member| member.code == code);
+        let threshold = member
+            .and_then(|member| member.offices().into_iter().find(|(which, _)| *which == office))
+            .map_or(1, |(_, row)| row.threshold as usize);
+        let client = self.client(code)?;
+        let account = |path: std::path::PathBuf| {
+            Ok(Account::new(keyfile::read(&path)?, self.state.chain, client.clone()))
+        };
+        self.layout.office_keys(code, office).into_iter().take(threshold).map(account).collect()
+    }
+
+    /// The word of a user's or provider's key that it acts for its organisation.
+    ///
+    /// # Errors
+    /// When the key cannot be read.
+    pub fn proof(&self, key_file: &Path, organisation: OrganisationId) -> Result<Possession, TestnetError> {
+        let key = keyfile::read(key_file)?;
+        Ok(Possession::prove(self.state.chain, &key, Principal::Organisation(organisation)))
+    }
+
+    /// The paths of the testnet.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// A user, at the node of its home.

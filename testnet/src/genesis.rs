@@ -6,7 +6,7 @@ use crate::layout::{GrantRecord, Layout, MemberRecord, ProviderRecord, State, Us
 use crate::ports::Ports;
 use crate::systems::{Capacity, capacities};
 use hansa_ledger::action::organisation_id;
-use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember, MEMBERS_MIN};
+use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember, GenesisOffice, MEMBERS_MIN};
 use hansa_ledger::member::{COUNTRIES, MemberCode};
 use hansa_ledger::money::{Money, UEUR_PER_EUR};
 use hansa_ledger::name::Name;
@@ -31,6 +31,9 @@ const ISSUE_LIMIT: Money = Money(100_000_000 * UEUR_PER_EUR);
 
 /// The most each member may owe the others.
 const DEBIT_CAP: Money = Money(10_000_000 * UEUR_PER_EUR);
+
+/// How many of its three keys a treasury takes: money enters the ledger by no single key.
+const TREASURY_THRESHOLD: u32 = 2;
 
 /// The name of the federation.
 const FEDERATION: &str = "testnet";
@@ -142,16 +145,20 @@ fn make_member(layout: &Layout, code: MemberCode) -> Result<GenesisMember, Testn
     let folder = layout.member(code);
     make_folder(&folder)?;
     let node_key = |name: &str| keyfile::create(&folder.join(name)).map(|key| key.public_key());
-    let office_key = |office| keyfile::create(&layout.office_key(code, office)).map(|key| key.public_key());
+    let office = |office, threshold| {
+        let files = layout.office_keys(code, office).into_iter();
+        let keys = files.map(|file| keyfile::create(&file).map(|key| key.public_key()));
+        Ok::<_, TestnetError>(GenesisOffice { threshold, keys: keys.collect::<Result<_, _>>()? })
+    };
     Ok(GenesisMember {
         code,
         consensus_key: node_key("consensus.key")?,
         network_key: node_key("network.key")?,
-        registrar_key: office_key(Office::Registrar)?,
-        treasury_key: office_key(Office::Treasury)?,
-        governance_key: office_key(Office::Governance)?,
         issue_limit: ISSUE_LIMIT,
         debit_cap: DEBIT_CAP,
+        registrar: office(Office::Registrar, 1)?,
+        treasury: office(Office::Treasury, TREASURY_THRESHOLD)?,
+        governance: office(Office::Governance, 1)?,
     })
 }
 
@@ -293,8 +300,13 @@ mod tests {
             assert_eq!(layout.read_state().unwrap(), state);
             assert!(found(&layout, &plan).is_err(), "a testnet is not written over");
             for member in &genesis.members {
-                let key = keyfile::read(&layout.office_key(member.code, Office::Treasury)).unwrap();
-                assert_eq!(key.public_key(), member.treasury_key);
+                for (office, row) in member.offices() {
+                    let read = |file: &std::path::PathBuf| keyfile::read(file).unwrap().public_key();
+                    let keys: Vec<_> = layout.office_keys(member.code, office).iter().map(read).collect();
+                    assert_eq!(keys, row.keys, "{office}");
+                }
+                let treasury = &member.treasury;
+                assert_eq!((treasury.threshold, treasury.keys.len()), (2, 3));
             }
             for user in &state.users {
                 assert_eq!(keyfile::read(&layout.user_key(&user.name)).unwrap().public_key(), user.key);

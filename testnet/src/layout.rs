@@ -4,7 +4,7 @@
 //! genesis.toml                the federation
 //! state.json                  who is in it, ports, process ids
 //! FR/                         one folder per member
-//!   node.toml consensus.key network.key registrar.key treasury.key governance.key data/ node.log
+//!   node.toml consensus.key network.key registrar.key treasury.key treasury-2.key treasury-3.key governance.key data/ node.log
 //! providers/bsc/              one folder per provider
 //!   agent.toml provider.key data/ agent.log
 //! home/                       a user's home for `hansa --home`
@@ -160,15 +160,15 @@ impl Layout {
         self.member(code).join("node.toml")
     }
 
-    /// The key file of a member's office.
+    /// The files of the keys of a member's office.
     #[must_use]
-    pub fn office_key(&self, code: MemberCode, office: Office) -> PathBuf {
-        let name = match office {
-            Office::Registrar => "registrar.key",
-            Office::Treasury => "treasury.key",
-            Office::Governance => "governance.key",
+    pub fn office_keys(&self, code: MemberCode, office: Office) -> Vec<PathBuf> {
+        let names: &[&str] = match office {
+            Office::Registrar => &["registrar.key"],
+            Office::Treasury => &["treasury.key", "treasury-2.key", "treasury-3.key"],
+            Office::Governance => &["governance.key"],
         };
-        self.member(code).join(name)
+        names.iter().map(|name| self.member(code).join(name)).collect()
     }
 
     /// The folder of a provider.

@@ -4,11 +4,15 @@
 use crate::error::{TestnetError, api_error};
 use crate::federation::Federation;
 use crate::layout::{ProviderRecord, UserRecord};
-use hansa_ledger::action::{AccreditOrganisation, AccreditSite, Action, AttestDeposit, IssueGrant, grant_id};
+use hansa_ledger::action::{
+    AccreditOrganisation, AccreditSite, Action, ApproveOrder, AttestDeposit, IssueGrant, grant_id,
+};
+use hansa_ledger::event::Event;
 use hansa_ledger::id::OrganisationId;
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
+use hansa_ledger::possession::Possession;
 use hansa_ledger::row::{Office, OrganisationClass};
 use hansa_ledger::time::TimeMs;
 use hansa_node_api::chain::FinalTransaction;
@@ -31,7 +35,7 @@ pub async fn providers(federation: &Federation) -> Result<(), TestnetError> {
         let mut actions = Vec::new();
         for provider in federation.state().providers.iter().filter(|one| one.capacity.country == code) {
             if !is_known(federation.client(code)?, &provider.organisation).await? {
-                actions.extend(provider_actions(provider));
+                actions.extend(provider_actions(federation, provider)?);
             }
         }
         send(federation, code, Office::Registrar, actions).await
@@ -49,7 +53,7 @@ pub async fn users(federation: &Federation) -> Result<(), TestnetError> {
         let client = federation.client(code)?;
         for user in federation.state().users.iter().filter(|user| user.home == code) {
             if !is_known(client, &user.organisation).await? {
-                accreditations.push(accredit_user(user));
+                accreditations.push(accredit_user(federation, user)?);
                 money.extend(money_actions(user));
             } else if is_unfunded(client, user).await? {
                 money.extend(money_actions(user));
@@ -74,25 +78,40 @@ async fn send(
     Ok(())
 }
 
-/// Lets an office sign actions in one transaction, and waits until it is final.
+/// Lets an office do actions in one transaction, and waits until it is final. Where the office takes several keys, the first
+/// proposes and the others approve, and the transaction is the last approval.
 pub(crate) async fn sign(
     federation: &Federation,
     code: MemberCode,
     office: Office,
     actions: Vec<Action>,
 ) -> Result<FinalTransaction, TestnetError> {
-    let what = match office {
-        Office::Registrar => "registrar",
-        Office::Treasury => "treasury",
-        Office::Governance => "governance office",
+    let failed = |error| api_error(format!("a transaction of the {office} office of {code} failed"))(error);
+    let accounts = federation.office(code, office)?;
+    let Some((proposer, approvers)) = accounts.split_first() else {
+        return Err(TestnetError::Broken(format!("the {office} office of {code} has no key")));
     };
-    let sent = federation.office(code, office)?.send(actions).await;
-    sent.map_err(api_error(format!("a transaction of the {what} of {code} failed")))
+    let mut done = proposer.send(actions).await.map_err(failed)?;
+    let placed = done.receipt.events.iter().filter_map(|event| match event {
+        Event::OrderPlaced { order, .. } => Some(ApproveOrder { order: *order }.into()),
+        _ => None,
+    });
+    let approvals: Vec<Action> = placed.collect();
+    if !approvals.is_empty() {
+        for approver in approvers {
+            done = approver.send(approvals.clone()).await.map_err(failed)?;
+        }
+    }
+    Ok(done)
 }
 
 /// The accreditation of a user.
-pub(crate) fn accredit_user(user: &UserRecord) -> Action {
-    accredit(&user.register_number, &user.name, user.class, user.key).into()
+///
+/// # Errors
+/// When its key cannot be read.
+pub(crate) fn accredit_user(federation: &Federation, user: &UserRecord) -> Result<Action, TestnetError> {
+    let proof = federation.proof(&federation.layout().user_key(&user.name), user.organisation)?;
+    Ok(accredit(&user.register_number, &user.name, user.class, user.key, proof).into())
 }
 
 /// The grant of a user, if it gets one.
@@ -117,7 +136,7 @@ fn money_actions(user: &UserRecord) -> Vec<Action> {
     grant.into_iter().chain(deposit.map(Action::from)).collect()
 }
 
-fn provider_actions(provider: &ProviderRecord) -> [Action; 2] {
+fn provider_actions(federation: &Federation, provider: &ProviderRecord) -> Result<[Action; 2], TestnetError> {
     let ProviderRecord { name, register_number, organisation, key, capacity } = provider;
     let site = AccreditSite {
         provider: *organisation,
@@ -129,7 +148,9 @@ fn provider_actions(provider: &ProviderRecord) -> [Action; 2] {
         certificates: 0,
         pool: capacity.pool,
     };
-    [accredit(register_number, name, OrganisationClass::Research, *key).into(), site.into()]
+    let proof = federation.proof(&federation.layout().provider_key(name), *organisation)?;
+    let accreditation = accredit(register_number, name, OrganisationClass::Research, *key, proof);
+    Ok([accreditation.into(), site.into()])
 }
 
 fn accredit(
@@ -137,6 +158,7 @@ fn accredit(
     name: &Name,
     class: OrganisationClass,
     key: hansa_ledger_signature::PublicKey,
+    proof: Possession,
 ) -> AccreditOrganisation {
     AccreditOrganisation {
         register_number: number.to_owned(),
@@ -145,6 +167,7 @@ fn accredit(
         class,
         accredited_until: validity_end(),
         key,
+        proof: Some(proof),
     }
 }
 

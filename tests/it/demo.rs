@@ -76,6 +76,8 @@ fn the_demo_settles_one_real_job_and_leaves_nothing_running() {
     }
     let [_, grant, _, work, settle, verify] = stages.as_slice() else { panic!("{run}") };
     assert_eq!((&grant["member"], &grant["cash"]), (&Value::from("EE"), &Value::from("0.00")));
+    let keys = (&grant["treasury_threshold"], &grant["treasury_keys"]);
+    assert_eq!(keys, (&Value::from(2), &Value::from(3)), "by two of three keys");
     assert_ne!(work["country"], "EE", "the job runs abroad");
     assert!(work["log_lines"].as_u64().unwrap() > 0, "the log was read while it came: {work}");
     assert!(work["accuracy"].as_f64().unwrap() > 0.9, "a model was trained: {work}");

@@ -4,11 +4,12 @@ mod bids;
 mod chain;
 mod jobs;
 mod money;
+mod offices;
 mod reads;
 mod refusals;
 mod usage;
 
-use crate::hansa::Home;
+use crate::hansa::{Home, Run};
 use crate::testnet::{Feature, Testnet, below};
 use hansa_ledger::id::{LeaseId, OrganisationId, RequestId};
 use hansa_ledger::row::{LeaseState, RequestState};
@@ -100,6 +101,15 @@ impl Market {
         sent["job"].as_u64().unwrap()
     }
 
+    /// What the treasury of a member does by two of its keys: one proposes, another approves. Gives the second run.
+    #[track_caller]
+    fn treasury(&self, member: &str, words: &[&str]) -> Run {
+        let proposed: Value =
+            self.home.run(&[&["--json", "--key", &self.office(member, "treasury")], words].concat()).read();
+        let order = proposed["order"]["id"].as_str().unwrap_or_else(|| panic!("no order: {proposed}"));
+        self.home.run(&["--json", "--key", &self.office(member, "treasury-2"), "office", "approve", order])
+    }
+
     /// The path of an office's key.
     fn office(&self, member: &str, office: &str) -> String {
         below(self.testnet.layout.folder(), &format!("{member}/{office}.key"))
@@ -113,6 +123,7 @@ fn the_marketplace_from_the_command_line() {
     let market = Market { home: Home::new(&folder), testnet };
     let features: &[Feature<Market>] = &[
         ("an organisation is accredited and funded", money::accredited_and_funded),
+        ("a treasury acts by two of three keys, and governance changes that", offices::several_keys),
         ("keys have roles and limits", money::keys_have_roles_and_limits),
         ("cash is transferred and redeemed, and positions follow", money::transferred_and_redeemed),
         ("capacity is listed", bids::capacity_is_listed),

@@ -7,10 +7,11 @@ use clap::{Args, Subcommand};
 use futures::StreamExt as _;
 use hansa_ledger::id::TransactionId;
 use hansa_ledger::root;
-use hansa_node_api::certificate::{self, genesis_validators};
+use hansa_node_api::certificate::genesis_validators;
 use hansa_node_api::chain::{BlockInfo, TransactionInfo, TransactionStatus};
 use hansa_node_api::filter::EventFilter;
 use hansa_node_api::proof::ProofInfo;
+use hansa_node_api::status::NodeStatus;
 use hansa_node_api::{EventCursor, EventInfo, EventMessage};
 use serde_json::json;
 use std::path::PathBuf;
@@ -112,7 +113,7 @@ async fn status(session: &Session) -> Outcome {
                 format!("{} final, {} waiting", status.transactions, status.mempool_transactions),
             ),
             ("ready", status.unready_reason.clone().unwrap_or_else(|| "yes".to_owned())),
-            ("version", format!("{}, rules {}", status.version, status.protocol_version)),
+            ("version", format!("{}, rules {}", status.version, rules(&status))),
         ]);
         let rows = members.iter().map(|member| {
             let peer = peers.iter().find(|peer| peer.member == member.code);
@@ -137,6 +138,16 @@ async fn status(session: &Session) -> Outcome {
         format!("{head}\n\n{members}\n\n{contracts}")
     });
     Ok(())
+}
+
+/// The rules in force, and those to come.
+fn rules(status: &NodeStatus) -> String {
+    match &status.upgrade {
+        Some(next) => {
+            format!("{}, {} from height {} on", status.protocol_version, next.protocol_version, next.height)
+        }
+        None => status.protocol_version.to_string(),
+    }
 }
 
 /// A position with its sign, in euro.
@@ -231,9 +242,7 @@ async fn proof(session: &Session, table: &str, row: &str, genesis: Option<PathBu
         if proof.header.chain != genesis.chain_id() {
             return Err(refuse(&"it is of another federation than the trusted genesis"));
         }
-        let validators = genesis_validators(genesis);
-        certificate::verify(&proof.header, &proof.certificate, &validators)
-            .map_err(|error| refuse(&error))?;
+        proof.verify_block(&genesis_validators(genesis)).map_err(|error| refuse(&error))?;
         verify_path(&proof).map_err(|error| refuse(&error))?;
     }
     let data = json!({ "verified": trusted.is_some(), "proof": proof });

@@ -4,7 +4,7 @@ use crate::error::Outcome;
 use crate::session::Session;
 use crate::units::{Moment, money, word};
 use clap::{Args, Subcommand};
-use hansa_ledger::action::{AttestDeposit, IssueGrant, RedeemCash, TransferCash};
+use hansa_ledger::action::{AttestDeposit, IssueGrant, RedeemCash, TransferCash, grant_id};
 use hansa_ledger::event::Event;
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
@@ -75,11 +75,12 @@ impl CreditArguments {
         match self.verb {
             Verb::Issue(issue) => issue.run(session).await,
             Verb::Deposit { organisation, amount, reference } => {
-                let organisation = session.find_organisation(&session.reader().await?, &organisation).await?;
+                let client = session.reader().await?;
+                let organisation = session.find_organisation(&client, &organisation).await?;
                 let sent = session.act(AttestDeposit { organisation, amount, reference }).await?;
                 let made = json!({ "organisation": organisation, "amount": amount });
-                session.tell_sent(&sent, made, &format!("attested {amount} EUR for {organisation}"));
-                Ok(())
+                let text = format!("attested {amount} EUR for {organisation}");
+                session.tell_office(&client, &sent, made, &text).await
             }
             Verb::Transfer { to, amount } => {
                 let to = session.find_organisation(&session.reader().await?, &to).await?;
@@ -106,20 +107,22 @@ impl Issue {
         let holder = session.find_organisation(&account.client, &self.organisation).await?;
         let action = IssueGrant {
             holder,
-            reference: self.reference,
+            reference: self.reference.clone(),
             budget_line: self.line,
             purpose: self.purpose,
             amount: self.amount,
             expires: self.expires.from(session.clock(&account.client).await?.now),
         };
         let sent = session.send(&account, vec![action.into()]).await?;
+        // A grant is named by its issuer and reference, so it is known before the other keys of the treasury approve.
         let grant = sent.done.receipt.events.iter().find_map(|event| match event {
             Event::GrantIssued { grant, .. } => Some(*grant),
+            Event::OrderPlaced { member, .. } => Some(grant_id(*member, &self.reference)),
             _ => None,
         });
         let text =
             grant.map_or_else(String::new, |grant| format!("issued grant {grant} of {} EUR", self.amount));
-        session.tell_sent(&sent, json!({ "grant": grant, "holder": holder, "amount": self.amount }), &text);
-        Ok(())
+        let made = json!({ "grant": grant, "holder": holder, "amount": self.amount });
+        session.tell_office(&account.client, &sent, made, &text).await
     }
 }

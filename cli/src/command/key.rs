@@ -1,13 +1,19 @@
 //! `hansa key`: make and list the keys you sign with.
 
+use super::org::registration;
 use crate::error::Outcome;
 use crate::keyfile::Protection;
 use crate::keystore::StoredKey;
 use crate::printer::pairs;
 use crate::session::Session;
 use clap::{Args, Subcommand};
+use hansa_ledger::action::{Registration, organisation_id};
+use hansa_ledger::id::ChainId;
+use hansa_ledger::member::MemberCode;
 use hansa_ledger::name::Name;
-use hansa_ledger_signature::SecretKey;
+use hansa_ledger::possession::Possession;
+use hansa_ledger::row::{Office, Principal};
+use hansa_ledger_signature::{SecretKey, Signature};
 use hansa_node_api::pass::PASS_HEADER;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -37,6 +43,34 @@ enum Verb {
         /// Which; the chosen one if none is given
         name: Option<String>,
     },
+    /// Prove that you hold a key, for whoever registers it: a registrar, an administrator or a governance office
+    Prove(Prove),
+}
+
+#[derive(Debug, Args)]
+struct Prove {
+    /// Which; the chosen one if none is given
+    name: Option<String>,
+    #[command(flatten)]
+    whom: Whom,
+    /// The federation's id; else the node is asked
+    #[arg(long, value_name = "ID")]
+    chain: Option<ChainId>,
+}
+
+/// Who a key is to act for: one of these.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Whom {
+    /// The organisation it is to act for, not accredited yet: `EE:12345678`
+    #[arg(long = "for", value_parser = registration, value_name = "CC:NUMBER")]
+    register: Option<Registration>,
+    /// The organisation it is to act for: id, beginning of it, or name
+    #[arg(long)]
+    organisation: Option<String>,
+    /// The office it is to act for: `EE:treasury`
+    #[arg(long, value_parser = office, value_name = "CC:OFFICE")]
+    office: Option<(MemberCode, Office)>,
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +100,7 @@ impl KeyArguments {
                     .data(&json!({ "forgotten": count }), || format!("forgot {count} of `{}`", key.name));
                 Ok(())
             }
+            Verb::Prove(prove) => prove.run(session).await,
         }
     }
 }
@@ -102,6 +137,47 @@ impl New {
         session.printer.note("keep a copy of the file: without it nobody can sign for this key again");
         Ok(())
     }
+}
+
+impl Prove {
+    async fn run(self, session: &Session) -> Outcome {
+        let stored = match &self.name {
+            Some(name) => session.keystore().find(name)?,
+            None => session.chosen_key()?,
+        };
+        let principal = match (self.whom.register, self.whom.organisation, self.whom.office) {
+            (Some(one), ..) => Principal::Organisation(organisation_id(one.country, &one.number)),
+            (_, _, Some((member, office))) => Principal::Office(member, office),
+            (_, text, _) => {
+                let text = text.unwrap_or_default();
+                Principal::Organisation(session.find_organisation(&session.client()?, &text).await?)
+            }
+        };
+        let chain = session.chain(self.chain).await?;
+        let key = stored.unlock(|| session.passphrase(&stored.name))?;
+        let proof = Possession::prove(chain, &key, principal);
+        let data = json!({
+            "public_key": key.public_key(),
+            "chain": chain,
+            "principal": principal,
+            "proof": proof.signature,
+        });
+        session.printer.data(&data, || proof.signature.to_string());
+        session.printer.note("it binds nobody: it lets this key be registered for them, and for nobody else");
+        Ok(())
+    }
+}
+
+/// Reads the proof that [`Verb::Prove`] prints.
+pub(super) fn proof(text: &str) -> Result<Signature, String> {
+    text.parse().map_err(|error| format!("`{text}` is no proof as `hansa key prove` prints it: {error}"))
+}
+
+fn office(text: &str) -> Result<(MemberCode, Office), String> {
+    let (member, office) = text
+        .split_once(':')
+        .ok_or_else(|| format!("`{text}` is no office of a member; write it as `EE:treasury`"))?;
+    Ok((member.parse()?, office.parse()?))
 }
 
 fn show(session: &Session, key: &StoredKey) {

@@ -93,6 +93,7 @@ fn ended(end: End, message: String) -> Failure {
         End::Refused => Exit::Refused,
         End::Failed => Exit::Failed,
         End::Halted => Exit::Halted,
+        End::Outdated => Exit::Outdated,
     };
     Failure { exit, ..Failure::failed(message) }
 }

@@ -1,6 +1,7 @@
 //! `hansa org`: accredit organisations and manage their keys.
 
 use super::account::ROLES;
+use super::key::proof;
 use crate::error::Outcome;
 use crate::session::{Session, short};
 use crate::units::{self, Moment, word, word_text};
@@ -12,6 +13,7 @@ use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::row::{OrganisationClass, Principal, Roles};
+use hansa_ledger_signature::Signature;
 use hansa_node_api::Shown;
 use hansa_node_api::filter::OrganisationFilter;
 use hansa_node_api::organisation::OrganisationInfo;
@@ -57,6 +59,9 @@ struct Accredit {
     /// Its first administrator key: 64 hexadecimal characters, or the name of one of your keys
     #[arg(long, value_name = "KEY")]
     admin_key: String,
+    /// The key holder's word, as `hansa key prove` prints it; made here if the key is one of yours
+    #[arg(long, value_parser = proof, value_name = "PROOF")]
+    proof: Option<Signature>,
     /// When the accreditation ends: a moment, or `in 365d`
     #[arg(long, default_value = "in 365d")]
     until: Moment,
@@ -77,6 +82,9 @@ enum KeyVerb {
         /// The most one request or transfer of it may bind
         #[arg(long, value_parser = units::money, value_name = "EUR")]
         limit: Option<Money>,
+        /// Its holder's word, as `hansa key prove` prints it, for a new key; made here if the key is one of yours
+        #[arg(long, value_parser = proof, value_name = "PROOF")]
+        proof: Option<Signature>,
     },
     /// Take a key back for ever
     Remove {
@@ -85,7 +93,8 @@ enum KeyVerb {
     },
 }
 
-fn registration(text: &str) -> Result<Registration, String> {
+/// Reads `EE:12345678`.
+pub(super) fn registration(text: &str) -> Result<Registration, String> {
     let (country, number) = text
         .split_once(':')
         .ok_or_else(|| format!("`{text}` is no register entry; write it as `EE:12345678`"))?;
@@ -109,18 +118,17 @@ impl OrgArguments {
             Verb::Revoke { organisation } => {
                 let organisation = session.find_organisation(&session.reader().await?, &organisation).await?;
                 let sent = session.act(RevokeOrganisation { organisation }).await?;
-                session.tell_sent(
-                    &sent,
-                    json!({ "organisation": organisation }),
-                    &format!("revoked {organisation}"),
-                );
-                Ok(())
+                let made = json!({ "organisation": organisation });
+                session.tell_office(&session.client()?, &sent, made, &format!("revoked {organisation}")).await
             }
             Verb::List { member } => list(session, member).await,
-            Verb::Key(KeyVerb::Set { public_key, roles, limit }) => {
-                let key = session.find_public_key(&public_key)?;
+            Verb::Key(KeyVerb::Set { public_key, roles, limit, proof }) => {
+                let account = session.account().await?;
+                let principal = session.principal(&account).await?;
+                let (key, proof) = session.find_new_key(&account, &public_key, proof, principal).await?;
                 let roles = Roles(roles.iter().fold(0, |bits, role| bits | role.0));
-                let sent = session.act(SetKey { key, roles, amount_max: limit }).await?;
+                let action = SetKey { key, roles, amount_max: limit, proof };
+                let sent = session.send(&account, vec![action.into()]).await?;
                 session.tell_sent(&sent, json!({ "key": key }), &format!("set {key}"));
                 Ok(())
             }
@@ -136,8 +144,14 @@ impl OrgArguments {
 
 impl Accredit {
     async fn run(self, session: &Session) -> Outcome {
-        let key = session.find_public_key(&self.admin_key)?;
         let account = session.account().await?;
+        // For anybody but an office the ledger refuses it.
+        let organisation = match session.principal(&account).await? {
+            Some(Principal::Office(member, _)) => Some(organisation_id(member, &self.register_number)),
+            _ => None,
+        };
+        let principal = organisation.map(Principal::Organisation);
+        let (key, proof) = session.find_new_key(&account, &self.admin_key, self.proof, principal).await?;
         let now = session.clock(&account.client).await?.now;
         let action = AccreditOrganisation {
             register_number: self.register_number.clone(),
@@ -146,17 +160,11 @@ impl Accredit {
             class: self.class,
             accredited_until: self.until.from(now),
             key,
+            proof,
         };
         let sent = session.send(&account, vec![action.into()]).await?;
-        // The signer is an office, or the ledger would have refused.
-        let signer = account.client.key(&account.public_key()).await?;
-        let organisation = match signer.row.principal {
-            Principal::Office(member, _) => Some(organisation_id(member, &self.register_number)),
-            Principal::Organisation(_) => None,
-        };
         let text = organisation.map_or_else(String::new, |id| format!("accredited {id}"));
-        session.tell_sent(&sent, json!({ "organisation": organisation }), &text);
-        Ok(())
+        session.tell_office(&account.client, &sent, json!({ "organisation": organisation }), &text).await
     }
 }
 

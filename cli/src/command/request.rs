@@ -106,7 +106,7 @@ pub(super) fn table(session: &Session, requests: &[RequestInfo]) -> String {
     let rows = requests.iter().map(|one| {
         let (row, demand) = (&one.row, &one.row.demand);
         let became = row.lease.map(|lease| format!("lease {}", short(&lease)));
-        let waits = row.unmatched.as_ref().map(|unmatched| word_text(&unmatched.reason));
+        let waits = row.last_unmatched().map(|unmatched| word_text(&unmatched.reason));
         [
             short(&one.id),
             demand.class.to_string(),
@@ -130,7 +130,7 @@ fn text(request: &RequestInfo, slot_s: u32) -> String {
         false => format!("{} to {}", demand.quantity_min, demand.quantity),
     };
     let countries = demand.countries.countries().collect::<Vec<_>>().join(" ");
-    let unmatched = row.unmatched.as_ref().filter(|_| row.state == RequestState::Open);
+    let unmatched = row.last_unmatched().filter(|_| row.state == RequestState::Open);
     pairs(&[
         ("request", request.id.to_string()),
         ("state", word_text(&row.state)),

@@ -90,8 +90,7 @@ impl Accredit {
             pool: self.pool,
         };
         let sent = session.act(action).await?;
-        session.tell_sent(&sent, made, &text);
-        Ok(())
+        session.tell_office(&session.client()?, &sent, made, &text).await
     }
 }
 

@@ -3,11 +3,14 @@
 use super::Session;
 use crate::error::{Failure, Outcome};
 use crate::units::PurseName;
-use hansa_ledger::id::{CodeHash, GrantId, LeaseId, OfferId, OrganisationId, RequestId};
+use hansa_ledger::id::{CodeHash, GrantId, LeaseId, OfferId, OrganisationId, ProposalId, RequestId};
 use hansa_ledger::name::Name;
 use hansa_ledger::row::Purse;
 use hansa_ledger_signature::PublicKey;
-use hansa_node_api::filter::{GrantFilter, LeaseFilter, OfferFilter, OrganisationFilter, RequestFilter};
+use hansa_node_api::filter::{
+    GrantFilter, LeaseFilter, OfferFilter, OrderFilter, OrganisationFilter, ProposalFilter, RequestFilter,
+};
+use hansa_node_api::office::OrderInfo;
 use hansa_node_api::view::ShownOrganisation;
 use hansa_node_api::{Client, Shown};
 use std::fmt::Display;
@@ -78,6 +81,18 @@ impl Session {
         only("request", text, "hansa request list", all.into_iter().map(|one| one.id))
     }
 
+    /// A proposal by its id or the beginning of it.
+    ///
+    /// # Errors
+    /// When there is none or more than one.
+    pub async fn find_proposal(&self, client: &Client, text: &str) -> Outcome<ProposalId> {
+        if let Ok(id) = text.parse() {
+            return Ok(id);
+        }
+        let all = client.proposals(&ProposalFilter::default()).await?;
+        only("proposal", text, "hansa governance list --all", all.into_iter().map(|one| one.id))
+    }
+
     /// An offer by its id or the beginning of it.
     ///
     /// # Errors
@@ -92,6 +107,20 @@ impl Session {
             Shown::Public(public) => public.id,
         });
         only("offer", text, "hansa offer list", ids)
+    }
+
+    /// An order that awaits approval, by its id or the beginning of it.
+    ///
+    /// # Errors
+    /// When there is none or more than one.
+    pub async fn find_order(&self, client: &Client, text: &str) -> Outcome<OrderInfo> {
+        let all = client.orders(&OrderFilter::default()).await?;
+        let id = match text.parse() {
+            Ok(id) => id,
+            Err(_) => only("order", text, "hansa office orders", all.iter().map(|one| one.id))?,
+        };
+        let found = all.into_iter().find(|one| one.id == id);
+        found.ok_or_else(|| hansa_ledger::rejection::Rejection::OrderUnknown.into())
     }
 
     /// A contract by the hash of its code, the beginning of it, or its name.

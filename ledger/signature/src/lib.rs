@@ -12,7 +12,7 @@ mod key;
 mod verified;
 
 pub use key::{PublicKey, SecretKey, Signature};
-pub use verified::{Cache, Lookup, Signed, Verified};
+pub use verified::{Cache, Enclosed, Lookup, Signed, Verified};
 
 /// Why a signature was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +23,9 @@ pub enum SignatureError {
     /// The equation does not hold for these bytes.
     #[error("the signature does not match the signed bytes and the signer's key")]
     Mismatch,
+    /// The value is signed, and a signature of somebody else that it carries within does not hold.
+    #[error("a signature within the signed bytes does not match what it is for and its key")]
+    EnclosedMismatch,
 }
 
 /// Checks one signature over `message` by the ZIP-215 rule.

@@ -9,9 +9,40 @@ pub trait Signed {
     fn signature(&self) -> Signature;
     /// The canonical bytes that were signed: domain tag, chain id, content.
     fn signing_bytes(&self) -> Vec<u8>;
+    /// What others signed and the value carries within its signed bytes; each is checked with the signature itself, so that
+    /// a [`Verified`] value needs no check later.
+    fn enclosed(&self) -> Vec<Enclosed> {
+        Vec::new()
+    }
 }
 
-/// A value whose signature has been checked. Only this crate makes one, so holding it is the proof.
+/// A signature that a value carries within: somebody else's word, over bytes of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enclosed {
+    /// Who signed it.
+    pub signer: PublicKey,
+    /// The signature.
+    pub signature: Signature,
+    /// The canonical bytes that were signed: domain tag, chain id, content.
+    pub signing_bytes: Vec<u8>,
+}
+
+/// Checks the signature of a value and every one it carries, one by one.
+fn verify_value<T: Signed>(value: &T) -> Result<(), SignatureError> {
+    verify_bytes(&value.signer(), &value.signing_bytes(), &value.signature())?;
+    for enclosed in value.enclosed() {
+        verify_bytes(&enclosed.signer, &enclosed.signing_bytes, &enclosed.signature)
+            .map_err(|_| SignatureError::EnclosedMismatch)?;
+    }
+    Ok(())
+}
+
+/// How many signatures a check of a value checks.
+fn signatures_of<T: Signed>(value: &T) -> u64 {
+    1u64.saturating_add(value.enclosed().len() as u64)
+}
+
+/// A value whose signature has been checked, and every signature it carries within. Only this crate makes one, so holding it is the proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified<T>(T);
 
@@ -57,6 +88,8 @@ pub struct Lookup<T> {
     open: Vec<usize>,
     claims: Vec<usize>,
     checked: Vec<usize>,
+    /// Signatures checked and not counted in a cache yet.
+    uncounted: u64,
     verdicts: BTreeMap<[u8; 32], Result<(), SignatureError>>,
 }
 
@@ -66,7 +99,15 @@ impl<T: Signed> Lookup<T> {
     pub fn new(values: Vec<T>) -> Self {
         let identities: Vec<[u8; 32]> = values.iter().map(identity).collect();
         let open = (0..values.len()).collect();
-        Self { values, identities, open, claims: Vec::new(), checked: Vec::new(), verdicts: BTreeMap::new() }
+        Self {
+            values,
+            identities,
+            open,
+            claims: Vec::new(),
+            checked: Vec::new(),
+            uncounted: 0,
+            verdicts: BTreeMap::new(),
+        }
     }
 
     /// Whether there is something for [`Self::check`] to do.
@@ -88,6 +129,7 @@ impl<T: Signed> Lookup<T> {
         let mut refused = BTreeMap::new();
         bisect(&self.values, &batch, &mut refused);
         for index in &batch {
+            self.uncounted = self.uncounted.saturating_add(signatures_of(&self.values[*index]));
             let verdict = refused.get(index).map_or(Ok(()), |error| Err(*error));
             self.verdicts.insert(self.identities[*index], verdict);
         }
@@ -101,7 +143,7 @@ impl<T: Signed> Lookup<T> {
         let judge = |(value, identity): (T, [u8; 32])| {
             match verdicts.get(&identity) {
                 Some(verdict) => (*verdict)?,
-                None => verify_bytes(&value.signer(), &value.signing_bytes(), &value.signature())?,
+                None => verify_value(&value)?,
             }
             Ok(Verified(value))
         };
@@ -144,8 +186,8 @@ impl Cache {
     pub fn verify<T: Signed>(&mut self, value: T) -> Result<Verified<T>, SignatureError> {
         let identity = identity(&value);
         if !self.known.contains(&identity) {
-            self.checks = self.checks.saturating_add(1);
-            verify_bytes(&value.signer(), &value.signing_bytes(), &value.signature())?;
+            self.checks = self.checks.saturating_add(signatures_of(&value));
+            verify_value(&value)?;
             self.remember(identity);
         }
         Ok(Verified(value))
@@ -188,9 +230,9 @@ impl Cache {
 
     /// Remembers what [`Lookup::check`] found to hold, and gives up the claims on what it checked.
     pub fn settle<T: Signed>(&mut self, lookup: &mut Lookup<T>) {
+        self.checks = self.checks.saturating_add(std::mem::take(&mut lookup.uncounted));
         for index in std::mem::take(&mut lookup.checked) {
             let identity = lookup.identities[index];
-            self.checks = self.checks.saturating_add(1);
             self.claimed.remove(&identity);
             if lookup.verdicts.get(&identity).is_some_and(Result::is_ok) {
                 self.remember(identity);
@@ -206,9 +248,9 @@ impl Cache {
         }
     }
 
-    fn unsettled<T>(&self, lookup: &Lookup<T>) -> u64 {
+    fn unsettled<T: Signed>(&self, lookup: &Lookup<T>) -> u64 {
         let without = |index: &&usize| !lookup.verdicts.contains_key(&lookup.identities[**index]);
-        lookup.open.iter().filter(without).count() as u64
+        lookup.open.iter().filter(without).map(|index| signatures_of(&lookup.values[*index])).sum()
     }
 
     fn remember(&mut self, identity: [u8; 32]) {
@@ -224,7 +266,7 @@ impl Cache {
     }
 }
 
-/// Names the whole signed bytes. The signature is part of it, so another signature of the same content is checked on its own.
+/// Names the whole signed bytes, which whatever is enclosed stands in. The signature is part of it, so another signature of the same content is checked on its own.
 fn identity<T: Signed>(value: &T) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&value.signer().0).update(&value.signature().0).update(&value.signing_bytes());
@@ -236,7 +278,7 @@ fn bisect<T: Signed>(values: &[T], indices: &[usize], refused: &mut BTreeMap<usi
         [] => {}
         [only] => {
             let value = &values[*only];
-            if let Err(error) = verify_bytes(&value.signer(), &value.signing_bytes(), &value.signature()) {
+            if let Err(error) = verify_value(value) {
                 refused.insert(*only, error);
             }
         }
@@ -257,6 +299,11 @@ fn batch_holds<T: Signed>(values: &[T], indices: &[usize]) -> bool {
         let signature = ed25519_zebra::Signature::from(value.signature().0);
         let key = ed25519_zebra::VerificationKeyBytes::from(value.signer().0);
         batch.queue((key, signature, &value.signing_bytes()));
+        for enclosed in value.enclosed() {
+            let signature = ed25519_zebra::Signature::from(enclosed.signature.0);
+            let key = ed25519_zebra::VerificationKeyBytes::from(enclosed.signer.0);
+            batch.queue((key, signature, &enclosed.signing_bytes));
+        }
     }
     // The random weights of the batch equation never change the verdict on valid signatures, and pass an invalid one with a
     // chance below 2^-127.

@@ -1,7 +1,7 @@
 //! One rule: single, batch of one, batch of many and bisection give the same verdict on every signature.
 
 use hansa_ledger_signature::{
-    Cache, Lookup, PublicKey, SecretKey, Signature, SignatureError, Signed, verify_bytes,
+    Cache, Enclosed, Lookup, PublicKey, SecretKey, Signature, SignatureError, Signed, verify_bytes,
 };
 
 /// Something signed.
@@ -300,6 +300,73 @@ fn two_lookups_at_once_check_each_signature_once() {
     cache.claim(&mut fourth);
     assert!(fourth.has_claims());
     assert_eq!(oks(third), [true, false]);
+}
+
+/// A letter with letters of others in it.
+#[derive(Clone, Debug)]
+struct Bundle {
+    outer: Letter,
+    inner: Vec<Letter>,
+}
+
+impl Bundle {
+    fn new(number: u64, inner: Vec<Letter>) -> Self {
+        let text = format!("bundle {number} {inner:?}").into_bytes();
+        let outer = Letter { signer: secret(1).public_key(), signature: secret(1).sign(&text), text };
+        Self { outer, inner }
+    }
+}
+
+impl Signed for Bundle {
+    fn signer(&self) -> PublicKey {
+        self.outer.signer
+    }
+
+    fn signature(&self) -> Signature {
+        self.outer.signature
+    }
+
+    fn signing_bytes(&self) -> Vec<u8> {
+        self.outer.text.clone()
+    }
+
+    fn enclosed(&self) -> Vec<Enclosed> {
+        let enclose = |one: &Letter| Enclosed {
+            signer: one.signer,
+            signature: one.signature,
+            signing_bytes: one.text.clone(),
+        };
+        self.inner.iter().map(enclose).collect()
+    }
+}
+
+#[test]
+fn what_a_value_carries_within_is_checked_and_counted_with_it() {
+    let forged = Letter { text: b"forged".to_vec(), ..letter(1) };
+    let no_point = Letter { signer: PublicKey([2; 32]), ..letter(1) };
+    let sound = |number| Bundle::new(number, vec![letter(number), letter(number + 1)]);
+    let mut unsigned = sound(9);
+    unsigned.outer.signature.0[0] ^= 1;
+    for (odd, expected) in [
+        (Bundle::new(0, Vec::new()), Ok(())),
+        (sound(5), Ok(())),
+        (Bundle::new(1, vec![forged.clone()]), Err(SignatureError::EnclosedMismatch)),
+        (Bundle::new(2, vec![letter(3), forged]), Err(SignatureError::EnclosedMismatch)),
+        (Bundle::new(3, vec![no_point]), Err(SignatureError::EnclosedMismatch)),
+        (unsigned, Err(SignatureError::Mismatch)),
+    ] {
+        assert_eq!(Cache::new(9).verify(odd.clone()).map(|_| ()), expected);
+        let mut cache = Cache::new(9);
+        let signatures = 6 + 1 + odd.inner.len() as u64;
+        let verdicts = cache.verify_all(vec![sound(10), odd.clone(), sound(20)]);
+        let verdicts: Vec<_> = verdicts.into_iter().map(|one| one.map(|_| ())).collect();
+        assert_eq!(verdicts, [Ok(()), expected, Ok(())]);
+        assert_eq!(cache.checks(), signatures);
+        // Known as a whole: what is within is not checked again.
+        assert!(cache.verify(sound(10)).is_ok());
+        assert_eq!(cache.checks(), signatures);
+        assert_eq!(cache.knows(&odd), expected.is_ok());
+    }
 }
 
 #[test]

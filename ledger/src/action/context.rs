@@ -8,7 +8,7 @@ use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::{Key, Office, Organisation, Principal, Roles, Standing};
 use crate::state::View;
-use crate::tables::{Keys, Members, Organisations};
+use crate::tables::{Keys, Members, Offices, Organisations, ValidatorSets};
 use crate::time::TimeMs;
 use hansa_contracts_abi::Runtime;
 use hansa_ledger_signature::PublicKey;
@@ -41,6 +41,8 @@ pub struct Context<'b, 'a> {
     pub transaction: TransactionId,
     /// Position of the action in the transaction.
     pub position: u32,
+    /// Whether enough keys of the office have approved it.
+    pub(super) approved: bool,
 }
 
 impl<'a> std::ops::Deref for Context<'_, 'a> {
@@ -54,6 +56,18 @@ impl<'a> std::ops::Deref for Context<'_, 'a> {
 impl std::ops::DerefMut for Context<'_, '_> {
     fn deref_mut(&mut self) -> &mut Self::Target {
         self.block
+    }
+}
+
+impl<'b, 'a> Context<'b, 'a> {
+    /// The action at `position` of `transaction`, signed by one key.
+    pub fn new(
+        block: &'b mut Block<'a>,
+        signer: PublicKey,
+        transaction: TransactionId,
+        position: u32,
+    ) -> Self {
+        Self { block, signer, transaction, position, approved: false }
     }
 }
 
@@ -86,11 +100,27 @@ impl Context<'_, '_> {
         Ok((id, organisation.clone()))
     }
 
-    /// The member whose `office` signs.
+    /// The member whose `office` acts: one key of it signed, and either one suffices or enough have approved. This is where
+    /// the threshold is enforced, so an action that asks for an office cannot forget it.
+    ///
+    /// # Errors
+    /// `otherwise` for anybody else's key; [`Rejection::OrderNeeded`] where it takes more keys, which [`Self::perform`] turns
+    /// into an order.
     pub fn office(&self, office: Office, otherwise: Rejection) -> Result<MemberCode, Rejection> {
         match self.key()?.principal {
-            Principal::Office(member, held) if held == office => Ok(member),
+            Principal::Office(member, held) if held == office => {
+                let single = self.view.get::<Offices>(&(member, held)).is_some_and(|row| row.threshold == 1);
+                if single || self.approved { Ok(member) } else { Err(Rejection::OrderNeeded) }
+            }
             _ => Err(otherwise),
+        }
+    }
+
+    /// The office whose key signs, for what each of its keys may do alone.
+    pub fn any_office(&self) -> Result<(MemberCode, Office), Rejection> {
+        match self.key()?.principal {
+            Principal::Office(member, office) => Ok((member, office)),
+            Principal::Organisation(_) => Err(Rejection::RoleMissing),
         }
     }
 
@@ -117,7 +147,10 @@ impl Block<'_> {
     pub fn is_member_key(&self, key: &PublicKey) -> bool {
         self.view.range::<Members>(..).any(|(_, member)| {
             member.consensus_key.as_ref() == Some(key) || member.network_key.as_ref() == Some(key)
-        })
+        }) || self
+            .view
+            .range::<ValidatorSets>(..)
+            .any(|(_, set)| set.members.iter().any(|one| one.key == *key))
     }
 
     /// An organisation that may act.

@@ -4,6 +4,7 @@ use super::{Context, Perform};
 use crate::event::Event;
 use crate::money::Money;
 use crate::params::Params;
+use crate::possession::{self, Possession};
 use crate::rejection::Rejection;
 use crate::row::data;
 use crate::row::{Key, Organisation, Principal, Roles};
@@ -22,6 +23,9 @@ data! {
         /// The most one request or transfer of it may bind; none means no limit.
         #[serde(default)]
         pub amount_max: Option<Money>,
+        /// Its holder's word; needed for a key that is new.
+        #[serde(default)]
+        pub proof: Option<Possession>,
     }
 
     /// Takes a key back for ever. Signed by an administrator key.
@@ -37,6 +41,10 @@ impl Perform for SetKey {
             return Err(Rejection::RolesInvalid);
         }
         if self.key.is_weak() { Err(Rejection::KeyWeak) } else { Ok(()) }
+    }
+
+    fn possession(&self) -> Option<(PublicKey, &Possession)> {
+        self.proof.as_ref().map(|proof| (self.key, proof))
     }
 
     fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
@@ -55,6 +63,7 @@ impl Perform for SetKey {
                 if organisation.keys >= context.params.organisation_keys_max {
                     return Err(Rejection::TooManyKeys);
                 }
+                possession::demand(self.proof.as_ref(), principal)?;
                 organisation.keys = organisation.keys.saturating_add(1);
                 (
                     Key {

@@ -3,10 +3,11 @@
 use super::{Context, Perform};
 use crate::event::Event;
 use crate::id::{LeaseId, OrganisationId};
+use crate::member::MemberCode;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::data;
-use crate::row::{Closing, Deadline, DeadlineKind, Lease, LeaseState, Roles};
+use crate::row::{Closing, Deadline, DeadlineKind, Lease, LeaseState, Office, Roles};
 use crate::tables::{Deadlines, Leases};
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,18 @@ pub(super) fn requested(context: &Context<'_, '_>, id: &LeaseId) -> Result<Lease
     let (organisation, _) = context.organisation_any_standing(Roles::BID)?;
     let lease = context.view.get::<Leases>(id).filter(|lease| lease.requester == organisation);
     lease.cloned().ok_or(Rejection::LeaseUnknown)
+}
+
+/// The lease, if the signing organisation requested it, or the signing treasury is its sponsor's: then which member that is.
+pub(super) fn contesting(
+    context: &Context<'_, '_>,
+    id: &LeaseId,
+) -> Result<(Option<MemberCode>, Lease), Rejection> {
+    let Ok(sponsor) = context.office(Office::Treasury, Rejection::NotSponsor) else {
+        return requested(context, id).map(|lease| (None, lease));
+    };
+    let lease = context.view.get::<Leases>(id).cloned().ok_or(Rejection::LeaseUnknown)?;
+    if lease.sponsor == Some(sponsor) { Ok((Some(sponsor), lease)) } else { Err(Rejection::NotSponsor) }
 }
 
 impl Perform for StartLease {

@@ -9,8 +9,11 @@ use crate::name::Name;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::data;
-use crate::row::{Offer, OfferState, Organisation, Roles, Site, SiteKey};
-use crate::tables::{Contracts, Offers, OffersOpen, Organisations, Sites};
+use crate::row::{
+    AskRaise, Entitlement, EntitlementKey, Offer, OfferState, Organisation, Pool, PoolOwner, Roles, Site,
+    SiteKey,
+};
+use crate::tables::{Classes, Contracts, Entitlements, Offers, OffersOpen, Organisations, Sites};
 use crate::time::Slot;
 use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_contracts_abi as abi;
@@ -23,10 +26,21 @@ data! {
         pub site: Name,
         /// The resource class.
         pub class: Name,
+        /// Whose part of it; may be left out where the site is one part.
+        #[serde(default)]
+        pub owner: Option<PoolOwner>,
         /// Least price per accelerator-hour.
         pub ask: Price,
-        /// What is free for new leases, over time.
+        /// What is free for new leases, over time, the reserve included.
         pub calendar: Calendar,
+        /// The reserve's share of it, in basis points; left out it is the federation's least for public capacity, and none
+        /// for private.
+        #[serde(default)]
+        pub reserve_bps: Option<u16>,
+        /// Over how many slots the share is met, everything in the first part of each such cycle and nothing in the rest, so
+        /// that a large job fits; left out, every slot has its share.
+        #[serde(default)]
+        pub reserve_cycle_slots: Option<u32>,
         /// The contract that settles the leases.
         pub contract: CodeHash,
         /// Its parameters.
@@ -90,23 +104,26 @@ impl Perform for PostOffer {
         let (provider, organisation) = context.organisation(Roles::OFFER)?;
         let key = SiteKey { provider, site: self.site.clone(), class: self.class.clone() };
         let site = context.view.get::<Sites>(&key).cloned().ok_or(Rejection::SiteUnknown)?;
-        if site.offer.is_some() {
+        let (part, entitlement) = context.part_of(&key, self.owner)?;
+        if entitlement.offer.is_some() {
             return Err(Rejection::OfferExists);
-        }
-        let calendar = context.fit_calendar(&site, &self.calendar)?;
-        if calendar.peak() == 0 {
-            // What has passed already offers nothing.
-            return Err(Rejection::CalendarInvalid);
         }
         context.view.get::<Contracts>(&self.contract).ok_or(Rejection::ContractUnknown)?;
         self.try_contract(context)?;
         let offer = offer_id(context.transaction, context.position);
-        let row = self.row(provider, &organisation, &site, calendar);
-        context.view.put::<Sites>(key, Site { offer: Some(offer), ..site });
+        let mut row = self.row(provider, &organisation, &site, part.owner);
+        row.reserve_bps = self.reserve_share(part.owner, context.params)?;
+        context.set_free(&mut row, &entitlement, &self.calendar)?;
+        if row.market.peak() == 0 && row.reserve.peak() == 0 {
+            // What has passed already offers nothing.
+            return Err(Rejection::CalendarInvalid);
+        }
+        context.view.put::<Entitlements>(part, Entitlement { offer: Some(offer), ..entitlement });
         let sequence = organisation.sequence.checked_add(1).ok_or(Rejection::Overflow)?;
         context.view.put::<Organisations>(provider, Organisation { sequence, ..organisation });
         context.view.put::<OffersOpen>((self.class.clone(), offer), ());
         context.view.put::<Offers>(offer, row);
+        context.hold_parts(&key, site.confirmed)?;
         context.schedule_batch(&self.class);
         context.emit(Event::OfferPosted {
             offer,
@@ -150,20 +167,27 @@ impl PostOffer {
         provider: OrganisationId,
         organisation: &Organisation,
         site: &Site,
-        calendar: Calendar,
+        owner: PoolOwner,
     ) -> Offer {
         Offer {
             provider,
             group: organisation.group,
-            home: organisation.home,
+            // A member's own part earns for that member: its own users owe nobody anything for it.
+            home: owner.member().unwrap_or(organisation.home),
             site: self.site.clone(),
             class: self.class.clone(),
             country: site.country,
             certificates: site.certificates,
             tier: site.tier,
             node_size: site.node_size,
+            pool: owner,
             ask: self.ask,
-            calendar,
+            ask_raise: None,
+            reserve_bps: 0,
+            reserve_cycle_slots: self.reserve_cycle_slots,
+            market: Calendar::default(),
+            reserve: Calendar::default(),
+            revision: 0,
             contract: self.contract,
             contract_params: self.contract_params.clone(),
             sequence: organisation.sequence,
@@ -180,14 +204,27 @@ impl Perform for AmendOffer {
 
     fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
         let mut row = own_offer(context, &self.offer)?;
+        let key = row.site_key();
+        let site = context.view.get::<Sites>(&key).cloned().ok_or(Rejection::SiteUnknown)?;
         if let Some(calendar) = &self.calendar {
-            let key = SiteKey { provider: row.provider, site: row.site.clone(), class: row.class.clone() };
-            let site = context.view.get::<Sites>(&key).cloned().ok_or(Rejection::SiteUnknown)?;
-            row.calendar = context.fit_calendar(&site, calendar)?;
+            let part = EntitlementKey { site: key.clone(), owner: row.pool };
+            let entitlement =
+                context.view.get::<Entitlements>(&part).cloned().ok_or(Rejection::SiteUnknown)?;
+            row.revision = row.revision.saturating_add(1);
+            context.set_free(&mut row, &entitlement, calendar)?;
         }
-        row.ask = self.ask.unwrap_or(row.ask);
         let class = row.class.clone();
+        let epoch = context.view.get::<Classes>(&class).map_or(0, |class| class.epoch);
+        if let Some(ask) = self.ask {
+            row.settle_raise(epoch);
+            // Whoever raises its price does so for the batch after the next: none may be raised once the orders are seen.
+            (row.ask, row.ask_raise) = match ask > row.ask {
+                true => (row.ask, Some(AskRaise { ask, epoch })),
+                false => (ask, None),
+            };
+        }
         context.view.put::<Offers>(self.offer, row);
+        context.hold_parts(&key, site.confirmed)?;
         context.schedule_batch(&class);
         context.emit(Event::OfferAmended { offer: self.offer });
         Ok(())
@@ -214,54 +251,139 @@ fn own_offer(context: &Context<'_, '_>, id: &OfferId) -> Result<Offer, Rejection
     row.cloned().ok_or(Rejection::OfferUnknown)
 }
 
-impl BlockInHand<'_> {
-    /// Brings the open offer of a site up to what is accredited now.
-    pub(super) fn refresh_offer(&mut self, site: &Site) {
-        let Some((id, offer)) =
-            site.offer.and_then(|id| self.view.get::<Offers>(&id).map(|row| (id, row.clone())))
-        else {
-            return;
+impl PostOffer {
+    /// The reserve's share: of public capacity never less than the federation's least, of private none.
+    fn reserve_share(&self, owner: PoolOwner, params: &Params) -> Result<u16, Rejection> {
+        let least = match owner.pool() {
+            Pool::Public => params.reserve_bps_min,
+            Pool::Private => 0,
         };
-        let Site { country, certificates, tier, node_size, .. } = *site;
-        let class = offer.class.clone();
-        self.view.put::<Offers>(id, Offer { country, certificates, tier, node_size, ..offer });
-        self.schedule_batch(&class);
+        let share = self.reserve_bps.unwrap_or(least);
+        let allowed = match owner.pool() {
+            Pool::Public => (least..=10_000).contains(&share),
+            Pool::Private => share == 0,
+        };
+        if !allowed || self.reserve_cycle_slots == Some(0) {
+            return Err(Rejection::ReserveInvalid);
+        }
+        Ok(share)
+    }
+}
+
+impl Offer {
+    /// The site it stands at.
+    #[must_use]
+    pub fn site_key(&self) -> SiteKey {
+        SiteKey { provider: self.provider, site: self.site.clone(), class: self.class.clone() }
     }
 
-    /// The most that a site has leased and offered in any slot.
-    pub(super) fn gross_peak(&self, offer: Option<OfferId>, leased: &Calendar) -> u32 {
-        match offer.and_then(|id| self.view.get::<Offers>(&id)) {
-            Some(offer) => sum(leased, &offer.calendar).map_or(u32::MAX, |both| both.peak()),
-            None => leased.peak(),
+    /// The price in a batch of this number: a raise counts once a batch has passed since it was asked for.
+    #[must_use]
+    pub fn ask_in(&self, epoch: u64) -> Price {
+        self.ask_raise.as_ref().filter(|raise| epoch > raise.epoch).map_or(self.ask, |raise| raise.ask)
+    }
+
+    /// Makes a raise that counts by now the price.
+    fn settle_raise(&mut self, epoch: u64) {
+        self.ask = self.ask_in(epoch);
+        if self.ask_raise.as_ref().is_some_and(|raise| epoch > raise.epoch) {
+            self.ask_raise = None;
         }
     }
 
-    /// Takes a calendar of free capacity: within the horizon, and with what is leased not over what is accredited.
-    fn fit_calendar(&self, site: &Site, calendar: &Calendar) -> Result<Calendar, Rejection> {
+    /// The part of `gross` that is reserve: its share of every slot, or everything for its share of the slots.
+    fn reserve_of(&self, gross: &Calendar) -> Calendar {
+        let Some(cycle) = self.reserve_cycle_slots.filter(|cycle| *cycle > 0) else {
+            return gross.reserved(self.reserve_bps, self.node_size);
+        };
+        let (Some((first, _)), Some((end, _))) = (gross.points().first(), gross.points().last()) else {
+            return Calendar::default();
+        };
+        let open = u64::from(cycle).saturating_mul(u64::from(self.reserve_bps)).div_ceil(10_000);
+        let open = u32::try_from(open).unwrap_or(cycle);
+        let mut steps = Vec::new();
+        // Cycles begin at multiples of their length, so that they stay where they are whatever is offered when.
+        let mut start = first.0.saturating_sub(first.0.checked_rem(cycle).unwrap_or(0));
+        while start < end.0 && open > 0 {
+            steps.push((Slot(start), u32::MAX));
+            if open < cycle {
+                steps.push((Slot(start.saturating_add(open)), 0));
+            }
+            start = start.saturating_add(cycle);
+        }
+        steps.push((Slot(start.max(end.0)), 0));
+        steps.dedup_by_key(|(slot, _)| *slot);
+        Calendar::from_steps(&steps).unwrap_or_default().min_with(gross)
+    }
+}
+
+impl BlockInHand<'_> {
+    /// Brings the open offers of a site up to what is accredited now.
+    pub(super) fn refresh_offers(&mut self, key: &SiteKey, site: &Site) {
+        let Site { country, certificates, tier, node_size, .. } = *site;
+        for (_, part) in self.parts_of(key) {
+            if let Some((id, offer)) =
+                part.offer.and_then(|id| Some((id, self.view.get::<Offers>(&id)?.clone())))
+            {
+                self.view.put::<Offers>(id, Offer { country, certificates, tier, node_size, ..offer });
+            }
+        }
+    }
+
+    /// What a part has leased and offered, over time.
+    pub(crate) fn gross(&self, part: &Entitlement) -> Calendar {
+        let mut gross = part.leased();
+        if let Some(offer) = part.offer.and_then(|id| self.view.get::<Offers>(&id)) {
+            gross = gross.plus(&offer.market).plus(&offer.reserve);
+        }
+        gross
+    }
+
+    /// Takes what its provider says is free, and divides it between the lanes: within the horizon, no more than the owner is
+    /// granted, and nothing of what is out of order.
+    ///
+    /// The reserve's share is counted from all that is offered, leased or not, so that it does not shrink as the market buys.
+    fn set_free(&self, offer: &mut Offer, part: &Entitlement, free: &Calendar) -> Result<(), Rejection> {
         let now = self.now.slot(self.params.slot_s);
         let horizon = now.checked_add(self.params.horizon_slots).ok_or(Rejection::Overflow)?;
-        if calendar.points().last().is_some_and(|(end, _)| *end > horizon) {
+        if free.points().last().is_some_and(|(end, _)| *end > horizon) {
             return Err(Rejection::CalendarInvalid);
         }
-        let mut calendar = calendar.clone();
-        calendar.prune(now);
-        let mut leased = site.leased.clone();
-        leased.prune(now);
-        let both = sum(&leased, &calendar).ok_or(Rejection::OfferOverInventory)?;
-        if both.peak() > site.accelerators {
+        let (mut free, mut part) = (free.clone(), part.clone());
+        free.prune(now);
+        part.prune(now);
+        let leased = part.leased();
+        if leased.plus(&free).peak() > part.accelerators {
             return Err(Rejection::OfferOverInventory);
         }
-        Ok(calendar)
+        let whole = Calendar::constant(now, horizon, part.accelerators);
+        let free = free.min_with(&whole.minus(&part.outage).minus(&leased));
+        let points_max = self.params.calendar_points_max as usize;
+        let gross = free.plus(&leased);
+        if let (Some(cycle), Some((first, _)), Some((end, _))) =
+            (offer.reserve_cycle_slots, gross.points().first(), gross.points().last())
+            && end.0.saturating_sub(first.0).checked_div(cycle).unwrap_or(0) as usize > points_max
+        {
+            return Err(Rejection::CalendarInvalid);
+        }
+        let share = offer.reserve_of(&gross);
+        offer.reserve = share.minus(&part.leased_reserve).min_with(&free);
+        offer.market = free.minus(&offer.reserve);
+        if offer.reserve.points().len() > points_max || offer.market.points().len() > points_max {
+            return Err(Rejection::CalendarInvalid);
+        }
+        Ok(())
     }
 
     pub(super) fn withdraw_offers_of(&mut self, provider: OrganisationId) {
         let first = Name::new("0").expect("a digit is a name");
-        let first = SiteKey { provider, site: first.clone(), class: first };
+        let site = SiteKey { provider, site: first.clone(), class: first };
+        let first = EntitlementKey { site, owner: PoolOwner::Private };
         let open: Vec<OfferId> = self
             .view
-            .range::<Sites>(first..)
-            .take_while(|(key, _)| key.provider == provider)
-            .filter_map(|(_, site)| site.offer)
+            .range::<Entitlements>(first..)
+            .take_while(|(key, _)| key.site.provider == provider)
+            .filter_map(|(_, part)| part.offer)
             .collect();
         for id in open {
             if let Some(row) = self.view.get::<Offers>(&id).cloned() {
@@ -271,25 +393,12 @@ impl BlockInHand<'_> {
     }
 
     fn withdraw_offer(&mut self, id: OfferId, row: Offer) {
-        let key = SiteKey { provider: row.provider, site: row.site.clone(), class: row.class.clone() };
-        if let Some(site) = self.view.get::<Sites>(&key).cloned() {
-            self.view.put::<Sites>(key, Site { offer: None, ..site });
+        let key = EntitlementKey { site: row.site_key(), owner: row.pool };
+        if let Some(part) = self.view.get::<Entitlements>(&key).cloned() {
+            self.view.put::<Entitlements>(key, Entitlement { offer: None, ..part });
         }
         self.view.remove::<OffersOpen>(&(row.class.clone(), id));
         self.view.put::<Offers>(id, Offer { state: OfferState::Withdrawn, ..row });
         self.emit(Event::OfferWithdrawn { offer: id });
     }
-}
-
-/// Two calendars together, or `None` when a slot has more than can be counted.
-fn sum(left: &Calendar, right: &Calendar) -> Option<Calendar> {
-    let mut both = left.clone();
-    for pair in right.points().windows(2) {
-        let [(start, free), (end, _)] = pair else { continue };
-        let slots = end.0.saturating_sub(start.0);
-        if *free > 0 {
-            both.give(Slot(start.0), slots, *free).ok()?;
-        }
-    }
-    Some(both)
 }

@@ -6,6 +6,7 @@ use crate::id::{GroupId, OrganisationId};
 use crate::member::MemberCode;
 use crate::name::Name;
 use crate::params::Params;
+use crate::possession::{self, Possession};
 use crate::rejection::Rejection;
 use crate::row::data;
 use crate::row::{
@@ -42,6 +43,9 @@ data! {
         pub accredited_until: TimeMs,
         /// Its first administrator key, with every role.
         pub key: PublicKey,
+        /// Its holder's word; needed unless the accreditation is renewed.
+        #[serde(default)]
+        pub proof: Option<Possession>,
     }
 
     /// Takes an accreditation back: open requests are refunded, leases run to their end. Signed by the home member's registrar.
@@ -75,6 +79,10 @@ impl Perform for AccreditOrganisation {
         if self.key.is_weak() { Err(Rejection::KeyWeak) } else { Ok(()) }
     }
 
+    fn possession(&self) -> Option<(PublicKey, &Possession)> {
+        self.proof.as_ref().map(|proof| (self.key, proof))
+    }
+
     fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
         let home = context.office(Office::Registrar, Rejection::NotRegistrar)?;
         if self.accredited_until <= context.now || self.accredited_until > TimeMs::MAX {
@@ -87,6 +95,7 @@ impl Perform for AccreditOrganisation {
         if context.view.get::<Keys>(&self.key).is_some() || context.is_member_key(&self.key) {
             return Err(Rejection::KeyInUse);
         }
+        possession::demand(self.proof.as_ref(), Principal::Organisation(id))?;
         let group = match &self.owner {
             Some(owner) => GroupId::derive(&(owner.country, owner.number.as_str())),
             None => GroupId::derive(&(home, self.register_number.as_str())),
@@ -97,6 +106,7 @@ impl Perform for AccreditOrganisation {
             class: self.class,
             group,
             standing: Standing::Accredited,
+            accredited_since: context.now,
             accredited_until: self.accredited_until,
             sequence: 0,
             requests_open: 0,
@@ -152,7 +162,7 @@ impl AccreditOrganisation {
 }
 
 /// The deadline at which an accreditation ends.
-pub(super) fn expiry(id: OrganisationId, accredited_until: TimeMs) -> Deadline {
+pub(crate) fn expiry(id: OrganisationId, accredited_until: TimeMs) -> Deadline {
     Deadline { due: accredited_until, kind: DeadlineKind::OrganisationExpiry, subject: id.0 }
 }
 

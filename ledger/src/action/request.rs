@@ -1,10 +1,12 @@
 //! Requests: a signed demand enters the book with its money locked.
 
-use super::context::accredited;
+use super::admission::{admit_demand, check_demand};
 use super::{Context, Perform};
 use crate::event::Event;
 use crate::id::{OrganisationId, RequestId};
+use crate::member::MemberCode;
 use crate::money::Money;
+use crate::name::Name;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::data;
@@ -12,11 +14,11 @@ use crate::row::{
     AccountId, Deadline, DeadlineKind, Demand, Organisation, Purse, Request, RequestState, Roles, Standing,
 };
 use crate::share;
-use crate::state::View;
-use crate::tables::{Classes, Deadlines, Grants, Organisations, Requests, RequestsOpen, Sites};
-use crate::time::TimeMs;
+use crate::tables::{Classes, Deadlines, Grants, Organisations, Requests, RequestsOpen};
 use borsh::{BorshDeserialize, BorshSerialize};
+use hansa_ledger_signature::PublicKey;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 data! {
     /// Places a request. Signed by a key with the bid role.
@@ -45,40 +47,22 @@ impl Perform for PlaceRequest {
 
     fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
         let (id, _) = context.organisation(Roles::BID)?;
-        let demand = &self.demand;
-        let (mut organisation, locked) =
-            admit_demand(&context.view, context.params, context.now, id, demand)?;
+        let (organisation, locked) =
+            admit_demand(&context.view, context.params, context.now, id, &self.demand)?;
         context.within_key_limit(locked)?;
         let request = request_id(context.transaction, context.position);
-        lock_sources(context, id, request, demand, locked)?;
-        let epoch = context.view.get::<Classes>(&demand.class).map_or(0, |class| class.epoch);
-        let row = Request {
-            organisation: id,
-            group: organisation.group,
-            home: organisation.home,
-            key: context.signer,
-            demand: demand.clone(),
-            state: RequestState::Open,
-            placed_at: context.now,
-            admitted_epoch: epoch,
-            sequence: organisation.sequence,
-            locked,
-            lease: None,
-            unmatched: None,
-        };
-        organisation.sequence = organisation.sequence.checked_add(1).ok_or(Rejection::Overflow)?;
-        organisation.requests_open = organisation.requests_open.saturating_add(1);
-        context.view.put::<Organisations>(id, organisation);
-        context.view.put::<Requests>(request, row);
-        context.view.put::<RequestsOpen>((demand.class.clone(), request), ());
-        let due = demand.start_max.begins(context.params.slot_s);
-        context
-            .view
-            .put::<Deadlines>(Deadline { due, kind: DeadlineKind::RequestExpiry, subject: request.0 }, ());
-        context.schedule_batch(&demand.class);
-        context.emit(Event::RequestPlaced { request, organisation: id, class: demand.class.clone(), locked });
-        Ok(())
+        let admitted = Admitted { request, id, organisation, key: context.signer, locked };
+        context.place_request(admitted, &self.demand)
     }
+}
+
+/// A demand that was admitted, and under which id it is placed.
+pub(crate) struct Admitted {
+    pub(crate) request: RequestId,
+    pub(crate) id: OrganisationId,
+    pub(crate) organisation: Organisation,
+    pub(crate) key: PublicKey,
+    pub(crate) locked: Money,
 }
 
 impl Perform for CancelRequest {
@@ -96,109 +80,10 @@ impl Perform for CancelRequest {
     }
 }
 
-/// Refuses a demand that no state could accept.
-fn check_demand(demand: &Demand, params: &Params) -> Result<(), Rejection> {
-    if demand.quantity == 0 || demand.quantity_min == 0 || demand.quantity_min > demand.quantity {
-        return Err(Rejection::QuantityInvalid);
-    }
-    if demand.slots == 0 || demand.slots > params.lease_slots_max {
-        return Err(Rejection::DurationInvalid);
-    }
-    if demand.start_max < demand.start_min {
-        return Err(Rejection::WindowInvalid);
-    }
-    if !demand.limit.is_on_tick() {
-        return Err(Rejection::PriceInvalid);
-    }
-    let sources = &demand.sources;
-    let distinct: std::collections::BTreeSet<_> = sources.iter().map(|source| source.purse).collect();
-    let whole: u32 = sources.iter().map(|source| u32::from(source.share_bps)).sum();
-    let counted = !sources.is_empty() && sources.len() <= params.request_sources_max as usize;
-    if !counted
-        || distinct.len() != sources.len()
-        || whole != 10_000
-        || sources.iter().any(|s| s.share_bps == 0)
-    {
-        return Err(Rejection::SourcesInvalid);
-    }
-    Ok(())
-}
-
-/// Checks a demand against the state, and says who asks and how much it locks: the limit price for the whole length. A dry run
-/// asks the same.
-///
-/// # Errors
-/// Why a request for it would be refused.
-pub fn admit_demand(
-    view: &View<'_>,
-    params: &Params,
-    now: TimeMs,
-    id: OrganisationId,
-    demand: &Demand,
-) -> Result<(Organisation, Money), Rejection> {
-    check_demand(demand, params)?;
-    let organisation = accredited(view, now, &id)?;
-    let slot = now.slot(params.slot_s);
-    let horizon = slot.checked_add(params.horizon_slots).ok_or(Rejection::Overflow)?;
-    if demand.start_max <= slot || demand.start_max > horizon {
-        return Err(Rejection::WindowInvalid);
-    }
-    if view.get::<Classes>(&demand.class).is_none() {
-        return Err(Rejection::ClassUnknown);
-    }
-    let possible = view.range::<Sites>(..).any(|(key, site)| {
-        key.class == demand.class
-            && demand.countries.admits(site.country)
-            && site.certificates & demand.certificates == demand.certificates
-            && site.tier >= demand.tier_min
-            && site.accelerators >= demand.quantity_min
-    });
-    if !possible {
-        return Err(Rejection::RequestImpossible);
-    }
-    for source in &demand.sources {
-        if let Purse::Grant(grant_id) = source.purse {
-            let grant = view.get::<Grants>(&grant_id).filter(|grant| grant.holder == id);
-            let grant = grant.ok_or(Rejection::GrantUnknown)?;
-            if grant.closed || grant.expires <= now {
-                return Err(Rejection::GrantExpired);
-            }
-            if grant.purpose != demand.purpose {
-                return Err(Rejection::GrantPurpose);
-            }
-        }
-    }
-    let seconds = u64::from(demand.slots)
-        .checked_mul(u64::from(params.slot_s))
-        .and_then(|seconds| seconds.checked_mul(u64::from(demand.quantity)))
-        .ok_or(Rejection::Overflow)?;
-    let locked = demand.limit.charge(seconds).ok_or(Rejection::Overflow)?;
-    if organisation.requests_open >= params.organisation_requests_max {
-        return Err(Rejection::TooManyRequests);
-    }
-    Ok((organisation, locked))
-}
-
 /// What each source of a demand pays of `locked`, and whether its purse holds that.
 pub(crate) fn source_parts(demand: &Demand, locked: Money) -> Result<Vec<Money>, Rejection> {
     let shares: Vec<u16> = demand.sources.iter().map(|source| source.share_bps).collect();
     share::split(locked, &shares).ok_or(Rejection::Overflow)
-}
-
-fn lock_sources(
-    context: &mut Context<'_, '_>,
-    organisation: OrganisationId,
-    request: RequestId,
-    demand: &Demand,
-    locked: Money,
-) -> Result<(), Rejection> {
-    let home = context.view.get::<Organisations>(&organisation).ok_or(Rejection::OrganisationUnknown)?.home;
-    for (index, (source, part)) in demand.sources.iter().zip(source_parts(demand, locked)?).enumerate() {
-        let purse = source.purse.account(organisation);
-        let index = u8::try_from(index).map_err(|_| Rejection::SourcesInvalid)?;
-        context.transfer(&purse, AccountId::Escrow(request, index), home, part)?;
-    }
-    Ok(())
 }
 
 impl Purse {
@@ -213,11 +98,61 @@ impl Purse {
 }
 
 impl super::BlockInHand<'_> {
+    /// Puts an admitted demand into the book of each of its classes, and locks its money.
+    pub(crate) fn place_request(&mut self, admitted: Admitted, demand: &Demand) -> Result<(), Rejection> {
+        let Admitted { request, id, mut organisation, key, locked } = admitted;
+        self.lock_sources(id, organisation.home, request, demand, locked)?;
+        let epoch = |class: &Name| self.view.get::<Classes>(class).map_or(0, |class| class.epoch);
+        let row = Request {
+            organisation: id,
+            group: organisation.group,
+            home: organisation.home,
+            key,
+            demand: demand.clone(),
+            state: RequestState::Open,
+            placed_at: self.now,
+            admitted_epochs: demand.classes().map(|(class, _)| epoch(class)).collect(),
+            sequence: organisation.sequence,
+            locked,
+            lease: None,
+            unmatched: Vec::new(),
+        };
+        organisation.sequence = organisation.sequence.checked_add(1).ok_or(Rejection::Overflow)?;
+        organisation.requests_open = organisation.requests_open.saturating_add(1);
+        self.view.put::<Organisations>(id, organisation);
+        self.view.put::<Requests>(request, row);
+        let due = demand.start_max.begins(self.params.slot_s);
+        self.view
+            .put::<Deadlines>(Deadline { due, kind: DeadlineKind::RequestExpiry, subject: request.0 }, ());
+        for (class, _) in demand.classes() {
+            self.view.put::<RequestsOpen>((class.clone(), request), ());
+            self.schedule_batch(class);
+        }
+        self.emit(Event::RequestPlaced { request, organisation: id, class: demand.class.clone(), locked });
+        Ok(())
+    }
+
+    fn lock_sources(
+        &mut self,
+        organisation: OrganisationId,
+        home: MemberCode,
+        request: RequestId,
+        demand: &Demand,
+        locked: Money,
+    ) -> Result<(), Rejection> {
+        for (index, (source, part)) in demand.sources.iter().zip(source_parts(demand, locked)?).enumerate() {
+            let purse = source.purse.account(organisation);
+            let index = u8::try_from(index).map_err(|_| Rejection::SourcesInvalid)?;
+            self.transfer(&purse, AccountId::Escrow(request, index), home, part)?;
+        }
+        Ok(())
+    }
+
     /// Closes an open request that was not matched, and returns its money.
     pub(crate) fn close_request(&mut self, id: RequestId, state: RequestState) -> Result<(), Rejection> {
         let row = self.view.get::<Requests>(&id).cloned().ok_or(Rejection::RequestUnknown)?;
         for index in 0..row.demand.sources.len() {
-            self.refund(id, index, &row)?;
+            self.refund(id, index, &row, Money::ZERO)?;
         }
         self.leave_book(id, &row);
         let refunded = row.locked;
@@ -228,7 +163,9 @@ impl super::BlockInHand<'_> {
 
     /// Takes a request out of the book's indices.
     pub(crate) fn leave_book(&mut self, id: RequestId, row: &Request) {
-        self.view.remove::<RequestsOpen>(&(row.demand.class.clone(), id));
+        for (class, _) in row.demand.classes() {
+            self.view.remove::<RequestsOpen>(&(class.clone(), id));
+        }
         let due = row.demand.start_max.begins(self.params.slot_s);
         self.view.remove::<Deadlines>(&Deadline { due, kind: DeadlineKind::RequestExpiry, subject: id.0 });
         if let Some(mut organisation) = self.view.get::<Organisations>(&row.organisation).cloned() {
@@ -237,15 +174,16 @@ impl super::BlockInHand<'_> {
         }
     }
 
-    /// Returns what a source's escrow still holds: to its purse, or for a grant that has expired to its budget line.
+    /// Returns what a source's escrow still holds over `keep`: to its purse, or for a grant that has expired to its budget line.
     pub(crate) fn refund(
         &mut self,
         id: RequestId,
         index: usize,
         row: &Request,
+        keep: Money,
     ) -> Result<Option<(AccountId, AccountId, Money)>, Rejection> {
         let escrow = AccountId::Escrow(id, u8::try_from(index).map_err(|_| Rejection::SourcesInvalid)?);
-        let amount = self.balance(&escrow);
+        let amount = self.balance(&escrow).checked_sub(keep).ok_or(Rejection::Overflow)?;
         let to = self.refund_part(id, index, row, amount)?;
         Ok((amount != Money::ZERO).then_some((escrow, to, amount)))
     }
@@ -284,7 +222,8 @@ impl super::BlockInHand<'_> {
             self.view.remove::<Deadlines>(&due);
         }
         self.view.put::<Organisations>(id, row);
-        let open: Vec<RequestId> = self
+        // One that waits for several classes stands in the book of each.
+        let open: BTreeSet<RequestId> = self
             .view
             .range::<RequestsOpen>(..)
             .filter(|((_, request), ())| {

@@ -1,6 +1,6 @@
 //! Reporting use, countersigning it, contesting it.
 
-use super::lease::{provided, requested};
+use super::lease::{contesting, provided, requested};
 use super::{Context, Perform};
 use crate::event::Event;
 use crate::id::LeaseId;
@@ -34,11 +34,12 @@ data! {
         pub usages: Vec<LeaseUsage>,
     }
 
-    /// Contests the final report of a lease, and says what the requester admits.
+    /// Contests the final report of a lease, and says what is admitted. Signed by a requester key with the bid role, or, where
+    /// a grant pays, by the treasury of the member that issued it; the least that either admits counts.
     pub struct ContestUsage {
         /// Which.
         pub lease: LeaseId,
-        /// Cumulative accelerator-seconds the requester admits; below what was reported.
+        /// Cumulative accelerator-seconds that are admitted; below what was reported.
         pub admitted: u64,
     }
 }
@@ -95,9 +96,11 @@ impl Perform for CountersignUsage {
             if complete {
                 lease.contested = None;
             }
+            let sponsor_contests = lease.sponsor_admits.is_some();
             context.view.put::<Leases>(usage.lease, lease);
             context.emit(Event::UsageCountersigned { lease: usage.lease, cumulative: usage.cumulative });
-            if complete {
+            // What the sponsor contests, the requester cannot settle.
+            if complete && !sponsor_contests {
                 context.settle_lease(usage.lease, Closing::Final)?;
             }
         }
@@ -111,16 +114,26 @@ impl Perform for ContestUsage {
     }
 
     fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
-        let mut lease = requested(context, &self.lease)?;
+        let (sponsor, mut lease) = contesting(context, &self.lease)?;
         let open = lease.state == LeaseState::Ended && lease.reported_final;
-        // What was countersigned before cannot be taken back.
-        if !open || self.admitted >= lease.reported || self.admitted < lease.countersigned {
+        // What was countersigned before cannot be taken back by who countersigned it; the sponsor did not.
+        let backwards = sponsor.is_none() && self.admitted < lease.countersigned;
+        if !open || self.admitted >= lease.reported || backwards {
             return Err(Rejection::NotContestable);
         }
-        lease.contested = Some(self.admitted);
-        let reported = lease.reported;
+        let (admitted, reported) = (self.admitted, lease.reported);
+        let event = match sponsor {
+            Some(sponsor) => {
+                lease.sponsor_admits = Some(admitted);
+                Event::SponsorContested { lease: self.lease, sponsor, admitted, reported }
+            }
+            None => {
+                lease.contested = Some(admitted);
+                Event::UsageContested { lease: self.lease, admitted, reported }
+            }
+        };
         context.view.put::<Leases>(self.lease, lease);
-        context.emit(Event::UsageContested { lease: self.lease, admitted: self.admitted, reported });
+        context.emit(event);
         Ok(())
     }
 }

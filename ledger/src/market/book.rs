@@ -6,6 +6,7 @@ use crate::id::{ChainId, GroupId, OfferId, OrganisationId, RequestId};
 use crate::member::{CountrySet, MemberCode};
 use crate::money::Price;
 use crate::name::Name;
+use crate::row::Pool;
 use crate::time::Slot;
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,73 @@ pub struct BookParams {
     pub orders_per_group_max: u32,
     /// How many offers a batch considers, the cheapest first.
     pub supplies_max: u32,
+    /// The most an accelerator-hour of the reserve costs.
+    pub reserve_price_cap: Price,
+    /// What one group may hold of the class in one slot for the reserve lane to give it more, in basis points of its
+    /// capacity; never more than `cap_bps`.
+    pub reserve_cap_bps: u16,
+    /// What the requests that one member funds may hold of the class's reserve in one slot, in basis points of what the
+    /// reserve has in that slot with nothing allocated; 10,000 for no limit.
+    pub reserve_member_cap_bps: u16,
+    /// Offers that ask more do not qualify for requests that a grant pays; none for no limit.
+    pub credit_ask_cap: Option<Price>,
+    /// Reserve that the reserve lane left free is released to the market for leases that end within so many slots from now;
+    /// 0 releases nothing.
+    pub release_slots: u32,
+    /// The longest lease that may take released reserve, in slots.
+    pub release_lease_slots_max: u32,
+}
+
+/// The way a request may be, or was, served.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
+)]
+#[borsh(use_discriminant = true)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Lane {
+    /// The open-access reserve: by need, at a capped price.
+    Reserve = 0,
+    /// The market: one price for all.
+    Market = 1,
+}
+
+/// The lanes a request may be served by.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
+)]
+#[borsh(use_discriminant = true)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum LaneHint {
+    /// The reserve, where it is eligible, and else the market.
+    #[default]
+    Any = 0,
+    /// The reserve only.
+    Reserve = 1,
+    /// The market only.
+    Market = 2,
 }
 
 /// A request as the batch sees it.
@@ -77,6 +145,21 @@ pub struct Order {
     pub funding_home: MemberCode,
     /// Whether offers of its own group are out of the question, as for grants.
     pub own_group_excluded: bool,
+    /// The lanes it may be served by.
+    pub lane: LaneHint,
+    /// Whether its organisation is entitled to the reserve.
+    pub eligible: bool,
+    /// The member whose grant pays for it; none where private money does. Only what a grant pays enters the reserve.
+    pub credit: Option<MemberCode>,
+    /// Whether it accepts released reserve, from which it may be interrupted.
+    pub interruptible: bool,
+    /// Whether it counts against the commercial ceilings of pools.
+    pub commercial: bool,
+    /// What its group may hold for the reserve lane to give it more, in basis points of the class's capacity, on top of the
+    /// parameter: lower for a new organisation, 10,000 for no limit of its own.
+    pub reserve_cap_bps: u16,
+    /// How much more aid its group may get, in uEUR; none for no ceiling.
+    pub aid_left: Option<u128>,
 }
 
 /// An offer as the batch sees it.
@@ -102,8 +185,16 @@ pub struct Supply {
     pub node_size: u32,
     /// The least it takes.
     pub ask: Price,
-    /// What is free, and when.
-    pub calendar: Calendar,
+    /// Whose money built it: only what is public has a reserve.
+    pub pool: Pool,
+    /// The member that owns the pool: requests it funds try its own pools before all others.
+    pub owner: Option<MemberCode>,
+    /// What the market lane may sell, and when.
+    pub market: Calendar,
+    /// What the reserve lane may allocate, and when; on top of `market`.
+    pub reserve: Calendar,
+    /// How many accelerator-slots commercial requests may still take of the pool; none for no ceiling.
+    pub commercial_left: Option<u64>,
 }
 
 /// What a group holds from earlier batches; it counts against the group's cap.
@@ -117,6 +208,17 @@ pub struct Hold {
     pub end: Slot,
     /// How many accelerators.
     pub quantity: u32,
+    /// The member that funds it, where it was given out of the reserve.
+    pub reserve: Option<MemberCode>,
+}
+
+/// What a group has used of the class, for an order by need that follows each award of the reserve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupShare {
+    /// Decayed usage of this class, in accelerator-seconds.
+    pub accelerator_seconds: u64,
+    /// Its largest share of any other class, in parts per 10^9.
+    pub other: u64,
 }
 
 /// One class at one batch.
@@ -136,9 +238,15 @@ pub struct Book {
     pub supplies: Vec<Supply>,
     /// What groups hold already.
     pub holds: Vec<Hold>,
+    /// The accelerators of the class that caps and shares are counted from: what is accredited, leased or not.
+    pub capacity: u64,
+    /// What groups have used. The usage of a group that stands here is `max(other, accelerator_seconds / capacity)` in parts
+    /// per 10^9, and grows with each award of the reserve lane; one that does not keeps the usage of each of its orders.
+    pub usage: BTreeMap<GroupId, GroupShare>,
     /// What each member may still owe to others, in uEUR; a member that is not named may owe nothing.
     pub debit_headroom: BTreeMap<MemberCode, u128>,
-    /// The last price of the class: of equally good prices the nearer one is taken, and without it the lower.
+    /// The last price of the class: of equally good prices the nearer one is taken, and without it the lower; and what the
+    /// aid of a reserve award is measured against, the ask without it.
     pub reference: Option<Price>,
 }
 
@@ -195,16 +303,22 @@ pub struct Trade {
     pub request: RequestId,
     /// The offer.
     pub offer: OfferId,
-    /// The bucket it was cleared in.
+    /// The lane that served it.
+    pub lane: Lane,
+    /// Its bucket.
     pub bucket: Bucket,
+    /// Whether it takes released reserve, from which it may be interrupted.
+    pub released: bool,
     /// How many accelerators.
     pub quantity: u32,
     /// The first slot.
     pub start: Slot,
     /// For how many slots.
     pub slots: u32,
-    /// The price of the bucket.
+    /// The price of the bucket in the market lane; the lesser of ask and cap in the reserve lane.
     pub price: Price,
+    /// In the reserve lane, what it pays less than the market price, in uEUR; else 0.
+    pub aid: u64,
 }
 
 /// The one price of a bucket.

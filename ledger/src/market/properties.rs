@@ -1,6 +1,6 @@
 //! Properties over generated books, and the batch against a plain one that counts slot by slot.
 
-use super::priority::{order_rank, supply_order};
+use super::priority::{supply_order, tie};
 use super::tests::empty_book;
 use super::*;
 use crate::id::{GroupId, OfferId, OrganisationId, RequestId};
@@ -59,7 +59,11 @@ prop_compose! {
             tier,
             node_size,
             ask: Price(ask * 1_000),
-            calendar,
+            pool: crate::row::Pool::Private,
+            owner: None,
+            market: calendar,
+            reserve: Calendar::default(),
+            commercial_left: None,
         }
     }
 }
@@ -93,6 +97,13 @@ prop_compose! {
             admitted_epoch,
             funding_home: member(home),
             own_group_excluded,
+            lane: LaneHint::Any,
+            eligible: false,
+            credit: None,
+            interruptible: false,
+            commercial: false,
+            reserve_cap_bps: 10_000,
+            aid_left: None,
         }
     }
 }
@@ -131,8 +142,10 @@ prop_compose! {
                 start: Slot(NOW + start),
                 end: Slot(NOW + start + length),
                 quantity,
+                reserve: None,
             })
             .collect();
+        book.capacity = book.supplies.iter().map(|supply| u64::from(supply.market.peak())).sum();
         book.debit_headroom = debits.into_iter().enumerate().map(|(at, most)| (member(at), most)).collect();
         book
     }
@@ -153,7 +166,7 @@ impl<'book> Ground<'book> {
         let slots = || 0..NOW + 2 * HORIZON;
         let mut free = BTreeMap::new();
         for supply in &book.supplies {
-            free.extend(slots().map(|slot| ((supply.offer, slot), supply.calendar.free_at(Slot(slot)))));
+            free.extend(slots().map(|slot| ((supply.offer, slot), supply.market.free_at(Slot(slot)))));
         }
         let mut held = BTreeMap::new();
         for hold in &book.holds {
@@ -161,7 +174,7 @@ impl<'book> Ground<'book> {
                 *held.entry((hold.group, slot)).or_default() += u64::from(hold.quantity);
             }
         }
-        let capacity: u64 = book.supplies.iter().map(|supply| u64::from(supply.calendar.peak())).sum();
+        let capacity = book.capacity;
         let node = book.supplies.iter().map(|supply| u64::from(supply.node_size)).max().unwrap_or(0);
         let cap = node.max(capacity * u64::from(book.params.cap_bps) / 10_000);
         Self { book, free, held, debit: book.debit_headroom.clone(), cap }
@@ -223,7 +236,8 @@ fn bucket(book: &Book, order: &Order) -> Bucket {
 }
 
 fn supplies_in_order(book: &Book, bucket: Bucket) -> Vec<&Supply> {
-    supply_order(book, bucket, &book.supplies).into_iter().map(|place| &book.supplies[place]).collect()
+    let supplies: Vec<&Supply> = book.supplies.iter().collect();
+    supply_order(book, bucket, &supplies).into_iter().map(|place| supplies[place]).collect()
 }
 
 /// The requests of a bucket that take part, in order of their turns.
@@ -234,7 +248,11 @@ fn taking_part(book: &Book, bucket_asked: Bucket) -> Vec<&Order> {
         .filter(|order| order.start_min.max(book.now) <= order.start_max)
         .filter(|order| book.supplies.iter().any(|one| compatible(one, order) && one.ask <= order.limit))
         .collect();
-    orders.sort_by_key(|order| order_rank(book, bucket(book, order), order));
+    orders.sort_by_key(|order| {
+        let limit = if book.params.limit_first { order.limit } else { Price(0) };
+        let tie = tie(book, bucket(book, order), &order.organisation, order.sequence);
+        (Reverse(limit), order.usage, order.admitted_epoch, tie, order.request)
+    });
     let mut of_group: BTreeMap<GroupId, u32> = BTreeMap::new();
     orders.retain(|order| {
         let count = of_group.entry(order.group).or_default();
@@ -324,7 +342,18 @@ fn plain_clear(book: &Book) -> (BTreeMap<RequestId, Trade>, Vec<BucketPrice>) {
         let price = low.max(Price((low.0 + share) / book.params.tick * book.params.tick));
         for (order, (supply, quantity, start)) in matched() {
             let (request, offer, slots) = (order.request, supply.offer, order.slots);
-            let trade = Trade { request, offer, bucket, quantity, start: Slot(start), slots, price };
+            let trade = Trade {
+                request,
+                offer,
+                lane: Lane::Market,
+                bucket,
+                released: false,
+                quantity,
+                start: Slot(start),
+                slots,
+                price,
+                aid: 0,
+            };
             trades.insert(request, trade);
         }
         prices.push(BucketPrice { bucket, price, volume: u64::try_from(volume.0).unwrap() });
@@ -474,6 +503,13 @@ proptest! {
                     let most = book.debit_headroom[&order.funding_home];
                     detail.debit_headroom.is_some_and(|left| left.wide() <= most)
                 }
+                // These books have no reserve, no alternatives and no ceilings.
+                Reason::NotEligibleForReserve
+                | Reason::AidCeiling
+                | Reason::MemberReserveCap
+                | Reason::CommercialCeiling
+                | Reason::AskOverCreditCap
+                | Reason::AlternativeServed => false,
             };
             prop_assert!(holds, "{:?} of {:?}", unmatched, order);
         }

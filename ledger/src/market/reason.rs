@@ -60,6 +60,24 @@ pub enum Reason {
     /// The contract of the offer it matched quotes more than the request has locked, or declines it.
     #[error("the contract of the offer it matched does not accept it")]
     ContractRefused = 11,
+    /// It asks for the reserve only, and is not entitled to it.
+    #[error("it asks for the reserve only, which is for eligible organisations that a grant pays for")]
+    NotEligibleForReserve = 12,
+    /// The reserve would give its group more aid than one may get.
+    #[error("its group would get more aid than the ceiling allows")]
+    AidCeiling = 13,
+    /// The member that funds it has its share of the reserve.
+    #[error("the requests its member funds hold as much of the reserve in these slots as one member's may")]
+    MemberReserveCap = 14,
+    /// The pools it could use have sold what they may to commercial users.
+    #[error("the pools that could serve it have sold as much as they may to commercial users")]
+    CommercialCeiling = 15,
+    /// The offers that meet its constraints ask more than a grant may pay.
+    #[error("every offer that meets its constraints asks more than a grant may pay")]
+    AskOverCreditCap = 16,
+    /// Another of its alternatives, or of the batch's parts, came first.
+    #[error("it was served by another of its alternatives")]
+    AlternativeServed = 17,
 }
 
 impl Reason {
@@ -101,6 +119,18 @@ pub struct Detail {
     /// What the member that funds it could still owe when its turn came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub debit_headroom: Option<Money>,
+    /// What its group may still get in aid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aid_left: Option<Money>,
+    /// What one member's requests may hold of the reserve in one slot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member_cap: Option<u32>,
+    /// The accelerator-slots that the pools may still sell to commercial users.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commercial_left: Option<u64>,
+    /// The highest ask that a grant may pay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credit_ask_cap: Option<Price>,
 }
 
 /// A request that stays open.
@@ -134,6 +164,12 @@ impl fmt::Display for Unmatched {
             detail.largest_free.map(|free| format!("at most {free} are free")),
             detail.group_cap.map(|cap| format!("one group may hold {cap}")),
             detail.debit_headroom.map(|headroom| format!("{headroom} EUR may still be owed")),
+            detail.aid_left.map(|left| format!("{left} EUR of aid are left")),
+            detail.member_cap.map(|cap| format!("one member's requests may hold {cap}")),
+            detail
+                .commercial_left
+                .map(|left| format!("{left} accelerator-slots are left for commercial use")),
+            detail.credit_ask_cap.map(|cap| format!("a grant pays at most {cap} EUR/h")),
         ];
         let numbers: Vec<String> = numbers.into_iter().flatten().collect();
         write!(formatter, "{}", self.reason)?;
@@ -159,7 +195,12 @@ mod tests {
             (Reason::GroupCapReached, 9, "group_cap_reached"),
             (Reason::NetDebitCap, 10, "net_debit_cap"),
             (Reason::ContractRefused, 11, "contract_refused"),
-            (Reason::ContractRefused, 11, "contract_refused"),
+            (Reason::NotEligibleForReserve, 12, "not_eligible_for_reserve"),
+            (Reason::AidCeiling, 13, "aid_ceiling"),
+            (Reason::MemberReserveCap, 14, "member_reserve_cap"),
+            (Reason::CommercialCeiling, 15, "commercial_ceiling"),
+            (Reason::AskOverCreditCap, 16, "ask_over_credit_cap"),
+            (Reason::AlternativeServed, 17, "alternative_served"),
         ];
         for (reason, code, name) in table {
             assert_eq!(reason.code(), code);
@@ -167,7 +208,7 @@ mod tests {
             assert_eq!(u16::from(borsh::to_vec(&reason).unwrap()[0]), code);
         }
         assert!(borsh::from_slice::<Reason>(&[0]).is_err());
-        assert!(borsh::from_slice::<Reason>(&[12]).is_err());
+        assert!(borsh::from_slice::<Reason>(&[18]).is_err());
     }
 
     #[test]

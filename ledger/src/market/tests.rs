@@ -6,6 +6,9 @@ use crate::money::{Money, Price};
 use crate::time::Slot;
 use text::{book, hash, plain_order};
 
+mod advice;
+mod lanes;
+mod plain;
 mod text;
 
 pub(super) use text::{empty_book, params};
@@ -17,7 +20,13 @@ fn outcome(text: &str) -> (Vec<String>, Clearing) {
     let name = |hash: Hash| names.get(&hash).unwrap().as_str();
     let trades = clearing.trades.iter().map(|trade| {
         let (request, offer) = (name(trade.request.0), name(trade.offer.0));
-        format!("{request}: {} at {offer} from {} for {}", trade.quantity, trade.start.0, trade.price)
+        let kind = match (trade.lane, trade.released) {
+            (Lane::Reserve, _) => format!(" of the reserve, aid {}", trade.aid),
+            (Lane::Market, true) => " released".to_owned(),
+            (Lane::Market, false) => String::new(),
+        };
+        let (quantity, start, price) = (trade.quantity, trade.start.0, trade.price);
+        format!("{request}: {quantity} at {offer} from {start} for {price}{kind}")
     });
     let prices = clearing
         .prices
@@ -414,7 +423,8 @@ fn numbers_at_their_ends_are_answered() {
         book("offer o\n request r home=EE\n hold group=r qty=4294967295\n hold group=r qty=4294967295");
     let last = u32::MAX;
     book.debit_headroom.insert("EE".parse().unwrap(), u128::MAX);
-    book.supplies[0].calendar = Calendar::constant(Slot(0), Slot(last), last);
+    book.supplies[0].market = Calendar::constant(Slot(0), Slot(last), last);
+    book.capacity = u64::from(last);
     book.supplies[0].node_size = 0;
     book.orders.push(Order {
         limit: Price(u64::MAX),

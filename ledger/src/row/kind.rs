@@ -40,13 +40,13 @@ cases! {
         Industrial,
     }
 
-    /// An office of a member state, each with a key of its own.
+    /// An office of a member state, each with keys of its own.
     pub enum Office {
         /// Accredits organisations and sites.
         Registrar,
         /// Issues grants and attests deposits.
         Treasury,
-        /// Votes on parameters.
+        /// Votes on proposals, and manages the keys of the member's offices and of its node.
         Governance,
     }
 
@@ -118,6 +118,22 @@ cases! {
         Failed,
     }
 
+    /// Where a proposal stands.
+    pub enum ProposalState {
+        /// The members vote.
+        Open,
+        /// More than two thirds approved; it waits for its time.
+        Passed,
+        /// So many refused that it can no longer pass.
+        Rejected,
+        /// The vote ended without a decision.
+        Lapsed,
+        /// Carried out.
+        Activated,
+        /// It passed, and could not be carried out when its time came.
+        Failed,
+    }
+
     /// What a deadline does when it is due. The order is the order within one millisecond.
     pub enum DeadlineKind {
         /// Settle a lease whose challenge window has passed.
@@ -136,5 +152,45 @@ cases! {
         OrganisationExpiry,
         /// Clear a class.
         Batch,
+        /// Pay or divide what was held back of a provider's pay.
+        Holdback,
+        /// End an outage.
+        OutageEnd,
+        /// Let an office's order lapse.
+        OrderLapse,
+        /// End the vote on a proposal.
+        ProposalLapse,
+        /// Carry a proposal out that has passed; runs before everything else in a block.
+        ProposalActivation,
+    }
+}
+
+impl Office {
+    /// Every office.
+    pub const ALL: [Self; 3] = [Self::Registrar, Self::Treasury, Self::Governance];
+
+    /// Its name, as people and JSON write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Registrar => "registrar",
+            Self::Treasury => "treasury",
+            Self::Governance => "governance",
+        }
+    }
+}
+
+impl std::fmt::Display for Office {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Office {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let office = Self::ALL.into_iter().find(|office| office.name() == text);
+        office.ok_or_else(|| format!("`{text}` is no office; choose registrar, treasury or governance"))
     }
 }

@@ -1,7 +1,8 @@
 //! Leases, their jobs and their settlements.
 
-use super::{AccountId, Closing, JobState, LeaseState, Purse};
-use crate::id::{BlobHash, CodeHash, GroupId, OfferId, OrganisationId, RequestId};
+use super::{AccountId, Closing, JobState, LeaseState, PoolOwner, Purse};
+use crate::id::{BlobHash, CodeHash, GroupId, LeaseId, OfferId, OrganisationId, RequestId};
+use crate::market::Lane;
 use crate::member::MemberCode;
 use crate::money::{Money, Price};
 use crate::name::Name;
@@ -20,6 +21,20 @@ data! {
         pub locked: Money,
         /// Paid out of it.
         pub paid: Money,
+        /// Held back of the provider's pay until the audit window ends; still in the escrow.
+        pub held: Money,
+    }
+
+    /// What is held back of the provider's pay for a lease that a grant pays.
+    pub struct Holdback {
+        /// How much.
+        pub amount: Money,
+        /// The end of the audit window.
+        pub due: TimeMs,
+        /// Whether the sponsor objected: then it is divided at the end, else it is the provider's.
+        pub objected: bool,
+        /// Whether it has been paid or divided.
+        pub released: bool,
     }
 
     /// What was agreed: fixed at award, whatever becomes of the parameters.
@@ -49,6 +64,10 @@ data! {
         pub challenge_window_ms: u64,
         /// The provider's part of what stays contested.
         pub contest_provider_bps: u16,
+        /// The part of the provider's pay out of grants that is held back.
+        pub holdback_bps: u16,
+        /// How long it is held back after the settlement.
+        pub audit_window_ms: u64,
     }
 
     /// A lease: a window of capacity.
@@ -65,8 +84,14 @@ data! {
         pub group: GroupId,
         /// Who delivers it.
         pub provider: OrganisationId,
-        /// Home of the provider.
+        /// The member on whose side of the books the proceeds stand.
         pub provider_home: MemberCode,
+        /// Who is paid.
+        pub payee: AccountId,
+        /// Whose part of the site it uses.
+        pub pool: PoolOwner,
+        /// The offer's revision at the award: what is free again returns to the offer only while it is the same.
+        pub offer_revision: u32,
         /// Where.
         pub site: Name,
         /// What.
@@ -111,6 +136,34 @@ data! {
         pub paid: Vec<(u8, Money)>,
         /// Why it was settled.
         pub closing: Option<Closing>,
+        /// The lane that served it.
+        pub lane: Lane,
+        /// Whether it runs on released reserve, from which it may be interrupted.
+        pub released: bool,
+        /// What it pays less than the market price, as granted at award.
+        pub aid: Money,
+        /// The member whose grant pays; a party of the lease.
+        pub sponsor: Option<MemberCode>,
+        /// Usage the sponsor admits where it contests the final report.
+        pub sponsor_admits: Option<u64>,
+        /// What is held back of the provider's pay.
+        pub holdback: Option<Holdback>,
+    }
+
+    /// Aid: what an award out of the reserve pays less than the market price.
+    pub struct Aid {
+        /// How much, at the award.
+        pub amount: Money,
+        /// The market price it was measured against.
+        pub basis: Price,
+        /// The price that is paid.
+        pub price: Price,
+        /// The member whose grant pays the rest.
+        pub member: MemberCode,
+        /// When.
+        pub awarded_at: TimeMs,
+        /// What was taken back at close, for what was not used.
+        pub returned: Money,
     }
 
     /// A job of a lease.
@@ -164,4 +217,60 @@ data! {
         /// How much.
         pub amount: Money,
     }
+}
+
+impl Lease {
+    /// Usage that is admitted where the final report is contested: the least that the requester or the sponsor admits.
+    #[must_use]
+    pub fn admitted(&self) -> Option<u64> {
+        match (self.contested, self.sponsor_admits) {
+            (Some(requester), Some(sponsor)) => Some(requester.min(sponsor)),
+            (requester, sponsor) => requester.or(sponsor),
+        }
+    }
+
+    /// Accelerator-seconds of its whole window.
+    #[must_use]
+    pub fn awarded_seconds(&self, slot_s: u32) -> u64 {
+        u64::from(self.slots).saturating_mul(u64::from(slot_s)).saturating_mul(u64::from(self.quantity))
+    }
+
+    /// What is still held back, over all sources.
+    #[must_use]
+    pub fn held(&self) -> Money {
+        // No more than was locked, so the sum fits.
+        self.sources.iter().fold(Money::ZERO, |sum, source| Money(sum.0.saturating_add(source.held.0)))
+    }
+}
+
+/// A part of a group's aid account.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum AidPart {
+    /// The sum of a quarter, counted from 1970-01-01.
+    Quarter(u32),
+    /// One lease.
+    Lease(LeaseId),
+}
+
+/// What stands in a part of a group's aid account.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AidEntry {
+    /// The sum of a quarter, less what was taken back.
+    Sum(Money),
+    /// One award, kept for audit.
+    Award(Aid),
 }

@@ -31,6 +31,9 @@ fn demand(world: &World, grant: GrantId) -> Demand {
         purpose: Purpose::Innovation,
         sources: vec![Source { purse: Purse::Grant(grant), share_bps: 10_000 }],
         job: None,
+        lane: Default::default(),
+        interruptible: false,
+        any_of: Vec::new(),
     }
 }
 
@@ -258,6 +261,6 @@ fn an_offer_does_not_grow_with_the_leases_it_had() {
         matches!(event, Event::OrganisationClosed { .. } | Event::GrantClosed { .. }).then_some(())
     });
     let offer = scene.lease().offer;
-    let points = scene.world.state.get::<Offers>(&offer).unwrap().calendar.points().len();
+    let points = scene.world.state.get::<Offers>(&offer).unwrap().market.points().len();
     assert!(points <= 6, "{points} points");
 }

@@ -2,11 +2,17 @@
 
 mod bad_input;
 mod block;
+mod demand;
+mod governance;
 mod lease;
 mod market_batch;
 mod money;
+mod offices;
 mod organisation;
+mod preview;
 mod proof;
 mod scene;
+mod sponsor;
+mod supply;
 mod wire;
 mod world;

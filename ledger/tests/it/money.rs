@@ -7,8 +7,8 @@ use crate::world::{World, member, name};
 use books::{check_books, check_nothing_locked};
 use hansa_ledger::action::{
     Action, AmendOffer, AttestDeposit, CancelLease, CancelRequest, ContestUsage, CountersignUsage, EndLease,
-    IssueGrant, LeaseUsage, PlaceRequest, RedeemCash, ReportUsage, RevokeOrganisation, StartLease,
-    TransferCash, delivered_max,
+    IssueGrant, LeaseUsage, ObjectLease, PlaceRequest, RedeemCash, ReportUsage, RevokeOrganisation,
+    StartLease, TransferCash, delivered_max,
 };
 use hansa_ledger::event::Event;
 use hansa_ledger::id::{GrantId, LeaseId, RequestId};
@@ -35,7 +35,7 @@ struct Try {
 }
 
 fn tries() -> impl Strategy<Value = Vec<Try>> {
-    let one = (0..26u8, 0..PEOPLE.len(), 0..PEOPLE.len(), 1..500_000_000u64, 0..=4u64, 1..1_500u64);
+    let one = (0..38u8, 0..PEOPLE.len(), 0..PEOPLE.len(), 1..500_000_000u64, 0..=4u64, 1..1_500u64);
     let one = one.prop_map(|(kind, who, whom, amount, part, wait_ms)| Try {
         kind,
         who,
@@ -53,6 +53,9 @@ pub struct Reached {
     pub awarded: u32,
     pub settled: u32,
     pub refused: u32,
+    pub held: u32,
+    pub objected: u32,
+    pub divided: u32,
 }
 
 #[test]
@@ -70,6 +73,9 @@ fn whatever_happens_the_books_balance_and_in_the_end_nothing_is_locked() {
             all.awarded += one.awarded;
             all.settled += one.settled;
             all.refused += one.refused;
+            all.held += one.held;
+            all.objected += one.objected;
+            all.divided += one.divided;
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
@@ -78,12 +84,16 @@ fn whatever_happens_the_books_balance_and_in_the_end_nothing_is_locked() {
         reached.awarded > 50 && reached.settled == reached.awarded && reached.refused > 50,
         "{reached:?}"
     );
+    assert!(reached.held > 5 && reached.objected > 0 && reached.divided > 0, "{reached:?}");
 }
 
 fn live(tries: &[Try]) -> Reached {
-    let mut world = World::with(Params { cap_bps: 10_000, ..Params::testnet() });
+    // A part that is no round one, so that rounding shows.
+    let params = Params { cap_bps: 10_000, holdback_bps: 1_111, audit_window_ms: 5_000, ..Params::testnet() };
+    let mut world = World::with(params);
     for (home, number) in &PEOPLE[..3] {
         world.accredit(home, number, OrganisationClass::StartUp);
+        world.grant(home, number, &format!("first-{number}"), 500);
     }
     // At the second one's price a few leases meet the debit cap of 1,000 EUR.
     world.provider("ES", "bsc", 16, 180);
@@ -108,6 +118,7 @@ fn live(tries: &[Try]) -> Reached {
     }
     // Everything comes to its end by itself.
     while world.state.rows::<Leases>().any(|(_, lease)| lease.state != LeaseState::Settled)
+        || world.state.rows::<Leases>().any(|(_, lease)| lease.held() != Money::ZERO)
         || world.state.rows::<Requests>().any(|(_, request)| request.state == RequestState::Open)
     {
         count(&mut reached, world.pass_deadline().iter());
@@ -121,6 +132,10 @@ fn count<'e>(reached: &mut Reached, events: impl Iterator<Item = &'e Event>) {
     for event in events {
         reached.awarded += u32::from(matches!(event, Event::LeaseAwarded { .. }));
         reached.settled += u32::from(matches!(event, Event::LeaseSettled { .. }));
+        reached.held += u32::from(matches!(event, Event::PayHeldBack { .. }));
+        reached.objected += u32::from(matches!(event, Event::LeaseObjected { .. }));
+        reached.divided +=
+            u32::from(matches!(event, Event::HoldbackReleased { refunds, .. } if !refunds.is_empty()));
     }
 }
 
@@ -204,18 +219,28 @@ fn demand(world: &World, one: &Try) -> Option<Demand> {
         purpose: Purpose::Innovation,
         sources,
         job: None,
+        lane: Default::default(),
+        interruptible: false,
+        any_of: Vec::new(),
     })
 }
 
 /// The lease that is tried upon, and what one of its sides does.
 fn lease_action(world: &World, one: &Try) -> Option<(String, Action)> {
     let wanted = match one.kind {
-        17 | 18 => LeaseState::Awarded,
-        23 | 24 => LeaseState::Ended,
+        17 | 18 | 30..=33 => LeaseState::Awarded,
+        23 | 24 | 26 | 36 => LeaseState::Ended,
+        27..=29 => LeaseState::Settled,
         _ => LeaseState::Active,
     };
     let rows: Vec<(&LeaseId, &Lease)> =
         world.state.rows::<Leases>().filter(|(_, row)| row.state == wanted || one.part == 4).collect();
+    // Of the settled ones the last, before its audit window has passed.
+    let rows = if (27..=29).contains(&one.kind) {
+        rows.into_iter().max_by_key(|(_, row)| row.ended_at).into_iter().collect()
+    } else {
+        rows
+    };
     let (lease, row) = rows.get(one.whom % rows.len().max(1))?;
     let lease = **lease;
     let side = |organisation| {
@@ -227,15 +252,20 @@ fn lease_action(world: &World, one: &Try) -> Option<(String, Action)> {
     let cumulative = delivered * one.part.min(3) / 3;
     let usages = |cumulative| vec![LeaseUsage { lease, cumulative }];
     Some(match one.kind {
-        17 => (provider, StartLease { lease }.into()),
+        17 | 30..=33 => (provider, StartLease { lease }.into()),
         18 if one.who == 0 => (requester, CancelLease { lease }.into()),
         18 => (provider, StartLease { lease }.into()),
         19 => (provider, ReportUsage { usages: usages(cumulative) }.into()),
-        20 => (provider, EndLease { lease, cumulative: Some(cumulative) }.into()),
+        20 | 34 | 35 => (provider, EndLease { lease, cumulative: Some(cumulative) }.into()),
         21 => (requester, EndLease { lease, cumulative: None }.into()),
         22 => (requester, CountersignUsage { usages: usages(row.reported * one.part.min(3) / 3) }.into()),
         23 => (requester, ContestUsage { lease, admitted: row.reported * one.part.min(3) / 4 }.into()),
-        24 => (requester, CountersignUsage { usages: usages(row.reported) }.into()),
+        24 | 36 => (requester, CountersignUsage { usages: usages(row.reported) }.into()),
+        26 => {
+            let admitted = row.reported * one.part.min(3) / 4;
+            (format!("{} treasury", row.requester_home), ContestUsage { lease, admitted }.into())
+        }
+        27..=29 => (format!("{} treasury", row.requester_home), ObjectLease { lease }.into()),
         _ => (provider, CancelLease { lease }.into()),
     })
 }

@@ -15,6 +15,7 @@ fn renewal(world: &World, signer: &str, hours: u64) -> AccreditOrganisation {
         class: OrganisationClass::Sme,
         accredited_until: world.now.plus(hours * 3_600_000),
         key: key(signer).public_key(),
+        proof: None,
     }
 }
 
@@ -52,7 +53,8 @@ fn keys_of_votes_and_connections_are_never_keys_of_organisations() {
     let mut world = World::new();
     world.accredit("EE", "tallinn", OrganisationClass::StartUp);
     for taken in ["FR consensus", "FR network", "FR treasury"] {
-        let action = SetKey { key: key(taken).public_key(), roles: Roles::BID, amount_max: None };
+        let action =
+            SetKey { key: key(taken).public_key(), roles: Roles::BID, amount_max: None, proof: None };
         assert_eq!(world.run("tallinn", vec![action.into()]), Err(Rejection::KeyInUse), "{taken}");
     }
 }

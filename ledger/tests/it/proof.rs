@@ -1,17 +1,20 @@
 //! Any row can be shown to stand under the root that the members signed, and its absence too.
 
-use crate::scene::Scene;
+use crate::scene::{Scene, demand, place};
 use crate::world::{World, key, member, name};
-use hansa_ledger::action::TransferCash;
+use hansa_ledger::action::{PostOffer, TransferCash};
 use hansa_ledger::apply::build_block;
 use hansa_ledger::block::transaction_leaf;
+use hansa_ledger::event::Event;
 use hansa_ledger::id::{BlockId, Hash};
+use hansa_ledger::market::Calendar;
 use hansa_ledger::merkle;
-use hansa_ledger::money::Money;
+use hansa_ledger::money::{Money, Price};
 use hansa_ledger::root::{Proof, ProofError, key_hash, value_hash, verify};
-use hansa_ledger::row::AccountId;
+use hansa_ledger::row::{AccountId, PoolOwner, Purse};
 use hansa_ledger::state::{State, Table, Tables};
 use hansa_ledger::tables::{Accounts, Leases, Members, Settlements};
+use hansa_ledger::time::Slot;
 use std::collections::BTreeSet;
 
 /// A block over the scene, and the state root in its header.
@@ -53,6 +56,23 @@ fn shown(
 #[test]
 fn every_row_of_every_table_is_shown_under_the_root_of_the_header() {
     let mut scene = Scene::new();
+    // An award out of the reserve, so that aid stands somewhere too.
+    let now = scene.world.now.slot(1);
+    let offer = PostOffer {
+        site: name("shared"),
+        class: name("a100-64"),
+        owner: Some(PoolOwner::Member(member("FR"))),
+        ask: Price(1_800_000),
+        calendar: Calendar::constant(now, Slot(now.0 + 3_600), 8),
+        reserve_bps: Some(10_000),
+        reserve_cycle_slots: None,
+        contract: scene.world.code,
+        contract_params: borsh::to_vec(&hansa_contracts_spot::Params::default()).unwrap(),
+    };
+    scene.world.act("cea", offer).unwrap();
+    let wanted = demand(&scene.world, Purse::Grant(scene.grant));
+    place(&mut scene.world, "tallinn", wanted);
+    scene.world.pass_until(|event| matches!(event, Event::AidGranted { .. }).then_some(()));
     let root = signed_root(&mut scene);
     let world = &scene.world;
     let mut tables = BTreeSet::new();

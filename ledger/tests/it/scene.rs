@@ -1,17 +1,21 @@
 //! A federation in the middle of its life: organisations, keys, money and leases in every state.
 
-use crate::world::{World, key, member, name};
+use crate::governance::{parameter, propose, vote};
+use crate::world::{World, genesis_of_several, key, member, name, office};
 use hansa_ledger::action::{
-    AccreditOrganisation, AccreditSite, CancelLease, CountersignUsage, EndLease, IssueGrant, LeaseUsage,
-    PlaceRequest, RemoveKey, ReportJob, ReportUsage, RevokeOrganisation, RunJob, SetKey, StartLease,
-    grant_id,
+    AccreditOrganisation, AccreditSite, AnnounceOutage, AttestDeposit, CancelLease, CountersignUsage,
+    EndLease, IssueGrant, LeaseUsage, PlaceRequest, RemoveKey, RemoveOfficeKey, ReportJob, ReportUsage,
+    RevokeOrganisation, RunJob, SetKey, SetOfficeKey, SitePart, StartLease, TransferCash, grant_id,
 };
 use hansa_ledger::event::Event;
-use hansa_ledger::id::{BlobHash, GrantId, LeaseId, OfferId, OrganisationId, RequestId};
+use hansa_ledger::genesis::Genesis;
+use hansa_ledger::id::{BlobHash, GrantId, LeaseId, OfferId, OrderId, OrganisationId, ProposalId, RequestId};
 use hansa_ledger::member::CountrySet;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::params::Params;
-use hansa_ledger::row::{Demand, LeaseState, OrganisationClass, Pool, Purpose, Purse, Roles, Source};
+use hansa_ledger::row::{
+    Change, Demand, LeaseState, Office, OrganisationClass, Pool, Principal, Purpose, Purse, Roles, Source,
+};
 use hansa_ledger::tables::{Leases, OffersOpen};
 use hansa_ledger::time::Slot;
 
@@ -24,6 +28,10 @@ pub fn params() -> Params {
         epoch_actions_max: 50,
         calendar_points_max: 8,
         request_sources_max: 2,
+        office_orders_max: 2,
+        member_proposals_max: 2,
+        upgrade_delay_ms: 100,
+        reserve_bps_min: 0,
         ..Params::testnet()
     }
 }
@@ -50,6 +58,9 @@ pub fn demand(world: &World, purse: Purse) -> Demand {
         purpose: Purpose::Innovation,
         sources: all_from(purse),
         job: None,
+        lane: Default::default(),
+        interruptible: false,
+        any_of: Vec::new(),
     }
 }
 
@@ -65,6 +76,10 @@ pub fn place(world: &mut World, signer: &str, demand: Demand) -> RequestId {
 
 pub struct Scene {
     pub world: World,
+    /// A proposal that was carried out: an upgrade far ahead.
+    pub voted: ProposalId,
+    /// The second of Estonia's two open proposals, which are all it may have. Estonia approves, Spain refuses.
+    pub open: ProposalId,
     /// Estonian start-up with cash, grants and three keys.
     pub tallinn: OrganisationId,
     /// Estonian university without money.
@@ -97,11 +112,16 @@ pub struct Scene {
     pub ended: LeaseId,
     /// Cancelled before its start.
     pub settled: LeaseId,
+    /// An order of Germany's treasury, proposed by `DE treasury`: a deposit of `gone`, which has been revoked.
+    pub order: OrderId,
+    /// Another, proposed by `DE treasury 3`: a deposit of `berlin`.
+    pub second: OrderId,
 }
 
 impl Scene {
     pub fn new() -> Self {
-        let mut world = World::with(params());
+        let mut world = World::from(&genesis());
+        let (voted, open) = govern(&mut world);
         let bsc = world.provider("ES", "bsc", 64, 180);
         let [cea, tallinn, tartu, gone] = [("FR", "cea"), ("EE", "tallinn"), ("EE", "tartu"), ("EE", "gone")]
             .map(|(home, number)| world.accredit(home, number, OrganisationClass::Research));
@@ -129,14 +149,21 @@ impl Scene {
         let awarded = LeaseId::derive(&request);
         world.pass_until(|event| matches!(event, Event::BatchCleared { trades: 4, .. }).then_some(()));
         world.act("tallinn", CancelLease { lease: settled }).unwrap();
-        // Requests that lock nothing, until the provider has as many open as it may have.
+        // Requests that nobody can serve, until the provider has as many open as it may have.
+        world.act("tallinn", TransferCash { to: bsc, amount: Money(24) }).unwrap();
         for _ in 0..4 {
-            let idle = Demand { limit: Price(0), sources: all_from(Purse::Cash), ..far(base.clone()) };
+            let idle = Demand { limit: Price(1_000), sources: all_from(Purse::Cash), ..far(base.clone()) };
             place(&mut world, "bsc", idle);
         }
         let waiting = place(&mut world, "tallinn", Demand { limit: Price(1_000), ..far(base) });
+        set_office_keys(&mut world);
+        let berlin = world.accredit("DE", "berlin", OrganisationClass::Large);
+        let order = place_order(&mut world, "DE treasury", gone);
+        let second = place_order(&mut world, "DE treasury 3", berlin);
         let mut scene = Self {
             world,
+            voted,
+            open,
             tallinn,
             tartu,
             bsc,
@@ -153,6 +180,8 @@ impl Scene {
             active,
             ended,
             settled,
+            order,
+            second,
         };
         scene.live();
         scene
@@ -191,6 +220,54 @@ impl Scene {
     }
 }
 
+/// Germany's treasury takes two of three keys; France's has as many keys as an office may have.
+fn genesis() -> Genesis {
+    let mut genesis = genesis_of_several(params());
+    let names: Vec<String> = (1..15).map(|number| format!("FR treasury {number}")).collect();
+    let mut all = vec!["FR treasury", "FR treasury removed"];
+    all.extend(names.iter().map(String::as_str));
+    genesis.members[3].treasury = office(1, &all);
+    genesis
+}
+
+/// Takes one key of France's treasury back and adds another.
+fn set_office_keys(world: &mut World) {
+    let office = Office::Treasury;
+    let removed = RemoveOfficeKey { office, key: key("FR treasury removed").public_key() };
+    world.act("FR governance", removed).unwrap();
+    let proof = world.proof("FR treasury 15", Principal::Office(member("FR"), office));
+    let added = SetOfficeKey { office, key: key("FR treasury 15").public_key(), proof };
+    world.act("FR governance", added).unwrap();
+}
+
+/// Proposes to attest a deposit, and says which order it is.
+fn place_order(world: &mut World, signer: &str, organisation: OrganisationId) -> OrderId {
+    let reference = name(&format!("proposed-{}", world.now.0));
+    let deposit = AttestDeposit { organisation, amount: Money(1_000_000), reference };
+    let events = world.act(signer, deposit).unwrap();
+    let order = events.iter().find_map(|event| match event {
+        Event::OrderPlaced { order, .. } => Some(*order),
+        _ => None,
+    });
+    order.unwrap()
+}
+
+/// An upgrade that was voted for, and two proposals of Estonia's.
+fn govern(world: &mut World) -> (ProposalId, ProposalId) {
+    let upgrade = Change::Upgrade { protocol_version: 2, height: 1_000_000 };
+    let voted = propose(world, "DE", upgrade, 100).unwrap();
+    for code in ["DE", "ES", "FR"] {
+        vote(world, code, voted, true).unwrap();
+    }
+    world.block(100, &[]);
+    let [_, open] = [1, 2].map(|fee_bps| {
+        propose(world, "EE", parameter("fee_bps", fee_bps), world.params().governance_delay_ms).unwrap()
+    });
+    vote(world, "EE", open, true).unwrap();
+    vote(world, "ES", open, false).unwrap();
+    (voted, open)
+}
+
 fn accredit_briefly(world: &mut World) -> OrganisationId {
     let action = AccreditOrganisation {
         register_number: "late".to_owned(),
@@ -199,6 +276,7 @@ fn accredit_briefly(world: &mut World) -> OrganisationId {
         class: OrganisationClass::Sme,
         accredited_until: world.now.plus(300),
         key: key("late").public_key(),
+        proof: Some(world.proof("late", Principal::Organisation(world.organisation("EE", "late")))),
     };
     world.act("EE registrar", action).unwrap();
     world.organisation("EE", "late")
@@ -214,8 +292,38 @@ fn accredit_site(world: &mut World, provider: OrganisationId) {
         tier: 1,
         certificates: 0,
         pool: Pool::Private,
+        parts: Vec::new(),
     };
     world.act("FR registrar", site).unwrap();
+    // And one that two share.
+    let part = |owner: &str| SitePart {
+        owner: owner.parse().unwrap(),
+        accelerators: 8,
+        commercial_ceiling_bps: 10_000,
+    };
+    let shared = AccreditSite {
+        provider,
+        site: name("shared"),
+        class: name("a100-64"),
+        accelerators: 16,
+        node_size: 4,
+        tier: 0,
+        certificates: 0,
+        pool: Pool::Public,
+        parts: vec![part("FR"), part("EU")],
+    };
+    world.act("FR registrar", shared).unwrap();
+    let start = Slot(world.now.slot(1).0 + 1_000);
+    let outage = AnnounceOutage {
+        site: name("site"),
+        class: name("a100-64"),
+        owner: None,
+        start,
+        end: Slot(start.0 + 10),
+        accelerators: 4,
+        planned: true,
+    };
+    world.act("cea", outage).unwrap();
 }
 
 fn issue(world: &mut World, reference: &str, purpose: Purpose, life_ms: u64) -> GrantId {
@@ -233,13 +341,14 @@ fn issue(world: &mut World, reference: &str, purpose: Purpose, life_ms: u64) -> 
 
 /// A bidder and a treasurer with limits for `tallinn`, an offerer and a removed key for `bsc`.
 fn set_keys(world: &mut World) {
-    for (signer, key_name, roles, amount_max) in [
-        ("tallinn", "tallinn bidder", Roles::BID, Some(Money(10_000))),
-        ("tallinn", "tallinn treasurer", Roles::TREASURY, Some(Money(1_000_000))),
-        ("bsc", "bsc offerer", Roles::OFFER, None),
-        ("bsc", "bsc removed", Roles::ALL, None),
+    for (home, signer, key_name, roles, amount_max) in [
+        ("EE", "tallinn", "tallinn bidder", Roles::BID, Some(Money(10_000))),
+        ("EE", "tallinn", "tallinn treasurer", Roles::TREASURY, Some(Money(1_000_000))),
+        ("ES", "bsc", "bsc offerer", Roles::OFFER, None),
+        ("ES", "bsc", "bsc removed", Roles::ALL, None),
     ] {
-        world.act(signer, SetKey { key: key(key_name).public_key(), roles, amount_max }).unwrap();
+        let proof = Some(world.proof(key_name, Principal::Organisation(world.organisation(home, signer))));
+        world.act(signer, SetKey { key: key(key_name).public_key(), roles, amount_max, proof }).unwrap();
     }
     world.act("bsc", RemoveKey { key: key("bsc removed").public_key() }).unwrap();
 }

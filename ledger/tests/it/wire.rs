@@ -13,6 +13,7 @@ use hansa_ledger::event::Event;
 use hansa_ledger::id::{BlockId, ChainId, TransactionId};
 use hansa_ledger::params::Params;
 use hansa_ledger::root::{Digest, Proof};
+use hansa_ledger::row::{Change, Upgrade, ValidatorSet};
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::{SignedTransaction, Transaction};
 use std::fmt::Debug;
@@ -150,6 +151,15 @@ fn blocks_receipts_proofs_and_the_genesis_keep_their_bytes() {
     check("receipts", &Receipts { deadlines: samples::events(), transactions: vec![refused] });
     let validator = Validator { member: member("EE"), key: key("EE consensus").public_key() };
     check("validator", &validator);
+    check("validator_set", &ValidatorSet { members: vec![validator.clone()] });
+    check("proposal", &samples::proposal());
+    check("upgrade", &Upgrade { protocol_version: 2, height: 1_000 });
+    for change in samples::changes() {
+        check(&format!("change_{}", change.kind()), &change);
+        let json = serde_json::to_value(&change).unwrap();
+        assert_eq!(json["kind"], change.kind());
+        assert_eq!(serde_json::from_value::<Change>(json).unwrap(), change);
+    }
     let digest = |byte| Digest([byte; 32]);
     check("state_proof", &Proof { siblings: vec![digest(1), digest(2)], rows: vec![(digest(3), digest(4))] });
     check("merkle_proof", &hansa_ledger::merkle::Proof(vec![digest(1), digest(2)]));

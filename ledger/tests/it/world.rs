@@ -3,22 +3,24 @@
 use hansa_contracts_abi::Native;
 use hansa_contracts_spot::Spot;
 use hansa_ledger::action::{
-    AccreditOrganisation, AccreditSite, Action, AttestDeposit, IssueGrant, PostOffer, organisation_id,
+    AccreditOrganisation, AccreditSite, Action, AttestDeposit, BlockInHand, IssueGrant, PostOffer,
+    organisation_id,
 };
 use hansa_ledger::apply::{BlockError, PROTOCOL_VERSION, apply_block, build_block, chain};
 use hansa_ledger::block::{Header, Receipts};
 use hansa_ledger::deadline::next_deadline;
 use hansa_ledger::event::Event;
-use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember};
+use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember, GenesisOffice};
 use hansa_ledger::id::{ChainId, CodeHash, OrganisationId};
 use hansa_ledger::invariants::check_state;
-use hansa_ledger::market::Calendar;
+use hansa_ledger::market::{Calendar, Clearing};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;
+use hansa_ledger::possession::Possession;
 use hansa_ledger::rejection::Rejection;
-use hansa_ledger::row::{AccountId, OrganisationClass, Pool, Purpose};
+use hansa_ledger::row::{AccountId, OrganisationClass, Pool, Principal, Purpose};
 use hansa_ledger::state::State;
 use hansa_ledger::tables::{Accounts, Keys, Members};
 use hansa_ledger::time::{Slot, TimeMs};
@@ -42,18 +44,35 @@ pub fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-/// The beginning of every federation of these tests: four members, one contract.
-pub fn genesis(params: Params) -> Genesis {
-    let members = ["DE", "EE", "ES", "FR"].map(|code| GenesisMember {
+/// An office that acts by `threshold` of the keys of these names.
+pub fn office(threshold: u32, names: &[&str]) -> GenesisOffice {
+    GenesisOffice { threshold, keys: names.iter().map(|name| key(name).public_key()).collect() }
+}
+
+/// [`genesis`], where it takes two of the three keys `DE treasury`, `DE treasury 2` and `DE treasury 3`.
+pub fn genesis_of_several(params: Params) -> Genesis {
+    let mut genesis = genesis(params);
+    genesis.members[0].treasury = office(2, &["DE treasury", "DE treasury 2", "DE treasury 3"]);
+    genesis
+}
+
+/// A member with keys named after its code.
+pub fn newcomer(code: &str) -> GenesisMember {
+    GenesisMember {
         code: member(code),
         consensus_key: key(&format!("{code} consensus")).public_key(),
         network_key: key(&format!("{code} network")).public_key(),
-        registrar_key: key(&format!("{code} registrar")).public_key(),
-        treasury_key: key(&format!("{code} treasury")).public_key(),
-        governance_key: key(&format!("{code} governance")).public_key(),
         issue_limit: Money(1_000_000_000_000),
         debit_cap: Money(1_000_000_000),
-    });
+        registrar: office(1, &[&format!("{code} registrar")]),
+        treasury: office(1, &[&format!("{code} treasury")]),
+        governance: office(1, &[&format!("{code} governance")]),
+    }
+}
+
+/// The beginning of every federation of these tests: four members, one contract.
+pub fn genesis(params: Params) -> Genesis {
+    let members = ["DE", "EE", "ES", "FR"].map(newcomer);
     Genesis {
         name: name("test"),
         time: START,
@@ -80,8 +99,16 @@ impl World {
         Self::with(Params::testnet())
     }
 
+    /// With all capacity on the market: what the reserve does has tests of its own.
     pub fn with(params: Params) -> Self {
-        let genesis = genesis(params);
+        Self::exactly(Params { reserve_bps_min: 0, ..params })
+    }
+
+    pub fn exactly(params: Params) -> Self {
+        Self::from(&genesis(params))
+    }
+
+    pub fn from(genesis: &Genesis) -> Self {
         let code = CodeHash(*blake3::hash(CODE).as_bytes());
         let state = genesis.state().unwrap();
         check_state(&state).unwrap();
@@ -157,7 +184,7 @@ impl World {
     /// millisecond later. What may stand in no block is refused by the whole block.
     pub fn attempt(&mut self, bytes: &[u8]) -> Result<Vec<Event>, Rejection> {
         let transaction = SignedTransaction::decode(bytes, self.params())?;
-        let verified = self.cache.verify(transaction).map_err(|_| Rejection::BadSignature)?;
+        let verified = self.cache.verify(transaction).map_err(SignedTransaction::refusal)?;
         let block = std::slice::from_ref(&verified);
         match apply_block(&self.state, &self.runtime, self.chain, &self.draft_header(1), block) {
             Err(BlockError::Transaction { index: 0, rejection }) => return Err(rejection),
@@ -217,6 +244,27 @@ impl World {
         outcome.receipts
     }
 
+    /// Carries out what a batch of `a100-64` decided, outside of a block.
+    pub fn carry_out(&mut self, clearing: Clearing, reference: Option<Price>) -> Vec<Event> {
+        let mut block = BlockInHand {
+            view: self.state.view(),
+            params: self.params(),
+            height: chain(&self.state).height,
+            now: self.now,
+            runtime: &self.runtime,
+            fuel: self.params().block_fuel_max,
+            events: Vec::new(),
+        };
+        block.carry_out(&name("a100-64"), reference, clearing);
+        let events = std::mem::take(&mut block.events);
+        let changes = block.view.into_changes(self.state.trie());
+        let tip = self.state.tip();
+        self.state.commit(changes.clone(), tip);
+        self.twin.commit(changes, tip);
+        check_state(&self.state).unwrap();
+        events
+    }
+
     /// One transaction in a block of its own: what it did, or why it was refused.
     pub fn run(&mut self, signer: &str, actions: Vec<Action>) -> Result<Vec<Event>, Rejection> {
         let transaction = self.sign(signer, actions);
@@ -249,6 +297,11 @@ impl World {
         organisation_id(member(home), number)
     }
 
+    /// The word of the key of this name that it acts for `principal`.
+    pub fn proof(&self, name: &str, principal: Principal) -> Possession {
+        Possession::prove(self.chain, &key(name), principal)
+    }
+
     pub fn accredit(&mut self, home: &str, number: &str, class: OrganisationClass) -> OrganisationId {
         let action = AccreditOrganisation {
             register_number: number.to_owned(),
@@ -257,6 +310,7 @@ impl World {
             class,
             accredited_until: self.now.plus(86_400_000),
             key: key(number).public_key(),
+            proof: Some(self.proof(number, Principal::Organisation(self.organisation(home, number)))),
         };
         self.run(&format!("{home} registrar"), vec![action.into()]).unwrap();
         self.organisation(home, number)
@@ -308,6 +362,7 @@ impl World {
             tier: 2,
             certificates: 0b1,
             pool: Pool::Public,
+            parts: Vec::new(),
         };
         self.run(&format!("{home} registrar"), vec![site.into()]).unwrap();
         self.offer(number, accelerators, ask_eur_cents).unwrap();
@@ -326,6 +381,9 @@ impl World {
             class: name("a100-64"),
             ask: Price(ask_eur_cents * 10_000),
             calendar: Calendar::constant(now, Slot(now.0 + 3_600), accelerators),
+            owner: None,
+            reserve_bps: None,
+            reserve_cycle_slots: None,
             contract: self.code,
             contract_params: borsh::to_vec(&hansa_contracts_spot::Params::default()).unwrap(),
         };

@@ -7,7 +7,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger::block::{Header, Validator, members_hash};
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger_signature::{PublicKey, Signature, verify_bytes};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use utoipa::ToSchema;
 
 /// Begins the bytes of every vote.
 const VOTE_DOMAIN: &[u8] = b"hansa/vote/v1";
@@ -59,13 +61,59 @@ pub enum CertificateError {
 /// The members with a vote that a genesis names.
 #[must_use]
 pub fn genesis_validators(genesis: &Genesis) -> Vec<Validator> {
-    let mut validators: Vec<Validator> = genesis
-        .members
-        .iter()
-        .map(|member| Validator { member: member.code, key: member.consensus_key })
-        .collect();
-    validators.sort_by_key(|validator| validator.member);
-    validators
+    genesis.validators()
+}
+
+/// A set of members takes over from the one before, shown by a block that it signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Handover {
+    /// The height from which the set signs.
+    pub from: u64,
+    /// The set, by code.
+    #[schema(value_type = Vec<Object>)]
+    pub validators: Vec<Validator>,
+    /// The header of a block that it signed; none where the node keeps none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub header: Option<Header>,
+    /// The certificate of that block: borsh, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "hansa_ledger::bytes::option")]
+    #[schema(value_type = Option<String>)]
+    pub certificate: Option<Vec<u8>>,
+}
+
+/// Finds the set that signed `header`, beginning with the members that are trusted. A later set is believed when more than two
+/// thirds of it signed a block and more than a third of the last believed set are among those who did: with fewer than a third
+/// of a set faulty, an honest member of it vouches for the next. One block never replaces a third of the members, so an honest
+/// chain can always be followed.
+///
+/// # Errors
+/// [`CertificateError::OtherMembers`] when no believed set signed the header.
+pub fn follow(
+    trusted: &[Validator],
+    handovers: &[Handover],
+    header: &Header,
+) -> Result<Vec<Validator>, CertificateError> {
+    let mut believed = trusted.to_vec();
+    for handover in handovers {
+        if members_hash(&believed) == header.members_hash {
+            return Ok(believed);
+        }
+        let (Some(shown), Some(bytes)) = (&handover.header, &handover.certificate) else { continue };
+        if shown.chain != header.chain || verify(shown, bytes, &handover.validators).is_err() {
+            continue;
+        }
+        let certificate: Certificate = borsh::from_slice(bytes).map_err(|_| CertificateError::Malformed)?;
+        let vouches = |one: &&Validator| certificate.signatures.iter().any(|(signer, _)| *signer == one.key);
+        if believed.iter().filter(vouches).count() * 3 > believed.len() {
+            believed.clone_from(&handover.validators);
+        }
+    }
+    if members_hash(&believed) == header.members_hash {
+        Ok(believed)
+    } else {
+        Err(CertificateError::OtherMembers)
+    }
 }
 
 /// Checks that more than two thirds of `validators` signed the block of this header. `bytes` is the certificate as the API
@@ -144,6 +192,55 @@ mod tests {
             state_root: [5; 32],
             members_hash: members_hash(validators),
         }
+    }
+
+    #[test]
+    fn sets_of_members_are_followed_as_far_as_the_one_before_vouches_for_the_next() {
+        let members = members();
+        let key = |index: usize| &members[index].0;
+        let one = |index: usize| members[index].1.clone();
+        let newcomer = SecretKey::from_bytes([5; 32]);
+        let stranger = SecretKey::from_bytes([6; 32]);
+        let fifth = Validator { member: "PL".parse().unwrap(), key: newcomer.public_key() };
+        let sixth = Validator { member: "PT".parse().unwrap(), key: stranger.public_key() };
+        let genesis: Vec<Validator> = (0..4).map(one).collect();
+        let left = vec![one(0), one(1), one(2)];
+        let joined = vec![one(0), one(1), one(2), fifth];
+        let strange = vec![sixth];
+        let signed = |set: &[Validator], height: u64, keys: &[&SecretKey]| {
+            let header = Header { height, ..header(set) };
+            let signatures =
+                keys.iter().map(|key| (key.public_key(), key.sign(&precommit_bytes(&header, 0)))).collect();
+            let certificate = Certificate { height, round: 0, id: header.id().0, signatures };
+            let certificate = Some(borsh::to_vec(&certificate).unwrap());
+            Handover { from: height, validators: set.to_vec(), header: Some(header), certificate }
+        };
+        let three = [key(0), key(1), key(2)];
+        let first = signed(&left, 8, &three);
+        let second = signed(&joined, 20, &[key(0), key(1), &newcomer]);
+        let last = |handover: &Handover| handover.header.clone().unwrap();
+        let honest = [first.clone(), second.clone()];
+        assert_eq!(follow(&genesis, &honest, &header(&genesis)), Ok(genesis.clone()));
+        assert_eq!(follow(&genesis, &honest, &last(&first)), Ok(left.clone()));
+        assert_eq!(follow(&genesis, &honest, &last(&second)), Ok(joined.clone()));
+        // A set whose blocks nobody keeps is passed over, as long as the next has enough of the believed ones.
+        let gone = Handover { header: None, certificate: None, ..first.clone() };
+        assert_eq!(follow(&genesis, &[gone, second.clone()], &last(&second)), Ok(joined));
+        let refused = Err(CertificateError::OtherMembers);
+        assert_eq!(follow(&genesis, &[], &last(&first)), refused);
+        // Nobody of the trusted members vouches for it, or too few of the new ones signed.
+        let alone = signed(&strange, 8, &[&stranger]);
+        assert_eq!(follow(&genesis, std::slice::from_ref(&alone), &last(&alone)), refused);
+        let few = signed(&left, 8, &three[..2]);
+        assert_eq!(follow(&genesis, std::slice::from_ref(&few), &last(&few)), refused);
+        // One of four is not more than a third.
+        let mostly =
+            signed(&[one(0), Validator { key: stranger.public_key(), ..one(1) }], 8, &[key(0), &stranger]);
+        assert_eq!(follow(&genesis, std::slice::from_ref(&mostly), &last(&mostly)), refused);
+        // A set of another federation, signed by the same keys.
+        let mut other = last(&first);
+        other.chain = ChainId([9; 32]);
+        assert_eq!(follow(&genesis, &[first], &other), refused);
     }
 
     #[test]

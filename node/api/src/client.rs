@@ -8,24 +8,28 @@ mod submit;
 
 pub use stream::EventStream;
 
+use crate::certificate::Handover;
 use reader::Reader;
 
 use crate::chain::{BlockInfo, TransactionInfo};
 use crate::error::{ApiError, ErrorBody, Fault};
 use crate::filter::{
-    CapacityFilter, ContractFilter, Filter, GrantFilter, LeaseFilter, OfferFilter, OrganisationFilter, Page,
-    PageFilter, RequestFilter, SiteFilter,
+    CapacityFilter, ContractFilter, Filter, GrantFilter, LeaseFilter, OfferFilter, OrderFilter,
+    OrganisationFilter, Page, PageFilter, ProposalFilter, RequestFilter, SiteFilter,
 };
+use crate::governance::ProposalInfo;
 use crate::lease::{ContractInfo, JobInfo, LeaseInfo, SettlementInfo};
 use crate::market::{
     CapacityInfo, ClassInfo, OfferInfo, QuoteAnswer, QuoteRequest, RequestInfo, RequestWhy, SiteInfo,
 };
+use crate::office::{OfficeInfo, OrderInfo};
 use crate::organisation::{GrantInfo, KeyInfo, MemberInfo, OrganisationDetail, OrganisationInfo};
 use crate::proof::ProofInfo;
 use crate::status::{Health, NodeStatus, PeerStatus};
 use crate::view::{Shown, ShownLease, ShownOffer, ShownOrganisation, ShownSite};
 use hansa_ledger::genesis::Genesis;
-use hansa_ledger::id::{CodeHash, LeaseId, OfferId, OrganisationId, RequestId, TransactionId};
+use hansa_ledger::id::{CodeHash, LeaseId, OfferId, OrganisationId, ProposalId, RequestId, TransactionId};
+use hansa_ledger::member::MemberCode;
 use hansa_ledger::params::Params;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::state::Table;
@@ -202,6 +206,46 @@ impl Client {
                 _ => error,
             }),
         }
+    }
+
+    /// The offices of a member with their keys.
+    ///
+    /// # Errors
+    /// As [`ApiError`]; [`crate::Fault::NotFound`] for who is no member.
+    pub async fn offices(&self, member: MemberCode) -> Result<Vec<OfficeInfo>, ApiError> {
+        self.get(&format!("/v1/offices/{member}")).await
+    }
+
+    /// The orders of offices that await approval.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn orders(&self, filter: &OrderFilter) -> Result<Vec<OrderInfo>, ApiError> {
+        self.list("/v1/orders", filter).await
+    }
+
+    /// What members have proposed, and the votes on it.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn proposals(&self, filter: &ProposalFilter) -> Result<Vec<ProposalInfo>, ApiError> {
+        self.list("/v1/proposals", filter).await
+    }
+
+    /// One proposal.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn proposal(&self, id: &ProposalId) -> Result<ProposalInfo, ApiError> {
+        self.get(&format!("/v1/proposals/{id}")).await
+    }
+
+    /// The sets of members that signed blocks and will sign them after those of the genesis, each with a block that shows it.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn handovers(&self) -> Result<Vec<Handover>, ApiError> {
+        self.get("/v1/validators").await
     }
 
     /// The accredited sites. Those that the reader may see whole; the others stand in [`Self::sites_shown`].

@@ -3,7 +3,7 @@
 use hansa_ledger::id::{LeaseId, OrganisationId};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::name::Name;
-use hansa_ledger::row::{LeaseState, OfferState, RequestState};
+use hansa_ledger::row::{LeaseState, OfferState, Office, ProposalState, RequestState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -73,6 +73,11 @@ filters! {
         /// Home member.
         home: MemberCode,
     }
+    /// Narrows the list of proposals.
+    ProposalFilter {
+        /// Where they stand.
+        state: ProposalState,
+    }
     /// Narrows the list of sites.
     SiteFilter {
         /// Resource class.
@@ -121,6 +126,13 @@ filters! {
         holder: OrganisationId,
         /// Who issued them.
         issuer: MemberCode,
+    }
+    /// Narrows the list of orders that await approval.
+    OrderFilter {
+        /// Whose they are.
+        member: MemberCode,
+        /// Of which office.
+        office: Office,
     }
     /// Narrows the list of contracts.
     ContractFilter {

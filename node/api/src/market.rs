@@ -6,7 +6,9 @@ use hansa_ledger::market::{Bucket, Unmatched};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::name::Name;
-use hansa_ledger::row::{Class, Demand, Offer, Pool, Purse, Request, RequestState, Site, SiteKey};
+use hansa_ledger::row::{
+    Class, Demand, Entitlement, Offer, Pool, PoolOwner, Purse, Request, RequestState, Site, SiteKey,
+};
 use hansa_ledger::time::{Slot, TimeMs};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -22,6 +24,20 @@ pub struct SiteInfo {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     pub row: Site,
+    /// Its parts, by owner.
+    pub parts: Vec<PartInfo>,
+}
+
+/// An owner's part of a site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PartInfo {
+    /// Whose it is.
+    #[schema(value_type = Object)]
+    pub owner: PoolOwner,
+    /// Its row on the ledger.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub row: Entitlement,
 }
 
 /// A resource class.
@@ -117,6 +133,9 @@ pub struct CapacityInfo {
     pub tier: u8,
     /// Certificates, as bits.
     pub certificates: u32,
+    /// Whose part of the site it is.
+    #[schema(value_type = Object)]
+    pub owner: PoolOwner,
     /// Whose money built it.
     #[schema(value_type = String)]
     pub pool: Pool,
@@ -126,8 +145,10 @@ pub struct CapacityInfo {
     /// Least price of the offer.
     #[schema(value_type = Option<String>)]
     pub ask: Option<Price>,
-    /// Accelerators the offer has free in the slot in hand: what the market can give.
+    /// Accelerators the offer has free in the slot in hand, the reserve included.
     pub free_now: u32,
+    /// Of these, the accelerators that only the reserve gives.
+    pub reserve_now: u32,
     /// What the provider says is free, if it has said so within the last minutes. It binds nobody.
     pub advert: Option<AdvertInfo>,
 }

@@ -1,6 +1,6 @@
 //! A row of the state with all that shows it is true, or that there is none.
 
-use crate::certificate::{self, CertificateError};
+use crate::certificate::{self, CertificateError, Handover};
 use borsh::BorshDeserialize;
 use hansa_ledger::block::{Header, Validator};
 use hansa_ledger::root::{self, Proof};
@@ -33,6 +33,9 @@ pub struct ProofInfo {
     #[serde(with = "hansa_ledger::bytes")]
     #[schema(value_type = String)]
     pub certificate: Vec<u8>,
+    /// How the members came to be those that signed the block, from those of the genesis on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handovers: Vec<Handover>,
 }
 
 /// Why a proof shows nothing.
@@ -53,7 +56,16 @@ pub enum ProofError {
 }
 
 impl ProofInfo {
-    /// Checks everything: the block is signed by more than two thirds of `validators`, and its state holds this row of table
+    /// Checks that more than two thirds of `validators`, or of members that followed them, signed the block.
+    ///
+    /// # Errors
+    /// Which condition fails.
+    pub fn verify_block(&self, validators: &[Validator]) -> Result<(), CertificateError> {
+        let signers = certificate::follow(validators, &self.handovers, &self.header)?;
+        certificate::verify(&self.header, &self.certificate, &signers)
+    }
+
+    /// Checks everything: the block is signed by more than two thirds of `validators`, or of members that followed them, and its state holds this row of table
     /// `T` under `key`. Gives the row, or `None` if its absence is proven.
     ///
     /// # Errors
@@ -67,7 +79,7 @@ impl ProofInfo {
         if self.table_id != T::ID || self.key != key {
             return Err(ProofError::OtherRow);
         }
-        certificate::verify(&self.header, &self.certificate, validators)?;
+        self.verify_block(validators)?;
         let value = self.row.as_deref().map(root::value_hash);
         root::verify(&self.header.state_root, &root::key_hash(T::ID, &key), value.as_ref(), &self.proof)?;
         self.row.as_deref().map(T::Row::try_from_slice).transpose().map_err(|_| ProofError::Row)

@@ -4,6 +4,7 @@ use hansa_ledger::id::{BlockId, ChainId};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::name::Name;
 use hansa_ledger::root::Digest;
+use hansa_ledger::row::Upgrade;
 use hansa_ledger::time::TimeMs;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -24,6 +25,13 @@ pub struct NodeStatus {
     pub version: String,
     /// Rules in force.
     pub protocol_version: u32,
+    /// Rules that this program knows.
+    #[serde(default)]
+    pub protocol_versions: Vec<u32>,
+    /// Other rules that a vote has set a height for.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub upgrade: Option<Upgrade>,
     /// Height of the last final block.
     pub height: u64,
     /// Consensus round of the height in hand.

@@ -4,7 +4,7 @@
 //! decided in one place, by the node (`node/src/http/visibility.rs`).
 
 use crate::lease::LeaseInfo;
-use crate::market::{OfferInfo, SiteInfo};
+use crate::market::{OfferInfo, PartInfo, SiteInfo};
 use crate::organisation::OrganisationInfo;
 use hansa_ledger::id::{CodeHash, LeaseId, OfferId, OrganisationId};
 use hansa_ledger::market::Calendar;
@@ -12,7 +12,7 @@ use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Price;
 use hansa_ledger::name::Name;
 use hansa_ledger::root::Digest;
-use hansa_ledger::row::{LeaseState, OfferState, OrganisationClass, Pool, SiteKey, Standing};
+use hansa_ledger::row::{LeaseState, OfferState, OrganisationClass, PoolOwner, SiteKey, Standing};
 use hansa_ledger::time::TimeMs;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -82,12 +82,13 @@ pub struct PublicSite {
     pub tier: u8,
     /// Certificates, as bits.
     pub certificates: u32,
-    /// Whose money built it.
-    #[schema(value_type = String)]
-    pub pool: Pool,
-    /// Its open offer.
+    /// Accelerators that another member has confirmed.
+    pub confirmed: u32,
+    /// The member that confirmed them.
     #[schema(value_type = Option<String>)]
-    pub offer: Option<OfferId>,
+    pub confirmed_by: Option<MemberCode>,
+    /// Its parts, by owner: what of it is leased and out of order is everybody's to see, to whom is not.
+    pub parts: Vec<PartInfo>,
 }
 
 /// An open offer as its provider publishes it.
@@ -117,9 +118,17 @@ pub struct PublicOffer {
     /// Least price.
     #[schema(value_type = String)]
     pub ask: Price,
-    /// Capacity that is free over time.
+    /// Whose part of the site it sells.
     #[schema(value_type = Object)]
-    pub calendar: Calendar,
+    pub pool: PoolOwner,
+    /// The reserve's share, in basis points.
+    pub reserve_bps: u16,
+    /// What is free for the market, over time.
+    #[schema(value_type = Object)]
+    pub market: Calendar,
+    /// What is free for the reserve, over time, on top.
+    #[schema(value_type = Object)]
+    pub reserve: Calendar,
     /// The contract that settles its leases.
     #[schema(value_type = String)]
     pub contract: CodeHash,

@@ -96,6 +96,9 @@ pub trait Application: Send + Sync + 'static {
     /// The members that sign `height`, sorted by name, each name and key once, never empty. Asked for heights up to tip + 1.
     fn validators(&self, height: u64) -> Vec<ValidatorInfo>;
 
+    /// The rules of `height` if this program does not know them: then it signs nothing from there on. Asked for tip + 1.
+    fn unknown_rules(&self, height: u64) -> Option<u32>;
+
     /// The timeouts of `height`, from the parameters in the state.
     fn timeouts(&self, height: u64) -> Timeouts;
 

@@ -217,9 +217,13 @@ impl Host {
         Ok(())
     }
 
-    /// What the engine needs to start the turn's height.
+    /// What the engine needs to start the turn's height. Rules that this program does not know end the node here, before it has
+    /// signed anything of that height.
     async fn height_params(&self) -> Result<HeightParams<LedgerContext>, FatalReason> {
         let height = self.turn.height;
+        if let Some(version) = self.blocking(move |application| application.unknown_rules(height)).await? {
+            return Err(FatalReason::UnknownRules { height, version });
+        }
         let timeouts = self.blocking(move |application| application.timeouts(height)).await?;
         debug_assert!(self.turn.members.count() > 0);
         Ok(HeightParams::new(self.turn.members.clone(), linear_timeouts(&timeouts), None))

@@ -6,10 +6,10 @@ use crate::consensus::application::{
 };
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use hansa_ledger::apply::{BlockError, build_block, chain, params};
+use hansa_ledger::apply::{BlockError, build_block, chain, known_version, params};
 use hansa_ledger::block::validators;
+use hansa_ledger::governance::protocol_version_at;
 use hansa_ledger::id::BlockId;
-use hansa_ledger::tables::Members;
 use hansa_ledger_signature::PublicKey;
 use hansa_ledger_store::{Commit, StoreError};
 use std::time::{Duration, Instant};
@@ -28,12 +28,17 @@ impl Application for Executor {
         Tip { height: chain(&state).height, id: state.tip().0 }
     }
 
-    fn validators(&self, _height: u64) -> Vec<ValidatorInfo> {
-        // Changes of members made in h act at h + 2; no action of this version changes them.
-        validators(self.state().rows::<Members>())
-            .into_iter()
+    fn validators(&self, height: u64) -> Vec<ValidatorInfo> {
+        // Changes of members made in h act at h + 2, so the state after h knows who signs h + 1, and whoever signed before.
+        validators(&self.state(), height)
+            .iter()
             .map(|validator| ValidatorInfo { name: validator.member.to_string(), key: validator.key })
             .collect()
+    }
+
+    fn unknown_rules(&self, height: u64) -> Option<u32> {
+        let state = self.state();
+        known_version(&state, height).is_err().then(|| protocol_version_at(chain(&state), height))
     }
 
     fn timeouts(&self, _height: u64) -> Timeouts {
@@ -110,6 +115,12 @@ impl Application for Executor {
                 tip.height
             ));
         }
+        if let Some(version) = self.unknown_rules(height) {
+            // No verdict on the block: a newer program may find it sound.
+            return Verdict::NotReady(format!(
+                "it follows protocol version {version}, which this program does not know"
+            ));
+        }
         // Whatever way the block took, honest members never see one from the future: a proposer cannot talk itself out of the
         // clock by calling its block one that was proposed before. Only the members' certificate settles the time.
         let (now, time) = (clock(), block.header.time);
@@ -117,10 +128,9 @@ impl Application for Executor {
         let ahead = time.0.saturating_sub(now.0);
         let behind = now.0.saturating_sub(time.0);
         if origin == Origin::Live {
-            let by_proposer = self
-                .state()
-                .get::<Members>(&block.header.proposer)
-                .is_some_and(|member| member.consensus_key.as_ref() == Some(proposer));
+            let by_proposer = validators(&self.state(), height)
+                .iter()
+                .any(|validator| validator.member == block.header.proposer && validator.key == *proposer);
             if !by_proposer {
                 return Verdict::Invalid(
                     "the header names another proposer than the one that sent it".to_owned(),
@@ -220,6 +230,10 @@ impl Application for Executor {
         }
         self.store.extend_certificate(height, certificate).map_err(failed)?;
         self.store.prune_undecided_to(height).map_err(failed)?;
+        if self.rules_end() {
+            // The next block follows other rules: no restart may have to execute this one by them, so the node ends without it.
+            return self.checkpoint_if_due(true).map_err(failed);
+        }
         match self.checkpoint_if_due(false) {
             // The blocks are durable without it: a restart replays more of them, that is all.
             Err(error @ (StoreError::TooLarge { .. } | StoreError::DiskLow { .. })) => {

@@ -2,10 +2,11 @@
 
 use super::signatures::Signatures;
 use super::{Dirty, Executor, FOLLOWERS_LAG_MAX, SIGNATURES_REMEMBERED};
+use crate::consensus::application::Application as _;
 use crate::history::History;
 use crate::mempool::{Mempool, MempoolLimits};
 use hansa_contracts_host::{Host, vm_profile};
-use hansa_ledger::apply::chain;
+use hansa_ledger::apply::{PROTOCOL_VERSIONS, chain};
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::{BlockId, ChainId};
 use hansa_ledger::invariants::check_state;
@@ -39,6 +40,16 @@ pub enum OpenError {
         /// Which rule, where.
         reason: String,
     },
+    /// The next block follows other rules than those this program knows.
+    #[error(
+        "from height {height} on the federation follows protocol version {version}, which this program does not know; install one that does and start again"
+    )]
+    UnknownRules {
+        /// The height.
+        height: u64,
+        /// The rules.
+        version: u32,
+    },
     /// The data directory belongs to another federation.
     #[error(
         "the data directory holds the ledger of federation {stored}, and the genesis is that of {expected}; start with the genesis it was made with, or with an empty data directory"
@@ -67,11 +78,22 @@ impl Executor {
         store: Arc<dyn LedgerStore>,
         limits: MempoolLimits,
     ) -> Result<Arc<Self>, OpenError> {
+        Self::open_knowing(genesis, member, store, limits, PROTOCOL_VERSIONS)
+    }
+
+    /// As [`Self::open`], in a program that knows these rules.
+    pub(crate) fn open_knowing(
+        genesis: Genesis,
+        member: MemberCode,
+        store: Arc<dyn LedgerStore>,
+        limits: MempoolLimits,
+        versions: &'static [u32],
+    ) -> Result<Arc<Self>, OpenError> {
         if genesis.vm_profile != vm_profile() {
             return Err(OpenError::Engine);
         }
         check_federation(&genesis, store.as_ref())?;
-        let state = load(&genesis, store.as_ref())?;
+        let state = load(&genesis, store.as_ref(), versions)?.knowing(versions);
         let host = Host::new();
         for (_, contract) in state.rows::<Contracts>() {
             host.load(&contract.code).map_err(|refusal| OpenError::Contract {
@@ -104,7 +126,11 @@ impl Executor {
             bodies: OnceLock::new(),
         });
         executor.replay()?;
-        Ok(executor)
+        let height = chain(&executor.state()).height.saturating_add(1);
+        match executor.unknown_rules(height) {
+            Some(version) => Err(OpenError::UnknownRules { height, version }),
+            None => Ok(executor),
+        }
     }
 
     /// Executes the decided blocks after the checkpoint again.
@@ -112,6 +138,9 @@ impl Executor {
         let Some(tip) = self.store.tip()? else { return Ok(()) };
         let first = chain(&self.state()).height + 1;
         for height in first..=tip.height {
+            if let Some(version) = self.unknown_rules(height) {
+                return Err(OpenError::UnknownRules { height, version });
+            }
             let decided = self
                 .store
                 .decided(height)?
@@ -127,6 +156,9 @@ impl Executor {
             }
             let changed = executed.outcome.changes.rows();
             drop(self.adopt(id, executed, changed, &decided.certificate, self.lock_dirty()));
+            if self.rules_end() {
+                self.checkpoint_if_due(true)?;
+            }
         }
         Ok(())
     }
@@ -153,10 +185,15 @@ fn check_federation(genesis: &Genesis, store: &dyn LedgerStore) -> Result<(), Op
 }
 
 /// The state of the last whole checkpoint, or of genesis.
-fn load(genesis: &Genesis, store: &dyn LedgerStore) -> Result<State, OpenError> {
+fn load(genesis: &Genesis, store: &dyn LedgerStore, versions: &[u32]) -> Result<State, OpenError> {
     let Some(checkpoint) = store.latest_checkpoint()? else {
         return genesis.state().map_err(OpenError::Genesis);
     };
+    let (height, version) = (checkpoint.height, checkpoint.protocol_version);
+    if !versions.contains(&version) {
+        // A newer program wrote it: its rows may have forms that this one cannot read.
+        return Err(OpenError::UnknownRules { height, version });
+    }
     let mut rows = Vec::new();
     store.rows(&mut |table, key, value| {
         rows.push((table, key.to_vec(), value.to_vec()));

@@ -1,17 +1,19 @@
 mod counts;
+mod governance;
 
 use super::{CHECKPOINT_BYTES, CHECKPOINT_RETRY_HEIGHTS, Executor, OpenError, clock};
 use crate::consensus::application::{Application, Origin, Verdict};
 use crate::mempool::MempoolLimits;
-use hansa_ledger::action::{AccreditOrganisation, Action, RemoveKey, SetKey};
+use hansa_ledger::action::{AccreditOrganisation, Action, RemoveKey, SetKey, organisation_id};
 use hansa_ledger::apply::{build_block, chain, params};
 use hansa_ledger::block::Block;
-use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember};
+use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember, GenesisOffice};
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;
+use hansa_ledger::possession::Possession;
 use hansa_ledger::rejection::Rejection;
-use hansa_ledger::row::{OrganisationClass, Roles};
+use hansa_ledger::row::{OrganisationClass, Principal, Roles};
 use hansa_ledger::state::State;
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::{SignedTransaction, Transaction};
@@ -30,11 +32,11 @@ pub(crate) fn genesis() -> Genesis {
         code: code.parse().unwrap(),
         consensus_key: key(&format!("{code} consensus")).public_key(),
         network_key: key(&format!("{code} network")).public_key(),
-        registrar_key: key(&format!("{code} registrar")).public_key(),
-        treasury_key: key(&format!("{code} treasury")).public_key(),
-        governance_key: key(&format!("{code} governance")).public_key(),
         issue_limit: Money(1_000_000_000),
         debit_cap: Money(1_000_000_000),
+        registrar: GenesisOffice::single(key(&format!("{code} registrar")).public_key()),
+        treasury: GenesisOffice::single(key(&format!("{code} treasury")).public_key()),
+        governance: GenesisOffice::single(key(&format!("{code} governance")).public_key()),
     });
     Genesis {
         name: Name::new("test").unwrap(),
@@ -53,6 +55,12 @@ pub(crate) fn open(genesis: &Genesis, store: Arc<dyn LedgerStore>) -> Arc<Execut
     Executor::open(genesis.clone(), "DE".parse().unwrap(), store, MempoolLimits::default()).unwrap()
 }
 
+/// The word of the key of this name that it acts for the Estonian organisation of this number.
+fn proof(executor: &Executor, name: &str, number: &str) -> Possession {
+    let organisation = organisation_id("EE".parse().unwrap(), number);
+    Possession::prove(executor.chain(), &key(name), Principal::Organisation(organisation))
+}
+
 pub(crate) fn accreditation(executor: &Executor, nonce: u64, number: &str) -> SignedTransaction {
     let action = AccreditOrganisation {
         register_number: number.to_owned(),
@@ -61,6 +69,7 @@ pub(crate) fn accreditation(executor: &Executor, nonce: u64, number: &str) -> Si
         class: OrganisationClass::Sme,
         accredited_until: clock().plus(86_400_000),
         key: key(number).public_key(),
+        proof: Some(proof(executor, number, number)),
     };
     signed(executor, &key("EE registrar"), nonce, Action::from(action))
 }
@@ -114,8 +123,9 @@ fn blocks_are_built_judged_committed_and_found_again_after_a_restart() {
     assert!(first.submit_all(vec![one.clone()])[0].is_ok());
     advance(&first, &second);
     assert_eq!(first.mempool_size(), (0, 0));
-    assert_eq!(first.signature_checks(), 2, "each node checks each signature once");
-    assert_eq!(second.signature_checks(), 2);
+    // A transaction's own, and that of the new key within.
+    assert_eq!(first.signature_checks(), 4, "each node checks each signature once");
+    assert_eq!(second.signature_checks(), 4);
     let (height, index) = {
         let history = first.history();
         let (record, index) = history.transaction(&one.id()).unwrap();
@@ -167,6 +177,15 @@ fn bodies_are_refused_that_are_not_what_their_id_says() {
     assert_eq!(judge.check(1, 0, &proposer, &built.id, &built.body, Origin::Live), Verdict::Valid);
 }
 
+/// Spoils the proof that comes with a new key.
+fn spoil_proof(transaction: &mut Transaction) {
+    for action in &mut transaction.actions {
+        if let Action::AccreditOrganisation(AccreditOrganisation { proof: Some(proof), .. }) = action {
+            proof.signature.0[0] ^= 1;
+        }
+    }
+}
+
 #[test]
 fn the_mempool_says_why_it_refuses() {
     let genesis = genesis();
@@ -181,6 +200,7 @@ fn the_mempool_says_why_it_refuses() {
     };
     for (transaction, expected) in [
         (wrong_signature, Rejection::BadSignature),
+        (altered(spoil_proof), Rejection::PossessionInvalid),
         (altered(|it| it.chain.0[0] ^= 1), Rejection::WrongChain),
         (altered(|it| it.nonce = 5_000), Rejection::NonceGap),
         (altered(|it| it.valid_until = hansa_ledger::time::TimeMs(1)), Rejection::Expired),
@@ -234,7 +254,12 @@ async fn what_no_block_can_hold_keeps_nobody_awake() {
     let (admin, other) = (key("one"), key("other"));
     assert!(first.submit_all(vec![accreditation(&first, 0, "one")])[0].is_ok());
     advance(&first, &second);
-    let set = SetKey { key: other.public_key(), roles: Roles::ADMIN, amount_max: None };
+    let set = SetKey {
+        key: other.public_key(),
+        roles: Roles::ADMIN,
+        amount_max: None,
+        proof: Some(proof(&first, "other", "one")),
+    };
     assert!(first.submit_all(vec![signed(&first, &admin, 0, Action::from(set.clone()))])[0].is_ok());
     advance(&first, &second);
     // The key is taken back by the block in which its own transactions, waiting on both nodes, could have stood.
@@ -274,7 +299,7 @@ fn nothing_is_locked_while_signatures_are_checked() {
         node.signatures.settle(&mut claimed);
         assert!(submission.join().unwrap().iter().all(Result::is_ok));
     });
-    assert_eq!(node.signature_checks(), 2);
+    assert_eq!(node.signature_checks(), 4, "each with the one within");
     assert_eq!(node.mempool_size().0, 2);
 }
 

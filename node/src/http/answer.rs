@@ -53,12 +53,14 @@ impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
         let status = match rejection {
             Rejection::Malformed | Rejection::TooManyActions => 400,
-            Rejection::BadSignature => 401,
+            Rejection::BadSignature | Rejection::PossessionInvalid => 401,
             Rejection::UnknownKey
             | Rejection::KeyRevoked
             | Rejection::RoleMissing
             | Rejection::NotRegistrar
-            | Rejection::NotTreasury => 403,
+            | Rejection::NotTreasury
+            | Rejection::NotGovernance
+            | Rejection::NotProposer => 403,
             Rejection::NonceUsed | Rejection::NonceGap | Rejection::AlreadyKnown => 409,
             Rejection::TransactionTooLarge => 413,
             Rejection::QuotaExceeded | Rejection::MempoolFull | Rejection::TooManyWaiting => 429,

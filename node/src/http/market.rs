@@ -10,10 +10,10 @@ use axum::extract;
 use hansa_ledger::id::{LeaseId, OfferId, RequestId};
 use hansa_ledger::money::Price;
 use hansa_ledger::name::Name;
-use hansa_ledger::row::{Offer, OfferState, Site, SiteKey};
+use hansa_ledger::row::{Entitlement, EntitlementKey, Offer, OfferState, Site, SiteKey};
 use hansa_ledger::state::{State, Table};
 use hansa_ledger::tables::{
-    Classes, LeasesLive, Offers, OffersOpen, Organisations, ParamsTable, RequestsOpen, Sites,
+    Classes, Entitlements, LeasesLive, Offers, OffersOpen, Organisations, ParamsTable, RequestsOpen, Sites,
 };
 use hansa_ledger::time::{Slot, TimeMs};
 use hansa_node_api::error::ErrorBody;
@@ -31,11 +31,11 @@ pub(super) async fn sites(
     reader: Reader,
     Parameters(filter): Parameters<SiteFilter>,
 ) -> Answer<Page<ShownSite>> {
-    page::<Sites, _>(&shared, &filter, |_, key, row| {
+    page::<Sites, _>(&shared, &filter, |state, key, row| {
         let wanted = filter.class.as_ref().is_none_or(|class| *class == key.class)
             && filter.provider.is_none_or(|provider| provider == key.provider)
             && filter.country.is_none_or(|country| country == row.country);
-        wanted.then(|| visibility::site(reader.who, key, row))
+        wanted.then(|| visibility::site(reader.who, state, key, row))
     })
 }
 
@@ -110,7 +110,11 @@ fn offer_shown(who: Who, state: &State, id: &OfferId, row: &Offer) -> Option<Sho
 }
 
 fn free_now(row: &Offer, slot: Slot) -> u32 {
-    if row.state == OfferState::Open { row.calendar.free_at(slot) } else { 0 }
+    if row.state == OfferState::Open {
+        row.market.free_at(slot).saturating_add(row.reserve.free_at(slot))
+    } else {
+        0
+    }
 }
 
 /// The slot that the next lease could start in: the one in hand has begun already.
@@ -143,54 +147,48 @@ pub(super) async fn capacity(
             adverts.insert(key, (advert.issued_ms, info));
         }
     }
-    let mut open: Option<BTreeMap<SiteKey, OfferId>> = None;
-    page::<Sites, _>(&shared, &filter, |state, key, row| {
-        let wanted = filter.class.as_ref().is_none_or(|class| *class == key.class)
-            && filter.provider.is_none_or(|provider| provider == key.provider)
-            && filter.country.is_none_or(|country| country == row.country);
-        if !wanted || row.accelerators == 0 {
+    page::<Entitlements, _>(&shared, &filter, |state, key, part| {
+        let site = state.get::<Sites>(&key.site)?;
+        let wanted = filter.class.as_ref().is_none_or(|class| *class == key.site.class)
+            && filter.provider.is_none_or(|provider| provider == key.site.provider)
+            && filter.country.is_none_or(|country| country == site.country);
+        if !wanted || part.accelerators == 0 {
             return None;
         }
-        let offer = open.get_or_insert_with(|| open_offers(state)).get(key).copied();
-        let mut info = capacity_info(reader.who, state, key, row, offer);
-        info.advert = adverts.get(key).map(|(_, advert)| advert.clone());
+        let mut info = capacity_info(reader.who, state, key, part, site);
+        info.advert = adverts.get(&key.site).map(|(_, advert)| advert.clone());
         Some(info)
     })
-}
-
-fn open_offers(state: &State) -> BTreeMap<SiteKey, OfferId> {
-    state
-        .rows::<OffersOpen>()
-        .filter_map(|((class, id), ())| {
-            let row = state.get::<Offers>(id)?;
-            Some((SiteKey { provider: row.provider, site: row.site.clone(), class: class.clone() }, *id))
-        })
-        .collect()
 }
 
 fn capacity_info(
     who: Who,
     state: &State,
-    key: &SiteKey,
+    key: &EntitlementKey,
+    part: &Entitlement,
     site: &Site,
-    offer: Option<OfferId>,
 ) -> CapacityInfo {
-    let name = || state.get::<Organisations>(&key.provider).map(|row| row.name.clone());
-    let row = offer.and_then(|id| state.get::<Offers>(&id));
+    let provider = key.site.provider;
+    let name = || state.get::<Organisations>(&provider).map(|row| row.name.clone());
+    let row = part.offer.and_then(|id| state.get::<Offers>(&id));
+    let epoch = state.get::<Classes>(&key.site.class).map_or(0, |class| class.epoch);
+    let slot = slot_now(state);
     CapacityInfo {
-        class: key.class.clone(),
-        site: key.site.clone(),
+        class: key.site.class.clone(),
+        site: key.site.site.clone(),
         country: site.country,
-        provider: key.provider,
-        provider_name: who.sees(key.provider).then(name).flatten(),
-        accelerators: site.accelerators,
+        provider,
+        provider_name: who.sees(provider).then(name).flatten(),
+        accelerators: part.accelerators,
         node_size: site.node_size,
         tier: site.tier,
         certificates: site.certificates,
-        pool: site.pool,
-        offer,
-        ask: row.map(|row| row.ask),
-        free_now: row.map_or(0, |row| free_now(row, slot_now(state))),
+        owner: key.owner,
+        pool: key.owner.pool(),
+        offer: part.offer,
+        ask: row.map(|row| row.ask_in(epoch)),
+        free_now: row.map_or(0, |row| free_now(row, slot)),
+        reserve_now: row.map_or(0, |row| row.reserve.free_at(slot)),
         advert: None,
     }
 }

@@ -123,7 +123,7 @@ pub(super) async fn key(
     Ok(Json(key_info(&shared, &key, &row)))
 }
 
-fn key_info(shared: &Shared, key: &PublicKey, row: &Key) -> KeyInfo {
+pub(super) fn key_info(shared: &Shared, key: &PublicKey, row: &Key) -> KeyInfo {
     let waiting = shared.backend.next_nonce(key).unwrap_or(0);
     KeyInfo { key: *key, row: row.clone(), next_nonce: waiting.max(row.nonce) }
 }

@@ -3,6 +3,7 @@
 use super::Shared;
 use super::answer::{Answer, Problem, Segments};
 use super::backend::read;
+use super::governance::list_handovers;
 use super::reader::Reader;
 use super::visibility;
 use axum::Json;
@@ -54,5 +55,6 @@ pub(super) async fn proof(
         proof,
         header: record.header.clone(),
         certificate: record.certificate.clone(),
+        handovers: list_handovers(&shared),
     }))
 }

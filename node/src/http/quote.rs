@@ -228,7 +228,8 @@ fn shares(demand: &Demand) -> Vec<u16> {
 fn place(view: &mut View<'_>, asked: &QuoteRequest, organisation: &Organisation, locked: Money) -> RequestId {
     let demand = &asked.demand;
     let request = RequestId::derive(&("quote", asked.organisation, demand));
-    let admitted_epoch = view.get::<Classes>(&demand.class).map_or(0, |class| class.epoch);
+    let epoch = |class: &Name| view.get::<Classes>(class).map_or(0, |class| class.epoch);
+    let admitted_epochs = demand.classes().map(|(class, _)| epoch(class)).collect();
     let row = Request {
         organisation: asked.organisation,
         group: organisation.group,
@@ -238,13 +239,15 @@ fn place(view: &mut View<'_>, asked: &QuoteRequest, organisation: &Organisation,
         demand: demand.clone(),
         state: RequestState::Open,
         placed_at: now(view),
-        admitted_epoch,
+        admitted_epochs,
         sequence: organisation.sequence,
         locked,
         lease: None,
-        unmatched: None,
+        unmatched: Vec::new(),
     };
     view.put::<Requests>(request, row);
-    view.put::<RequestsOpen>((demand.class.clone(), request), ());
+    for (class, _) in demand.classes() {
+        view.put::<RequestsOpen>((class.clone(), request), ());
+    }
     request
 }

@@ -92,7 +92,7 @@ pub(super) async fn why(
     Ok(Json(RequestWhy {
         request: id,
         state: row.state,
-        last: row.unmatched,
+        last: row.last_unmatched().cloned(),
         now,
         sentence,
         next_batch: due.filter(|_| row.state == RequestState::Open),
@@ -111,7 +111,7 @@ fn sentence(row: &Request, quote: Option<&Quote>) -> String {
         },
         (RequestState::Cancelled, _) => "its organisation took it back".to_owned(),
         (RequestState::Revoked, _) => "its organisation is not accredited any more".to_owned(),
-        (RequestState::Expired, _) => match &row.unmatched {
+        (RequestState::Expired, _) => match row.last_unmatched() {
             Some(unmatched) => format!("its window passed without a match: {}", because(unmatched)),
             None => "its window passed without a match".to_owned(),
         },

@@ -5,6 +5,7 @@ mod double;
 mod limits;
 mod logs;
 mod market;
+mod offices;
 mod passes;
 mod reads;
 mod resources;
@@ -56,7 +57,7 @@ impl Server {
 
     /// A start-up with money in Estonia and a centre with an offer in Spain.
     async fn open_market(&self) -> (OrganisationId, OrganisationId) {
-        for (name, action) in double::market() {
+        for (name, action) in double::market(self.double.chain) {
             self.send(name, action).await;
         }
         (double::startup(), double::centre())

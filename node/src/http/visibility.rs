@@ -11,15 +11,18 @@
 //! | transactions | height, place, time, code; of the events those everybody may see | signed it |
 //! | organisations | id, home, class, standing | it is; with keys, purses, grants and counters |
 //! | keys, grants, quotas, balances | nothing | they belong to |
-//! | sites | provider, site, class, country, counts, tier, certificates, pool, offer | provides |
+//! | sites, their parts, outages | whole: who confirmed them, who owns which part, what is leased and out of order | |
 //! | capacity | whole but for the provider's name | provides |
-//! | open offers | id, provider, site, class, country, certificates, tier, node, ask, calendar, contract | provides |
+//! | open offers | id, provider, site, class, country, certificates, tier, node, ask, owner, what is free of market and reserve, contract | provides |
 //! | withdrawn offers | nothing | provides |
 //! | requests, and why they wait | nothing; the classes tell how many | asks, or provides the lease it became |
 //! | leases | id, class, site, state, start, end, hash of the settlement | requests or provides |
 //! | jobs, settlements | nothing | requests or provides the lease |
 //! | events | the kinds that name nothing but what stands above ([`is_public`]) | is named by it or by what it is about |
 //! | quotes | nothing | would ask |
+//! | offices, their keys, proposals, votes | whole | |
+//! | orders of offices | nothing: for members | |
+//! | aid | nothing | is of its group |
 //! | proofs | of rows that are whole for everybody | sees the row whole |
 //!
 //! What one may not see and what is not there are refused alike ([`Fault::ReadForbidden`]), so that a stranger learns nothing.
@@ -30,17 +33,19 @@ use hansa_ledger::event::Event;
 use hansa_ledger::id::{GrantId, LeaseId, OfferId, OrganisationId, RequestId};
 use hansa_ledger::root::{Digest, value_hash};
 use hansa_ledger::row::{
-    AccountId, Lease, Offer, OfferState, Organisation, Principal, Request, Site, SiteKey,
+    AccountId, EntitlementKey, Lease, Offer, OfferState, Organisation, PoolOwner, Principal, Request, Site,
+    SiteKey,
 };
 use hansa_ledger::state::{State, Table};
 use hansa_ledger::tables::{
-    Accounts, Chains, Classes, Contracts, Grants, Jobs, Keys, Leases, LeasesLive, Members, Offers,
-    OffersOpen, Organisations, ParamsTable, Quotas, Requests, RequestsOpen, Settlements, Sites, Usages,
+    Accounts, Aids, Chains, Classes, Contracts, Entitlements, Grants, Jobs, Keys, Leases, LeasesLive,
+    Members, Offers, OffersOpen, Offices, Organisations, Outages, ParamsTable, Proposals, Quotas, Requests,
+    RequestsOpen, Settlements, Sites, Usages, ValidatorSets,
 };
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::error::Fault;
 use hansa_node_api::lease::LeaseInfo;
-use hansa_node_api::market::SiteInfo;
+use hansa_node_api::market::{PartInfo, SiteInfo};
 use hansa_node_api::organisation::OrganisationInfo;
 use hansa_node_api::view::{
     PublicLease, PublicOffer, PublicOrganisation, PublicSite, Shown, ShownLease, ShownOrganisation, ShownSite,
@@ -107,9 +112,10 @@ pub(super) fn organisation(who: Who, id: &OrganisationId, row: &Organisation) ->
 }
 
 /// A site as it is seen.
-pub(super) fn site(who: Who, key: &SiteKey, row: &Site) -> ShownSite {
+pub(super) fn site(who: Who, state: &State, key: &SiteKey, row: &Site) -> ShownSite {
+    let parts = parts(state, key);
     match who.sees(key.provider) {
-        true => Shown::Whole(SiteInfo { key: key.clone(), row: row.clone() }),
+        true => Shown::Whole(SiteInfo { key: key.clone(), row: row.clone(), parts }),
         false => Shown::Public(PublicSite {
             key: key.clone(),
             country: row.country,
@@ -117,10 +123,19 @@ pub(super) fn site(who: Who, key: &SiteKey, row: &Site) -> ShownSite {
             node_size: row.node_size,
             tier: row.tier,
             certificates: row.certificates,
-            pool: row.pool,
-            offer: row.offer,
+            confirmed: row.confirmed,
+            confirmed_by: row.confirmed_by,
+            parts,
         }),
     }
+}
+
+/// The parts of a site, by owner.
+fn parts(state: &State, site: &SiteKey) -> Vec<PartInfo> {
+    let first = EntitlementKey { site: site.clone(), owner: PoolOwner::Private };
+    let view = state.view();
+    let here = view.range::<Entitlements>(first..).take_while(|(key, _)| key.site == *site);
+    here.map(|(key, row)| PartInfo { owner: key.owner, row: row.clone() }).collect()
 }
 
 /// What everybody may know of an offer; nothing of one that is not open.
@@ -135,7 +150,10 @@ pub(super) fn offer_public(id: &OfferId, row: &Offer, free_now: u32) -> Option<P
         tier: row.tier,
         node_size: row.node_size,
         ask: row.ask,
-        calendar: row.calendar.clone(),
+        pool: row.pool,
+        reserve_bps: row.reserve_bps,
+        market: row.market.clone(),
+        reserve: row.reserve.clone(),
         contract: row.contract,
         state: row.state,
         free_now,
@@ -168,7 +186,22 @@ pub(super) fn is_public(event: &Event) -> bool {
         | Event::OfferAmended { .. }
         | Event::OfferWithdrawn { .. }
         | Event::BatchCleared { .. }
-        | Event::BatchPriced { .. } => true,
+        | Event::BatchPriced { .. }
+        | Event::SiteConfirmed { .. }
+        | Event::OutageAnnounced { .. }
+        | Event::OutageEnded { .. }
+        | Event::OfficeKeySet { .. }
+        | Event::OfficeKeyRemoved { .. }
+        | Event::OfficeThresholdSet { .. }
+        | Event::ProposalMade { .. }
+        | Event::VoteCast { .. }
+        | Event::ProposalMoved { .. }
+        | Event::ParameterChanged { .. }
+        | Event::MemberLimitsChanged { .. }
+        | Event::MemberJoined { .. }
+        | Event::MemberLeft { .. }
+        | Event::MemberKeysChanged { .. }
+        | Event::UpgradeScheduled { .. } => true,
         Event::OrganisationAccredited { .. }
         | Event::KeySet { .. }
         | Event::KeyRemoved { .. }
@@ -188,7 +221,18 @@ pub(super) fn is_public(event: &Event) -> bool {
         | Event::LeaseSettled { .. }
         | Event::JobSubmitted { .. }
         | Event::JobEnded { .. }
-        | Event::PositionMoved { .. } => false,
+        | Event::PositionMoved { .. }
+        | Event::AidGranted { .. }
+        | Event::AidReturned { .. }
+        | Event::SponsorContested { .. }
+        | Event::PayHeldBack { .. }
+        | Event::LeaseObjected { .. }
+        | Event::HoldbackReleased { .. }
+        | Event::OrderPlaced { .. }
+        | Event::OrderApproved { .. }
+        | Event::OrderExecuted { .. }
+        | Event::OrderCancelled { .. }
+        | Event::OrderLapsed { .. } => false,
     }
 }
 
@@ -232,8 +276,36 @@ pub(super) fn concerns(state: &State, event: &Event, one: OrganisationId) -> boo
         | Event::LeaseEnded { lease, .. }
         | Event::LeaseSettled { lease, .. }
         | Event::JobSubmitted { lease, .. }
-        | Event::JobEnded { lease, .. } => of_lease(lease),
-        Event::BatchCleared { .. } | Event::BatchPriced { .. } | Event::PositionMoved { .. } => false,
+        | Event::JobEnded { lease, .. }
+        | Event::AidGranted { lease, .. }
+        | Event::AidReturned { lease, .. }
+        | Event::SponsorContested { lease, .. }
+        | Event::PayHeldBack { lease, .. }
+        | Event::LeaseObjected { lease, .. }
+        | Event::HoldbackReleased { lease, .. } => of_lease(lease),
+        Event::SiteConfirmed { provider, .. } => *provider == one,
+        Event::OutageAnnounced { provider, leases, .. } => *provider == one || leases.iter().any(of_lease),
+        Event::BatchCleared { .. }
+        | Event::BatchPriced { .. }
+        | Event::PositionMoved { .. }
+        | Event::OutageEnded { .. }
+        | Event::OrderPlaced { .. }
+        | Event::OrderApproved { .. }
+        | Event::OrderExecuted { .. }
+        | Event::OrderCancelled { .. }
+        | Event::OrderLapsed { .. }
+        | Event::OfficeKeySet { .. }
+        | Event::OfficeKeyRemoved { .. }
+        | Event::OfficeThresholdSet { .. }
+        | Event::ProposalMade { .. }
+        | Event::VoteCast { .. }
+        | Event::ProposalMoved { .. }
+        | Event::ParameterChanged { .. }
+        | Event::MemberLimitsChanged { .. }
+        | Event::MemberJoined { .. }
+        | Event::MemberLeft { .. }
+        | Event::MemberKeysChanged { .. }
+        | Event::UpgradeScheduled { .. } => false,
     }
 }
 
@@ -248,6 +320,11 @@ pub(super) fn sees_row(who: Who, state: &State, table: u8, key: &[u8]) -> bool {
         Contracts::ID,
         OffersOpen::ID,
         LeasesLive::ID,
+        Entitlements::ID,
+        Outages::ID,
+        Offices::ID,
+        Proposals::ID,
+        ValidatorSets::ID,
     ];
     if who.sees_all() || open.contains(&table) {
         return true;
@@ -285,7 +362,12 @@ fn owned(who: Who, state: &State, table: u8, key: &[u8]) -> Option<bool> {
             let Who::Organisation(organisation) = who else { return Some(false) };
             Some(state.get::<Organisations>(&organisation)?.group == group)
         }
-        // References of deposits, and what runs by itself when: for members.
+        Aids::ID => {
+            let (group, _) = key_of::<Aids>(key)?;
+            let Who::Organisation(organisation) = who else { return Some(false) };
+            Some(state.get::<Organisations>(&organisation)?.group == group)
+        }
+        // References of deposits, orders of offices, and what runs by itself when: for members.
         _ => Some(false),
     }
 }

@@ -1,13 +1,14 @@
 use super::*;
 use crate::config::{ApiConfig, KeyFiles};
 use crate::consensus::application::Application as _;
-use hansa_ledger::action::{AccreditOrganisation, Action};
+use hansa_ledger::action::{AccreditOrganisation, Action, organisation_id};
 use hansa_ledger::apply::chain;
-use hansa_ledger::genesis::GenesisContract;
+use hansa_ledger::genesis::{GenesisContract, GenesisMember, GenesisOffice};
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;
-use hansa_ledger::row::OrganisationClass;
+use hansa_ledger::possession::Possession;
+use hansa_ledger::row::{OrganisationClass, Principal};
 use hansa_ledger::transaction::Transaction;
 use hansa_ledger_store::MemoryStore;
 
@@ -20,11 +21,11 @@ fn genesis() -> Genesis {
         code: code.parse().unwrap(),
         consensus_key: key(&format!("{code} consensus")).public_key(),
         network_key: key(&format!("{code} network")).public_key(),
-        registrar_key: key(&format!("{code} registrar")).public_key(),
-        treasury_key: key(&format!("{code} treasury")).public_key(),
-        governance_key: key(&format!("{code} governance")).public_key(),
         issue_limit: Money(1_000_000_000),
         debit_cap: Money(1_000_000_000),
+        registrar: GenesisOffice::single(key(&format!("{code} registrar")).public_key()),
+        treasury: GenesisOffice::single(key(&format!("{code} treasury")).public_key()),
+        governance: GenesisOffice::single(key(&format!("{code} governance")).public_key()),
     });
     Genesis {
         name: Name::new("test").unwrap(),
@@ -51,6 +52,7 @@ fn height(executor: &Executor) -> u64 {
 fn advance(executor: &Executor) {
     let next = height(executor) + 1;
     let number = format!("n-{next}");
+    let principal = Principal::Organisation(organisation_id("EE".parse().unwrap(), &number));
     let action = AccreditOrganisation {
         register_number: number.clone(),
         owner: None,
@@ -58,6 +60,7 @@ fn advance(executor: &Executor) {
         class: OrganisationClass::Sme,
         accredited_until: clock().plus(86_400_000),
         key: key(&number).public_key(),
+        proof: Some(Possession::prove(executor.chain(), &key(&number), principal)),
     };
     let registrar = key("EE registrar");
     let transaction = Transaction {

@@ -133,6 +133,9 @@ fn demand(federation: &Federation) -> Result<Demand, TestnetError> {
         purpose: Purpose::Innovation,
         sources: vec![Source { purse: Purse::Cash, share_bps: 10_000 }],
         job: None,
+        lane: Default::default(),
+        interruptible: false,
+        any_of: Vec::new(),
     })
 }
 

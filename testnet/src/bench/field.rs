@@ -13,7 +13,8 @@ use hansa_ledger::id::OrganisationId;
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::{Money, UEUR_PER_EUR};
 use hansa_ledger::name::Name;
-use hansa_ledger::row::{Office, OrganisationClass, Roles};
+use hansa_ledger::possession::Possession;
+use hansa_ledger::row::{Office, OrganisationClass, Principal, Roles};
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::{SignedTransaction, Transaction};
 use hansa_ledger_signature::SecretKey;
@@ -116,6 +117,11 @@ impl Field {
 }
 
 impl Firm {
+    /// The word of one of its keys that it acts for the firm.
+    fn proof(&self, federation: &Federation, key: &SecretKey) -> Possession {
+        Possession::prove(federation.state().chain, key, Principal::Organisation(self.organisation))
+    }
+
     /// The id of the organisation's first key at a node.
     pub fn account(&self, federation: &Federation, client: &Client) -> Account {
         Account::new(self.admin.clone(), federation.state().chain, client.clone())
@@ -165,8 +171,10 @@ pub(super) async fn firms(
             firms.iter().enumerate().filter(|(_, firm)| firm.home == *code).collect();
         // As many as a transaction of this federation holds.
         for part in own.chunks(32) {
-            let accredit =
-                part.iter().map(|(index, firm)| accreditation(*index, firm)).collect::<Result<_, _>>()?;
+            let accredit = part
+                .iter()
+                .map(|(index, firm)| accreditation(federation, *index, firm))
+                .collect::<Result<_, _>>()?;
             seed::sign(federation, *code, Office::Registrar, accredit).await?;
             let deposit = part.iter().map(|(index, firm)| deposit(*index, firm)).collect::<Result<_, _>>()?;
             seed::sign(federation, *code, Office::Treasury, deposit).await?;
@@ -174,7 +182,9 @@ pub(super) async fn firms(
         for (_, firm) in &own {
             for keys in firm.signers.chunks(32) {
                 let set = keys.iter().map(|key| {
-                    SetKey { key: key.public_key(), roles: Roles::TREASURY, amount_max: None }.into()
+                    let proof = Some(firm.proof(federation, key));
+                    let (key, roles) = (key.public_key(), Roles::TREASURY);
+                    SetKey { key, roles, amount_max: None, proof }.into()
                 });
                 let sent = firm.account(federation, client).send(set.collect()).await;
                 sent.map_err(api_error("the keys of a firm cannot be registered"))?;
@@ -192,7 +202,7 @@ fn name(text: &str) -> Result<Name, TestnetError> {
     Name::new(text).map_err(|reason| TestnetError::Broken(format!("`{text}` is no name: {reason}")))
 }
 
-fn accreditation(index: usize, firm: &Firm) -> Result<Action, TestnetError> {
+fn accreditation(federation: &Federation, index: usize, firm: &Firm) -> Result<Action, TestnetError> {
     let accreditation = AccreditOrganisation {
         register_number: register_number(index),
         owner: None,
@@ -200,6 +210,7 @@ fn accreditation(index: usize, firm: &Firm) -> Result<Action, TestnetError> {
         class: OrganisationClass::Sme,
         accredited_until: validity_end(),
         key: firm.admin.public_key(),
+        proof: Some(firm.proof(federation, &firm.admin)),
     };
     Ok(accreditation.into())
 }

@@ -147,6 +147,9 @@ fn demand(
         purpose: Purpose::Innovation,
         sources: vec![Source { purse: Purse::Grant(grant), share_bps: 10_000 }],
         job: Some(job),
+        lane: Default::default(),
+        interruptible: false,
+        any_of: Vec::new(),
     };
     Ok((demand, countries))
 }

@@ -17,15 +17,24 @@ pub(super) async fn run(story: &Story, teller: &mut Teller<'_>) -> Result<GrantI
 
     teller.now("waiting for the registrar's transaction to be final");
     let sent = Instant::now();
-    let accredited =
-        seed::sign(&story.federation, home, Office::Registrar, vec![seed::accredit_user(user)]).await?;
+    let accredited = seed::sign(
+        &story.federation,
+        home,
+        Office::Registrar,
+        vec![seed::accredit_user(&story.federation, user)?],
+    )
+    .await?;
     let accredit_ms = milliseconds(sent.elapsed());
     teller.line(format!(
         "{home}: the registrar accredited {} as a start-up; final at height {} after {accredit_ms} ms",
         user.name, accredited.height
     ));
 
-    teller.now("waiting for the treasury's transaction to be final");
+    let treasury = story.federation.genesis().members.iter().find(|member| member.code == home);
+    let treasury = treasury.map(|member| &member.treasury);
+    let treasury = treasury.ok_or_else(|| TestnetError::Broken(format!("{home} is no member")))?;
+    let (threshold, keys) = (treasury.threshold, treasury.keys.len());
+    teller.now("waiting for the treasury's keys to propose and approve the grant");
     let issue = seed::issue_grant(user)
         .ok_or_else(|| TestnetError::Broken("the start-up gets no grant".to_owned()))?;
     let expires = issue.expires;
@@ -34,8 +43,8 @@ pub(super) async fn run(story: &Story, teller: &mut Teller<'_>) -> Result<GrantI
     let grant_ms = milliseconds(sent.elapsed());
     let grant = grant_id(home, &terms.reference);
     teller.line(format!(
-        "{home}: the treasury issued grant {} of {} EUR for innovation from line {}, until {expires}; final at height {} \
-         after {grant_ms} ms",
+        "{home}: grant {} of {} EUR for innovation from line {}, until {expires}, was issued by {threshold} of {keys} \
+         treasury keys of {home}; final at height {} after {grant_ms} ms",
         terms.reference, terms.amount, terms.budget_line, issued.height
     ));
 
@@ -59,6 +68,8 @@ pub(super) async fn run(story: &Story, teller: &mut Teller<'_>) -> Result<GrantI
     teller.fact("amount", terms.amount);
     teller.fact("expires", expires);
     teller.fact("cash", detail.cash);
+    teller.fact("treasury_threshold", threshold);
+    teller.fact("treasury_keys", keys);
     teller.fact("finality_ms", [accredit_ms, grant_ms]);
     Ok(grant)
 }

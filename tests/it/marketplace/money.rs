@@ -26,32 +26,41 @@ pub fn accredited_and_funded(market: &Market) {
         home.run(&["config", "set", setting, value]).succeeded();
     }
     let registrar = market.office("EE", "registrar");
-    let accredit = |number: &str, key: &str| {
+    let accredit = |number: &str, key: &str, more: &[&str]| {
         let words = ["org", "accredit", "newco", "--register-number", number, "--class", "start-up"];
-        home.run(&[&["--json", "--key", &registrar], &words[..], &["--admin-key", key]].concat())
+        home.run(&[&["--json", "--key", &registrar], &words[..], &["--admin-key", key], more].concat())
     };
     // Who types the passphrase once reads on without it: a pass is kept beside the keys.
     let show = ["--json", "account", "show"];
     home.run(&[&["--passphrase-file", text(&phrase)], &show[..]].concat()).refused(8);
     home.run(&show).refused(8);
-    let accredited: Value = accredit("17000001", "main").read();
+    // The key's holder gives the registrar its word, which holds for this number only.
+    let public = made["public_key"].as_str().unwrap();
+    let prove = |whom: &str| -> String {
+        let words = ["key", "prove", "main", "--for", whom, "--passphrase-file", text(&phrase)];
+        home.ask::<Value>(&words)["proof"].as_str().unwrap().to_owned()
+    };
+    let elsewhere = prove("EE:17000002");
+    accredit("17000001", public, &["--proof", &elsewhere]).refused(161);
+    accredit("17000001", &"1f".repeat(32), &[]).refused(108);
+    let proof = prove("EE:17000001");
+    let accredited: Value = accredit("17000001", public, &["--proof", &proof]).read();
+    assert_eq!(accredited["order"], Value::Null, "one key of the registrar suffices");
     // The number is taken for everybody else, and the key for every other number; with both, it is a renewal.
     home.run(&["key", "new", "other", "--unencrypted"]).succeeded();
-    accredit("17000001", "other").refused(106);
-    accredit("17000002", "main").refused(107);
-    let renewed: Value = accredit("17000001", "main").read();
+    accredit("17000001", "other", &[]).refused(106);
+    accredit("17000002", "main", &[]).refused(107);
+    let renewed: Value = accredit("17000001", "main", &[]).read();
     assert_eq!(renewed["organisation"], accredited["organisation"]);
 
-    let treasury = market.office("EE", "treasury");
-    let issue =
-        ["--json", "--key", &treasury, "credit", "issue", "newco", "250", "--reference", GRANT, "--line"];
+    let issue = ["credit", "issue", "newco", "250", "--reference", GRANT, "--line"];
     let issue =
         [&issue[..], &["startup-vouchers", "--purpose", "innovation", "--expires", "in 90d"]].concat();
-    home.run(&issue).succeeded();
-    home.run(&issue).refused(207);
-    let deposit = ["--json", "--key", &treasury, "credit", "deposit", "newco", "50", "--reference", "bank-1"];
-    home.run(&deposit).succeeded();
-    home.run(&deposit).refused(208);
+    market.treasury("EE", &issue).succeeded();
+    market.treasury("EE", &issue).refused(207);
+    let deposit = ["credit", "deposit", "newco", "50", "--reference", "bank-1"];
+    market.treasury("EE", &deposit).succeeded();
+    market.treasury("EE", &deposit).refused(208);
 
     let account = market.account();
     assert_eq!(account.organisation.id.to_string(), accredited["organisation"].as_str().unwrap());

@@ -25,8 +25,8 @@ pub fn bids(market: &Market) {
     let rows: [(&str, &str, Rejection); 10] = [
         ("--class", "abacus", Rejection::ClassUnknown),
         ("--quantity", "0", Rejection::QuantityInvalid),
-        ("--quantity", "5000", Rejection::RequestImpossible),
-        ("--quantity", &overflow, Rejection::RequestImpossible),
+        ("--quantity", "5000", Rejection::RequestOverSite),
+        ("--quantity", &overflow, Rejection::RequestOverSite),
         ("--duration", "2d", Rejection::DurationInvalid),
         ("--limit", "99999", Rejection::FundsInsufficient),
         ("--country", "EE", Rejection::RequestImpossible),
@@ -154,10 +154,9 @@ fn post(api: &str, path: &str, body: &[u8]) -> (u16, u64) {
 /// Money and capacity that are not there: a grant that has expired, an offer over what is accredited.
 pub fn grants_and_offers(market: &Market) {
     let home = &market.home;
-    let treasury = market.office("EE", "treasury");
-    let issue =
-        ["--json", "--key", &treasury, "credit", "issue", "newco", "20", "--reference", "brief", "--line"];
-    home.run(&[&issue[..], &["short", "--purpose", "innovation", "--expires", "in 2s"]].concat()).succeeded();
+    let issue = ["credit", "issue", "newco", "20", "--reference", "brief", "--line", "short"];
+    let issue = [&issue[..], &["--purpose", "innovation", "--expires", "in 5s"]].concat();
+    market.treasury("EE", &issue).succeeded();
     let grant = |market: &Market| {
         market.account().grants.into_iter().find(|grant| grant.row.reference.as_str() == "brief").unwrap()
     };
@@ -194,9 +193,9 @@ pub fn offices(market: &Market) {
     let home = &market.home;
     let act = |key: &str, words: &[&str]| home.run(&[&["--json", "--key", key], words].concat());
     let (fr_registrar, ee_registrar) = (market.office("FR", "registrar"), market.office("EE", "registrar"));
-    let (fr_treasury, ee_treasury) = (market.office("FR", "treasury"), market.office("EE", "treasury"));
+    let ee_treasury = market.office("EE", "treasury");
     let deposit = ["credit", "deposit", "newco", "5", "--reference", "bank-9"];
-    act(&fr_treasury, &deposit).refused(Rejection::NotTreasury.code());
+    market.treasury("FR", &deposit).refused(Rejection::NotTreasury.code());
     act(&ee_registrar, &deposit).refused(Rejection::NotTreasury.code());
     act("daily", &deposit).refused(Rejection::NotTreasury.code());
     act(&fr_registrar, &["org", "revoke", "newco"]).refused(Rejection::NotRegistrar.code());
@@ -209,7 +208,8 @@ pub fn offices(market: &Market) {
     home.run(&["key", "new", "shell", "--unencrypted"]).succeeded();
     let words = ["org", "accredit", "shell-company", "--register-number", "666", "--class", "sme"];
     act(&ee_registrar, &[&words[..], &["--admin-key", "shell"]].concat()).succeeded();
-    act(&ee_treasury, &["credit", "deposit", "shell-company", "10", "--reference", "bank-10"]).succeeded();
+    let opening = ["credit", "deposit", "shell-company", "10", "--reference", "bank-10"];
+    market.treasury("EE", &opening).succeeded();
     let bid = ["bid", "--class", CLASS, "--duration", "10s", "--limit", "0.01", "--cash", "--within", "1h"];
     act("shell", &bid).succeeded();
     act(&ee_registrar, &["org", "revoke", "shell-company"]).succeeded();

@@ -44,6 +44,9 @@ impl Wish {
             purpose: self.purpose(client, organisation, &sources).await?,
             sources,
             job,
+            lane: Default::default(),
+            interruptible: false,
+            any_of: Vec::new(),
         })
     }
 

@@ -121,7 +121,7 @@ impl Follow<'_> {
         let row = self.account.client.request_info(&self.request).await?.row;
         match (row.state, row.lease) {
             (RequestState::Open, _) => {
-                if let Some(unmatched) = &row.unmatched {
+                if let Some(unmatched) = row.last_unmatched() {
                     progress.now(&format!("waiting: {unmatched}"));
                 }
                 Ok(None)
@@ -144,8 +144,7 @@ impl Follow<'_> {
                 Ok(Some(id))
             }
             (state, _) => {
-                let why =
-                    row.unmatched.as_ref().map(|unmatched| format!(": {unmatched}")).unwrap_or_default();
+                let why = row.last_unmatched().map(|unmatched| format!(": {unmatched}")).unwrap_or_default();
                 Err(Failure::refused(format!("the request is {}, unmatched{why}", word_text(&state)))
                     .hint(format!("its money is back; see `hansa request why {}`", short(&self.request))))
             }

@@ -1,6 +1,7 @@
 //! A lease for tests.
 
 use hansa_ledger::id::{CodeHash, GroupId, OfferId, OrganisationId, RequestId};
+use hansa_ledger::market::Lane;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::name::Name;
 use hansa_ledger::row::{Agreement, Lease, LeaseState};
@@ -35,6 +36,8 @@ pub(crate) fn lease() -> Lease {
             report_window_ms: 1_000,
             challenge_window_ms: 1_000,
             contest_provider_bps: 5_000,
+            holdback_bps: 0,
+            audit_window_ms: 1_000,
         },
         sources: Vec::new(),
         locked: Money(1_000_000),
@@ -52,5 +55,11 @@ pub(crate) fn lease() -> Lease {
         jobs: 0,
         paid: Vec::new(),
         closing: None,
+        lane: Lane::Market,
+        released: false,
+        aid: Money::ZERO,
+        sponsor: None,
+        sponsor_admits: None,
+        holdback: None,
     }
 }

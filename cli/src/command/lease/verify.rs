@@ -87,7 +87,7 @@ impl Checks {
             Failure::refused(format!("lease `{id}` is not settled yet"))
                 .hint("look at it: `hansa lease show`")
         })?;
-        let members = validators.len();
+        let members = certificate::follow(&validators, &proof.handovers, &header).map_or(0, |set| set.len());
         self.hold(
             "signatures",
             format!("block {} is signed by more than two thirds of {members} members", header.height),
@@ -145,7 +145,9 @@ impl Checks {
             other => other?,
         };
         self.same_chain(&block.header)?;
-        certificate::verify(&block.header, &block.certificate, validators)
+        let handovers = client.handovers().await?;
+        certificate::follow(validators, &handovers, &block.header)
+            .and_then(|signers| certificate::verify(&block.header, &block.certificate, &signers))
             .map_err(|error| doubt("the block that settled", &error))?;
         if block.header.height != settlement.height || block.header.time.seconds() != facts.ctx.now {
             return Err(differs("the contract was told another time than that of the block"));
@@ -231,12 +233,18 @@ impl Checks {
         let provider = sum(&settlement.payments, &|to| *to == AccountId::Cash(lease.provider));
         let fees = sum(&settlement.payments, &|to| *to == AccountId::Fees);
         let paid = sum(&settlement.payments, &|_| true);
+        // What was held back of the provider's pay went its way after the settlement.
+        let held = lease.holdback.as_ref().map_or(0, |holdback| holdback.amount.wide());
         let back = sum(&settlement.refunds, &|_| true);
-        if provider != due(Party::PROVIDER) || fees != due(Party::OPERATOR) || paid != provider + fees {
+        let earned = due(Party::PROVIDER);
+        if provider + held != earned || fees != due(Party::OPERATOR) || paid != provider + fees {
             return Err(differs("the payments are not those of the split"));
         }
-        if paid + back != lease.locked.wide() {
-            return Err(differs("payments and refunds are not together what was locked"));
+        if held > earned * u128::from(lease.agreement.holdback_bps) / 10_000 {
+            return Err(differs("more of the provider's pay was held back than agreed"));
+        }
+        if paid + back + held != lease.locked.wide() {
+            return Err(differs("payments, refunds and what was held back are not together what was locked"));
         }
         self.hold(
             "money",

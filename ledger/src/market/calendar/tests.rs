@@ -145,3 +145,49 @@ fn the_ends_of_time_and_number_are_refused() {
     let mut small = Calendar::constant(Slot(4), Slot(6), 2);
     assert_eq!(small.take(Slot(4), 3, 1), Err(CalendarError::NotFree { quantity: 1, free: 0 }));
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn calendars_combine_slot_by_slot(
+        (one, two) in (any_slots(), any_slots()),
+        (bps, node_size) in (prop_oneof![0..=10_000u16, Just(u16::MAX)], 0..4u32),
+        (from, until) in (0..HORIZON + 4, 0..HORIZON + 4),
+    ) {
+        let (left, right) = (calendar(&one), calendar(&two));
+        let both = |combine: fn(u32, u32) -> u32| {
+            calendar(&one.iter().zip(&two).map(|(one, two)| combine(*one, *two)).collect::<Slots>())
+        };
+        prop_assert_eq!(left.minus(&right), both(u32::saturating_sub));
+        prop_assert_eq!(left.plus(&right), both(|one, two| one + two));
+        prop_assert_eq!(left.min_with(&right), both(u32::min));
+        let inside = |slot: &usize| (from as usize..until as usize).contains(slot);
+        let cut = one.iter().enumerate().map(|(slot, free)| if inside(&slot) { *free } else { 0 });
+        prop_assert_eq!(left.cut(Slot(from), Slot(until)), calendar(&cut.collect::<Slots>()));
+        let node = node_size.max(1);
+        let share = |free: &u32| (free * u32::from(bps)).div_ceil(10_000).div_ceil(node) * node;
+        let reserved: Slots = one.iter().map(|free| share(free).min(*free)).collect();
+        prop_assert_eq!(left.reserved(bps, node_size), calendar(&reserved));
+    }
+}
+
+#[test]
+fn a_reserve_is_rounded_towards_access() {
+    let table = [
+        (100, 2_000, 1, 20),
+        (101, 2_000, 1, 21),
+        (101, 2_000, 4, 24),
+        (3, 2_000, 4, 3),
+        (64, 0, 4, 0),
+        (64, 10_000, 48, 64),
+        (u32::MAX, 10_000, u32::MAX, u32::MAX),
+        (1, 1, 0, 1),
+    ];
+    for (free, bps, node_size, expect) in table {
+        let reserved = Calendar::constant(Slot(3), Slot(9), free).reserved(bps, node_size);
+        assert_eq!(reserved, Calendar::constant(Slot(3), Slot(9), expect), "{free} {bps} {node_size}");
+    }
+    let most = Calendar::constant(Slot(3), Slot(9), u32::MAX);
+    assert_eq!(most.plus(&most), most, "a sum never wraps");
+}

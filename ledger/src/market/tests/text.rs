@@ -1,10 +1,11 @@
 //! Books as text.
 
 use crate::id::{ChainId, GroupId, Hash, OfferId, OrganisationId, RequestId, hash_of};
-use crate::market::{Book, BookParams, Calendar, Hold, Order, Supply};
+use crate::market::{Book, BookParams, Calendar, GroupShare, Hold, LaneHint, Order, Supply};
 use crate::member::CountrySet;
 use crate::money::Price;
 use crate::name::Name;
+use crate::row::Pool;
 use crate::time::Slot;
 use std::collections::BTreeMap;
 
@@ -23,6 +24,12 @@ pub(in crate::market) fn params() -> BookParams {
         orders_max: 2_048,
         orders_per_group_max: 16,
         supplies_max: 256,
+        reserve_price_cap: Price(1_000_000),
+        reserve_cap_bps: 10_000,
+        reserve_member_cap_bps: 10_000,
+        credit_ask_cap: None,
+        release_slots: 0,
+        release_lease_slots_max: 0,
     }
 }
 
@@ -40,13 +47,15 @@ pub(in crate::market) fn empty_book() -> Book {
         orders: Vec::new(),
         supplies: Vec::new(),
         holds: Vec::new(),
+        capacity: 0,
+        usage: BTreeMap::new(),
         debit_headroom: BTreeMap::new(),
         reference: None,
     }
 }
 
 /// An offer of 64 accelerators in Italy at 1.00, from slot 1000 to slot 2000.
-fn plain_supply(name: &str) -> Supply {
+pub(super) fn plain_supply(name: &str) -> Supply {
     Supply {
         offer: OfferId(hash(name)),
         provider: OrganisationId(hash(name)),
@@ -58,7 +67,11 @@ fn plain_supply(name: &str) -> Supply {
         tier: 0,
         node_size: 1,
         ask: Price(1_000_000),
-        calendar: Calendar::constant(Slot(1_000), Slot(2_000), 64),
+        pool: Pool::Private,
+        owner: None,
+        market: Calendar::constant(Slot(1_000), Slot(2_000), 64),
+        reserve: Calendar::default(),
+        commercial_left: None,
     }
 }
 
@@ -82,6 +95,13 @@ pub(super) fn plain_order(name: &str) -> Order {
         admitted_epoch: 1,
         funding_home: "IT".parse().unwrap(),
         own_group_excluded: false,
+        lane: LaneHint::Any,
+        eligible: false,
+        credit: None,
+        interruptible: false,
+        commercial: false,
+        reserve_cap_bps: 10_000,
+        aid_left: None,
     }
 }
 
@@ -108,13 +128,19 @@ pub(super) fn book(text: &str) -> (Book, BTreeMap<Hash, String>) {
                 book.orders.push(order);
             }
             "hold" => {
-                let mut hold =
-                    Hold { group: GroupId(hash("")), start: Slot(1_000), end: Slot(2_000), quantity: 0 };
+                let mut hold = Hold {
+                    group: GroupId(hash("")),
+                    start: Slot(1_000),
+                    end: Slot(2_000),
+                    quantity: 0,
+                    reserve: None,
+                };
                 for (key, value) in pairs {
                     match key {
                         "group" => hold.group = GroupId(hash(value)),
                         "start" => hold.start = Slot(value.parse().unwrap()),
                         "end" => hold.end = Slot(value.parse().unwrap()),
+                        "reserve" => hold.reserve = Some(value.parse().unwrap()),
                         _ => hold.quantity = value.parse().unwrap(),
                     }
                 }
@@ -123,9 +149,15 @@ pub(super) fn book(text: &str) -> (Book, BTreeMap<Hash, String>) {
             "debit" => pairs.for_each(|(member, ueur)| {
                 book.debit_headroom.insert(member.parse().unwrap(), ueur.parse().unwrap());
             }),
+            "usage" => pairs.for_each(|(group, accelerator_seconds)| {
+                let accelerator_seconds = accelerator_seconds.parse().unwrap();
+                book.usage.insert(GroupId(hash(group)), GroupShare { accelerator_seconds, other: 0 });
+            }),
             other => panic!("no such line: {other}"),
         }
     }
+    let peak = |supply: &Supply| u64::from(supply.market.peak()) + u64::from(supply.reserve.peak());
+    book.capacity = book.supplies.iter().map(peak).sum();
     (book, names)
 }
 
@@ -139,6 +171,12 @@ fn set_param(book: &mut Book, key: &str, value: &str) {
         "orders" => params.orders_max = value.parse().unwrap(),
         "per_group" => params.orders_per_group_max = value.parse().unwrap(),
         "supplies" => params.supplies_max = value.parse().unwrap(),
+        "reserve_price" => params.reserve_price_cap = value.parse().unwrap(),
+        "reserve_cap" => params.reserve_cap_bps = value.parse().unwrap(),
+        "member_cap" => params.reserve_member_cap_bps = value.parse().unwrap(),
+        "credit_cap" => params.credit_ask_cap = Some(value.parse().unwrap()),
+        "release" => params.release_slots = value.parse().unwrap(),
+        "release_lease" => params.release_lease_slots_max = value.parse().unwrap(),
         "reference" => book.reference = Some(value.parse().unwrap()),
         other => panic!("no such parameter: {other}"),
     }
@@ -155,14 +193,19 @@ fn set_supply(supply: &mut Supply, key: &str, value: &str) {
         "tier" => supply.tier = value.parse().unwrap(),
         "node" => supply.node_size = value.parse().unwrap(),
         "ask" => supply.ask = value.parse().unwrap(),
-        "free" => {
-            let steps = value.split(',').map(|step| step.split_once(':').unwrap());
-            let steps: Vec<(Slot, u32)> =
-                steps.map(|(slot, free)| (Slot(slot.parse().unwrap()), free.parse().unwrap())).collect();
-            supply.calendar = Calendar::from_steps(&steps).unwrap();
-        }
+        "free" => supply.market = calendar(value),
+        "reserve" => (supply.pool, supply.reserve) = (Pool::Public, calendar(value)),
+        "owner" => supply.owner = Some(value.parse().unwrap()),
+        "commercial" => supply.commercial_left = Some(value.parse().unwrap()),
         other => panic!("no such word of an offer: {other}"),
     }
+}
+
+fn calendar(text: &str) -> Calendar {
+    let steps = text.split(',').map(|step| step.split_once(':').unwrap());
+    let steps: Vec<(Slot, u32)> =
+        steps.map(|(slot, free)| (Slot(slot.parse().unwrap()), free.parse().unwrap())).collect();
+    Calendar::from_steps(&steps).unwrap()
 }
 
 fn set_order(order: &mut Order, key: &str, value: &str) {
@@ -185,6 +228,13 @@ fn set_order(order: &mut Order, key: &str, value: &str) {
         "epoch" => order.admitted_epoch = value.parse().unwrap(),
         "home" => order.funding_home = value.parse().unwrap(),
         "grant" => order.own_group_excluded = value.parse().unwrap(),
+        "lane" => order.lane = serde_json::from_value(value.into()).unwrap(),
+        "eligible" => order.eligible = value.parse().unwrap(),
+        "credit" => (order.credit, order.eligible) = (Some(value.parse().unwrap()), true),
+        "interruptible" => order.interruptible = value.parse().unwrap(),
+        "commercial" => order.commercial = value.parse().unwrap(),
+        "reserve_cap" => order.reserve_cap_bps = value.parse().unwrap(),
+        "aid" => order.aid_left = Some(value.parse().unwrap()),
         other => panic!("no such word of a request: {other}"),
     }
 }

@@ -2,8 +2,8 @@
 
 use super::Row;
 use hansa_ledger::action::{
-    Action, CancelLease, ContestUsage, CountersignUsage, EndLease, LeaseUsage, ReportJob, ReportUsage,
-    RunJob, StartLease,
+    Action, CancelLease, ContestUsage, CountersignUsage, EndLease, LeaseUsage, ObjectLease, ReportJob,
+    ReportUsage, RunJob, StartLease,
 };
 use hansa_ledger::id::{BlobHash, LeaseId};
 use hansa_ledger::rejection::Rejection::*;
@@ -16,6 +16,7 @@ pub fn tables() -> Vec<(&'static str, Vec<Row>)> {
         ("ReportUsage", report()),
         ("CountersignUsage", countersign()),
         ("ContestUsage", contest()),
+        ("ObjectLease", object()),
         ("EndLease", end()),
         ("CancelLease", cancel()),
         ("RunJob", run_job()),
@@ -100,6 +101,25 @@ fn contest() -> Vec<Row> {
         ("all of it admitted", "tallinn", |s| contested(s.ended, 4), NotContestable),
         ("more than all of it admitted", "tallinn", |s| contested(s.ended, u64::MAX), NotContestable),
         ("after it was settled", "tallinn", |s| contested(s.settled, 0), NotContestable),
+        ("by another member's treasury", "FR treasury", |s| contested(s.ended, 0), NotSponsor),
+        ("by the sponsor's registrar", "EE registrar", |s| contested(s.ended, 0), RoleMissing),
+        ("by the sponsor before the final report", "EE treasury", |s| contested(s.active, 2), NotContestable),
+        ("all of it admitted by the sponsor", "EE treasury", |s| contested(s.ended, 4), NotContestable),
+    ]
+}
+
+fn objected(lease: LeaseId) -> Action {
+    ObjectLease { lease }.into()
+}
+
+fn object() -> Vec<Row> {
+    vec![
+        ("no such lease", "EE treasury", |_| objected(NONE), LeaseUnknown),
+        ("by the requester", "tallinn", |s| objected(s.settled), NotSponsor),
+        ("by another member's treasury", "FR treasury", |s| objected(s.settled), NotSponsor),
+        ("by the sponsor's registrar", "EE registrar", |s| objected(s.settled), NotSponsor),
+        ("before it is settled", "EE treasury", |s| objected(s.ended), NotObjectionable),
+        ("where nothing is held back", "EE treasury", |s| objected(s.settled), NotObjectionable),
     ]
 }
 

@@ -4,18 +4,22 @@ use super::Row;
 use super::people::NOBODY;
 use crate::scene::{Scene, all_from, demand};
 use crate::world::{member, name};
-use hansa_ledger::action::{Action, AmendOffer, CancelRequest, PlaceRequest, PostOffer, WithdrawOffer};
-use hansa_ledger::id::{CodeHash, GrantId, OfferId, RequestId};
-use hansa_ledger::market::Calendar;
+use hansa_ledger::action::{
+    Action, AmendOffer, AnnounceOutage, CancelRequest, EndOutage, PlaceRequest, PostOffer, WithdrawOffer,
+};
+use hansa_ledger::id::{CodeHash, GrantId, OfferId, OutageId, RequestId};
+use hansa_ledger::market::{Calendar, LaneHint};
 use hansa_ledger::member::CountrySet;
 use hansa_ledger::money::Price;
 use hansa_ledger::rejection::Rejection::*;
-use hansa_ledger::row::{Demand, Purpose, Purse, Source};
+use hansa_ledger::row::{Alternative, Demand, Purpose, Purse, Source};
 use hansa_ledger::time::Slot;
 
 pub fn tables() -> Vec<(&'static str, Vec<Row>)> {
     vec![
         ("PostOffer", post()),
+        ("AnnounceOutage", announce()),
+        ("EndOutage", end_outage()),
         ("AmendOffer", amend()),
         ("WithdrawOffer", withdraw()),
         ("PlaceRequest", [place_shape(), place_constraints(), place_money()].concat()),
@@ -46,6 +50,9 @@ fn offer(scene: &Scene, change: impl FnOnce(&mut PostOffer)) -> Action {
         class: name("a100-64"),
         ask: Price(1_000_000),
         calendar: free(scene, 0, 100, 16),
+        owner: None,
+        reserve_bps: None,
+        reserve_cycle_slots: None,
         contract: scene.world.code,
         contract_params: borsh::to_vec(&hansa_contracts_spot::Params::default()).unwrap(),
     };
@@ -99,6 +106,20 @@ fn post() -> Vec<Row> {
         ("no such site", "cea", |s| offer(s, |one| one.site = name("elsewhere")), SiteUnknown),
         ("no such class there", "cea", |s| offer(s, |one| one.class = name("h100")), SiteUnknown),
         ("without any site", "tallinn", |s| offer(s, |_| ()), SiteUnknown),
+        ("a part that nobody has", "cea", |s| offer(s, |one| one.owner = "MT".parse().ok()), SiteUnknown),
+        (
+            "whose part it is left open",
+            "cea",
+            |s| offer(s, |one| one.site = name("shared")),
+            OfferOwnerMissing,
+        ),
+        (
+            "more reserve than there is",
+            "cea",
+            |s| offer(s, |one| one.reserve_bps = Some(10_001)),
+            ReserveInvalid,
+        ),
+        ("a cycle of nothing", "cea", |s| offer(s, |one| one.reserve_cycle_slots = Some(0)), ReserveInvalid),
         ("twice for one site", "bsc", |s| offer(s, |_| ()), OfferExists),
         ("by a bidder", "tallinn bidder", |s| offer(s, |_| ()), RoleMissing),
         ("by an office", "FR registrar", |s| offer(s, |_| ()), RoleMissing),
@@ -106,6 +127,46 @@ fn post() -> Vec<Row> {
         ("by an expired organisation", "late", |s| offer(s, |_| ()), OrganisationExpired),
         ("by someone never accredited", "stranger", |s| offer(s, |_| ()), UnknownKey),
     ]
+}
+
+/// An outage of all that `bsc` has, after a change.
+fn outage(scene: &Scene, change: impl FnOnce(&mut AnnounceOutage)) -> Action {
+    let now = scene.world.now.slot(1);
+    let mut action = AnnounceOutage {
+        site: name("site"),
+        class: name("a100-64"),
+        owner: None,
+        start: now,
+        end: Slot(now.0 + 10),
+        accelerators: 64,
+        planned: false,
+    };
+    change(&mut action);
+    action.into()
+}
+
+fn announce() -> Vec<Row> {
+    vec![
+        ("of nothing", "bsc", |s| outage(s, |one| one.accelerators = 0), OutageInvalid),
+        ("of more than there is", "bsc", |s| outage(s, |one| one.accelerators = 65), OutageInvalid),
+        ("of no time", "bsc", |s| outage(s, |one| one.end = one.start), OutageInvalid),
+        ("of the past", "bsc", |s| outage(s, |one| (one.start, one.end) = (Slot(1), Slot(2))), OutageInvalid),
+        ("beyond the horizon", "bsc", |s| outage(s, |one| one.end = Slot(u32::MAX)), OutageInvalid),
+        ("of no such site", "bsc", |s| outage(s, |one| one.site = name("other")), SiteUnknown),
+        ("of a part nobody has", "bsc", |s| outage(s, |one| one.owner = "MT".parse().ok()), SiteUnknown),
+        ("of another's site", "tallinn", |s| outage(s, |_| ()), SiteUnknown),
+        (
+            "of a site that two share",
+            "cea",
+            |s| outage(s, |one| one.site = name("shared")),
+            OfferOwnerMissing,
+        ),
+        ("by a bidder", "tallinn bidder", |s| outage(s, |_| ()), RoleMissing),
+    ]
+}
+
+fn end_outage() -> Vec<Row> {
+    vec![("no such outage", "bsc", |_| EndOutage { outage: OutageId([1; 32]) }.into(), OutageUnknown)]
 }
 
 fn amended(offer: OfferId, ask: Option<Price>, calendar: Option<Calendar>) -> Action {
@@ -184,15 +245,51 @@ fn place_shape() -> Vec<Row> {
             "beyond the horizon",
             "tallinn",
             |s| request(s, |one| one.start_max = Slot(slot(s) + 15_552_001)),
-            WindowInvalid,
+            BeyondHorizon,
         ),
         (
             "at the end of time",
             "tallinn",
             |s| request(s, |one| one.start_max = Slot(u32::MAX)),
-            WindowInvalid,
+            BeyondHorizon,
         ),
         ("a price between the ticks", "tallinn", |s| request(s, |one| one.limit = Price(1)), PriceInvalid),
+        ("for nothing", "tallinn", |s| request(s, |one| one.limit = Price(0)), LimitBelowTick),
+        (
+            "an alternative for nothing",
+            "tallinn",
+            |s| request(s, |one| one.any_of = vec![Alternative { class: name("h100"), limit: Price(0) }]),
+            LimitBelowTick,
+        ),
+        (
+            "its own class as an alternative",
+            "tallinn",
+            |s| request(s, |one| one.any_of = alternatives(&["a100-64"])),
+            AlternativesInvalid,
+        ),
+        (
+            "an alternative twice",
+            "tallinn",
+            |s| request(s, |one| one.any_of = alternatives(&["h100", "h100"])),
+            AlternativesInvalid,
+        ),
+        (
+            "too many alternatives",
+            "tallinn",
+            |s| request(s, |one| one.any_of = alternatives(&["a", "b", "c", "d", "e", "f", "g", "h"])),
+            AlternativesInvalid,
+        ),
+        (
+            "the reserve for cash",
+            "tallinn",
+            |s| {
+                request(s, |one| {
+                    one.lane = LaneHint::Reserve;
+                    one.sources = all_from(Purse::Cash);
+                })
+            },
+            ReserveIneligible,
+        ),
         ("by an operator", "bsc offerer", |s| request(s, |_| ()), RoleMissing),
         ("by an office", "EE registrar", |s| request(s, |_| ()), RoleMissing),
         ("by a revoked organisation", "gone", |s| request(s, |_| ()), OrganisationRevoked),
@@ -226,7 +323,54 @@ fn place_constraints() -> Vec<Row> {
                     one.quantity_min = 65;
                 })
             },
+            RequestOverSite,
+        ),
+        (
+            "more than any site there has",
+            "tallinn",
+            |s| {
+                request(s, |one| {
+                    (one.quantity, one.quantity_min) = (17, 17);
+                    one.countries = CountrySet::of([member("FR")]).unwrap();
+                })
+            },
+            RequestOverSite,
+        ),
+        (
+            // A quarter of 96.
+            "more than one group may hold",
+            "tallinn",
+            |s| request(s, |one| (one.quantity, one.quantity_min) = (25, 25)),
+            RequestOverCap,
+        ),
+        (
+            "the reserve without a public site",
+            "tallinn",
+            |s| {
+                request(s, |one| {
+                    one.lane = LaneHint::Reserve;
+                    one.countries = CountrySet::of([member("FR")]).unwrap();
+                    one.tier_min = 1;
+                })
+            },
             RequestImpossible,
+        ),
+        (
+            "the reserve below its price",
+            "tallinn",
+            |s| {
+                request(s, |one| {
+                    one.lane = LaneHint::Reserve;
+                    one.limit = Price(999_000);
+                })
+            },
+            ReservePriceOverLimit,
+        ),
+        (
+            "an alternative nobody has",
+            "tallinn",
+            |s| request(s, |one| one.any_of = alternatives(&["h100"])),
+            ClassUnknown,
         ),
         (
             "a certificate and a country that no one site has together",
@@ -240,6 +384,10 @@ fn place_constraints() -> Vec<Row> {
             RequestImpossible,
         ),
     ]
+}
+
+fn alternatives(classes: &[&str]) -> Vec<Alternative> {
+    classes.iter().map(|class| Alternative { class: name(class), limit: Price(1_000_000) }).collect()
 }
 
 fn sources(scene: &Scene, shares: &[(Purse, u16)]) -> Action {

@@ -93,6 +93,7 @@ fn attest_deposit() -> Vec<Row> {
         ("nothing", "EE treasury", |s| deposit(s, |one| one.amount = Money::ZERO), AmountZero),
         ("an organisation as treasury", "tallinn", |s| deposit(s, |_| ()), NotTreasury),
         ("another member's treasury", "ES treasury", |s| deposit(s, |_| ()), NotTreasury),
+        ("one order too many", "DE treasury 2", |s| deposit(s, |_| ()), TooManyOrders),
         ("nobody", "EE treasury", |s| deposit(s, |one| one.organisation = NOBODY), OrganisationUnknown),
         ("revoked", "EE treasury", |s| deposit(s, |one| one.organisation = s.gone), OrganisationRevoked),
         ("expired", "EE treasury", |s| deposit(s, |one| one.organisation = s.late), OrganisationExpired),

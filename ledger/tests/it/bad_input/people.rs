@@ -4,11 +4,13 @@ use super::Row;
 use crate::scene::Scene;
 use crate::world::{key, member, name};
 use hansa_ledger::action::{
-    AccreditOrganisation, AccreditSite, Action, Registration, RemoveKey, RevokeOrganisation, SetKey,
+    AccreditOrganisation, AccreditSite, Action, ConfirmSite, Registration, RemoveKey, RevokeOrganisation,
+    SetKey, SitePart,
 };
-use hansa_ledger::id::OrganisationId;
+use hansa_ledger::id::{ChainId, OrganisationId};
+use hansa_ledger::possession::Possession;
 use hansa_ledger::rejection::Rejection::*;
-use hansa_ledger::row::{OrganisationClass, Pool, Roles};
+use hansa_ledger::row::{Office, OrganisationClass, Pool, Principal, Roles};
 use hansa_ledger::time::TimeMs;
 use hansa_ledger_signature::PublicKey;
 
@@ -21,7 +23,13 @@ pub fn tables() -> Vec<(&'static str, Vec<Row>)> {
         ("SetKey", set_key()),
         ("RemoveKey", remove_key()),
         ("AccreditSite", accredit_site()),
+        ("ConfirmSite", confirm_site()),
     ]
+}
+
+/// The word of the newcomer's key that it acts for the Estonian organisation of this number.
+fn proof_of_newcomer(scene: &Scene, number: &str) -> Possession {
+    scene.world.proof("newcomer", Principal::Organisation(scene.world.organisation("EE", number)))
 }
 
 fn newcomer(scene: &Scene, change: impl FnOnce(&mut AccreditOrganisation)) -> Action {
@@ -32,8 +40,14 @@ fn newcomer(scene: &Scene, change: impl FnOnce(&mut AccreditOrganisation)) -> Ac
         class: OrganisationClass::Sme,
         accredited_until: scene.world.now.plus(86_400_000),
         key: key("newcomer").public_key(),
+        proof: Some(proof_of_newcomer(scene, "newcomer")),
     };
+    let own = action.key;
     change(&mut action);
+    if action.key != own {
+        // Another key's word is nobody's to give, and is asked for last.
+        action.proof = None;
+    }
     action.into()
 }
 
@@ -130,6 +144,48 @@ fn accredit() -> Vec<Row> {
             |s| newcomer(s, |one| one.key = key("bsc removed").public_key()),
             KeyInUse,
         ),
+        (
+            "a key whose holder was not asked",
+            "EE registrar",
+            |s| newcomer(s, |one| one.proof = None),
+            PossessionMissing,
+        ),
+        (
+            "a key whose holder agreed to another organisation",
+            "EE registrar",
+            |s| newcomer(s, |one| one.proof = Some(proof_of_newcomer(s, "other"))),
+            PossessionElsewhere,
+        ),
+        (
+            "the number of the same text in another member's register",
+            "FR registrar",
+            |s| newcomer(s, |_| ()),
+            PossessionElsewhere,
+        ),
+        (
+            "another key's proof",
+            "EE registrar",
+            |s| newcomer(s, |one| one.proof = Some(elsewhere(s, "other key", s.world.chain))),
+            PossessionInvalid,
+        ),
+        (
+            "a proof for another federation",
+            "EE registrar",
+            |s| newcomer(s, |one| one.proof = Some(elsewhere(s, "newcomer", ChainId([1; 32])))),
+            PossessionInvalid,
+        ),
+        (
+            "a proof for another organisation under this one's name",
+            "EE registrar",
+            |s| {
+                newcomer(s, |one| {
+                    let other = proof_of_newcomer(s, "other");
+                    one.proof =
+                        Some(Possession { signature: other.signature, ..proof_of_newcomer(s, "newcomer") });
+                })
+            },
+            PossessionInvalid,
+        ),
     ]
 }
 
@@ -168,8 +224,20 @@ fn revoke() -> Vec<Row> {
     ]
 }
 
+/// A proof for the newcomer, made by the key of another name or for another federation.
+fn elsewhere(scene: &Scene, by: &str, chain: ChainId) -> Possession {
+    let principal = Principal::Organisation(scene.world.organisation("EE", "newcomer"));
+    Possession::prove(chain, &key(by), principal)
+}
+
+/// A new key, with a proof by a key of this name, for the principal that `of` picks.
+fn set_proven(scene: &Scene, by: &str, of: fn(&Scene) -> Principal) -> Action {
+    let proof = Some(scene.world.proof(by, of(scene)));
+    SetKey { key: key("new").public_key(), roles: Roles::BID, amount_max: None, proof }.into()
+}
+
 fn set(of: &str, roles: Roles) -> Action {
-    SetKey { key: key(of).public_key(), roles, amount_max: None }.into()
+    SetKey { key: key(of).public_key(), roles, amount_max: None, proof: None }.into()
 }
 
 fn set_key() -> Vec<Row> {
@@ -179,7 +247,7 @@ fn set_key() -> Vec<Row> {
         (
             "a key of small order",
             "tallinn",
-            |_| SetKey { key: PublicKey([0; 32]), roles: Roles::BID, amount_max: None }.into(),
+            |_| SetKey { key: PublicKey([0; 32]), roles: Roles::BID, amount_max: None, proof: None }.into(),
             KeyWeak,
         ),
         ("by a bidder", "tallinn bidder", |_| set("new", Roles::BID), RoleMissing),
@@ -192,6 +260,25 @@ fn set_key() -> Vec<Row> {
         ("one key too many", "tallinn", |_| set("new", Roles::BID), TooManyKeys),
         ("by a revoked organisation", "gone", |_| set("new", Roles::BID), OrganisationRevoked),
         ("by an expired organisation", "late", |_| set("new", Roles::BID), OrganisationExpired),
+        ("a key whose holder was not asked", "cea", |_| set("new", Roles::BID), PossessionMissing),
+        (
+            "a key whose holder agreed to another organisation",
+            "cea",
+            |s| set_proven(s, "new", |s| Principal::Organisation(s.tallinn)),
+            PossessionElsewhere,
+        ),
+        (
+            "a key whose holder agreed to an office",
+            "cea",
+            |s| set_proven(s, "new", |_| Principal::Office(member("FR"), Office::Treasury)),
+            PossessionElsewhere,
+        ),
+        (
+            "a proof by the administrator's own key",
+            "cea",
+            |s| set_proven(s, "cea", |s| Principal::Organisation(s.cea)),
+            PossessionInvalid,
+        ),
     ]
 }
 
@@ -221,6 +308,7 @@ fn site(scene: &Scene, change: impl FnOnce(&mut AccreditSite)) -> Action {
         tier: 2,
         certificates: 0b1,
         pool: Pool::Public,
+        parts: Vec::new(),
     };
     change(&mut action);
     action.into()
@@ -257,7 +345,46 @@ fn accredit_site() -> Vec<Row> {
                     one.accelerators = u32::MAX;
                 })
             },
-            Overflow,
+            SiteInvalid,
         ),
+        ("parts that sum to more", "ES registrar", |s| parts(s, &[("ES", 60), ("EU", 5)]), SitePartsInvalid),
+        ("parts that sum to less", "ES registrar", |s| parts(s, &[("ES", 63)]), SitePartsInvalid),
+        ("an owner twice", "ES registrar", |s| parts(s, &[("ES", 32), ("ES", 32)]), SitePartsInvalid),
+        ("a part of nothing", "ES registrar", |s| parts(s, &[("ES", 64), ("EU", 0)]), SitePartsInvalid),
+        (
+            "an owner that is no member",
+            "ES registrar",
+            |s| parts(s, &[("ES", 32), ("MT", 32)]),
+            SitePartsInvalid,
+        ),
+        (
+            "parts that can not be counted",
+            "ES registrar",
+            |s| parts(s, &[("ES", 64), ("EU", u32::MAX)]),
+            SitePartsInvalid,
+        ),
+    ]
+}
+
+fn parts(scene: &Scene, parts: &[(&str, u32)]) -> Action {
+    let part = |(owner, accelerators): &(&str, u32)| SitePart {
+        owner: owner.parse().unwrap(),
+        accelerators: *accelerators,
+        commercial_ceiling_bps: 10_000,
+    };
+    site(scene, |one| one.parts = parts.iter().map(part).collect())
+}
+
+fn confirmed(scene: &Scene, site: &str, accelerators: u32) -> Action {
+    ConfirmSite { provider: scene.bsc, site: name(site), class: name("a100-64"), accelerators }.into()
+}
+
+fn confirm_site() -> Vec<Row> {
+    vec![
+        ("no such site", "FR registrar", |s| confirmed(s, "other", 64), SiteUnknown),
+        ("its own member", "ES registrar", |s| confirmed(s, "site", 64), SiteOwnConfirmation),
+        ("another number", "FR registrar", |s| confirmed(s, "site", 65), SiteDiffers),
+        ("the treasury", "FR treasury", |s| confirmed(s, "site", 64), NotRegistrar),
+        ("the provider itself", "bsc", |s| confirmed(s, "site", 64), NotRegistrar),
     ]
 }

@@ -32,6 +32,10 @@ fn check_members(world: &World) {
         let open =
             open.filter(|(_, lease)| lease.requester_home == *code && lease.state != LeaseState::Settled);
         let held: u64 = open.map(|(_, lease)| exposure(lease).0).sum();
+        // And what is held back of a settled lease's pay, where it will go abroad.
+        let back = world.state.rows::<Leases>().filter(|(_, lease)| lease.state == LeaseState::Settled);
+        let back = back.filter(|(_, one)| one.requester_home == *code && one.provider_home != *code);
+        let held = held + back.map(|(_, lease)| lease.held().0).sum::<u64>();
         assert_eq!(member.locked.0, held, "what leases hold of the cap of {code}");
     }
     assert_eq!(positions, 0);
@@ -85,7 +89,7 @@ fn check_escrows(world: &World) {
         let expected = match (request.state, lease) {
             (RequestState::Open, _) => request.locked.0,
             (RequestState::Awarded, Some(lease)) if lease.state != LeaseState::Settled => lease.locked.0,
-            _ => 0,
+            (_, lease) => lease.map_or(0, |lease| lease.held().0),
         };
         assert_eq!(held, expected, "escrow of request {id}");
     }
@@ -100,8 +104,15 @@ fn check_settlements(world: &World) {
         let Some(settlement) = settlement else { continue };
         let sum = |list: &[hansa_ledger::row::Payment]| list.iter().map(|one| one.amount.0).sum::<u64>();
         let (paid, refunded) = (sum(&settlement.payments), sum(&settlement.refunds));
-        assert_eq!(paid + refunded, lease.locked.0, "settlement of {id}");
-        assert_eq!(paid, lease.sources.iter().map(|source| source.paid.0).sum::<u64>());
+        let back = lease.holdback.as_ref().map_or(0, |back| back.amount.0);
+        assert_eq!(paid + refunded + back, lease.locked.0, "settlement of {id}");
+        let moved = lease.sources.iter().map(|source| source.paid.0).sum::<u64>();
+        match &lease.holdback {
+            Some(one) if one.released && one.objected => assert!((paid..=paid + back).contains(&moved)),
+            Some(one) if one.released => assert_eq!((moved, lease.held().0), (paid + back, 0)),
+            _ => assert_eq!((moved, lease.held().0), (paid, back)),
+        }
+        let paid = paid + back;
         // Not more than the price for what was reported, rounded down, whatever the reports were.
         let due = u128::from(lease.agreement.price.0) * u128::from(lease.reported) / 3_600;
         assert!(u128::from(paid) <= due, "{id} paid {paid} for {due}");

@@ -12,7 +12,8 @@ use hansa_ledger::money::{Money, Price};
 use hansa_ledger::params::Params;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::row::{
-    AccountId, Demand, LeaseState, OrganisationClass, Purpose, Purse, RequestState, Source, Standing,
+    AccountId, Demand, LeaseState, OrganisationClass, Principal, Purpose, Purse, RequestState, Source,
+    Standing,
 };
 use hansa_ledger::tables::{Leases, Members, OffersOpen, Organisations, Requests};
 use hansa_ledger::time::TimeMs;
@@ -103,9 +104,9 @@ fn revocation_refunds_requests_withdraws_offers_and_lets_leases_end() {
     for lease in [scene.ended, scene.active] {
         assert_eq!(world.state.get::<Leases>(&lease).unwrap().state, LeaseState::Settled);
     }
-    // Four accelerator-seconds at 0.0005 EUR, twice, less one per cent.
-    assert_eq!(cash(world, "ES", "bsc"), 3_960);
-    world.act("bsc", RedeemCash { amount: Money(3_960) }).unwrap();
+    // Four accelerator-seconds at 0.0005 EUR, twice, less one per cent, and what its own requests had locked.
+    assert_eq!(cash(world, "ES", "bsc"), 3_960 + 24);
+    world.act("bsc", RedeemCash { amount: Money(3_984) }).unwrap();
 }
 
 #[test]
@@ -306,6 +307,7 @@ fn a_key_binds_no_more_than_its_limit() {
         key: key("treasurer").public_key(),
         roles: hansa_ledger::row::Roles::TREASURY,
         amount_max: Some(Money(3 * EUR)),
+        proof: Some(world.proof("treasurer", Principal::Organisation(world.organisation("EE", "tallinn")))),
     };
     world.act("tallinn", treasurer).unwrap();
     let to = world.organisation("EE", "tartu");

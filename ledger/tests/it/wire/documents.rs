@@ -1,6 +1,6 @@
 //! Genesis and parameters as TOML, with everything that is wrong about them named.
 
-use crate::world::{genesis, member};
+use crate::world::{genesis, genesis_of_several, member};
 use hansa_ledger::genesis::{Genesis, GenesisMember};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::params::Params;
@@ -73,14 +73,15 @@ fn a_genesis_reads_back_from_its_toml_with_the_same_chain_id() {
 #[test]
 fn every_word_of_a_genesis_changes_the_chain_id() {
     let base = genesis(Params::testnet());
-    let changes: [fn(&mut Genesis); 9] = [
+    let changes: [fn(&mut Genesis); 10] = [
         |one| one.name = crate::world::name("other"),
         |one| one.time.0 += 1,
         |one| one.vm_profile[0] = 1,
         |one| one.params.fee_bps += 1,
         |one| one.members.swap(0, 1),
         |one| one.members[0].debit_cap.0 += 1,
-        |one| one.members[0].treasury_key = PublicKey([1; 32]),
+        |one| one.members[0].treasury.keys[0] = PublicKey([1; 32]),
+        |one| one.members[0].treasury.threshold = 2,
         |one| one.contracts[0].code.push(0),
         |one| one.contracts.clear(),
     ];
@@ -94,7 +95,7 @@ fn every_word_of_a_genesis_changes_the_chain_id() {
 #[test]
 fn a_genesis_that_cannot_work_says_what_is_wrong() {
     type Spoil = fn(&mut Genesis);
-    let rows: [(Spoil, &str); 11] = [
+    let rows: [(Spoil, &str); 18] = [
         (|one| one.members.truncate(3), "a federation has at least 4 members, this one has 3"),
         (|one| one.members.clear(), "a federation has at least 4 members, this one has 0"),
         (|one| one.members[1].code = member("DE"), "member DE stands twice"),
@@ -103,7 +104,7 @@ fn a_genesis_that_cannot_work_says_what_is_wrong() {
             "`EU` is there by itself and has no vote; leave it out of the members",
         ),
         (
-            |one| one.members[2].registrar_key = PublicKey([0; 32]),
+            |one| one.members[2].registrar.keys[0] = PublicKey([0; 32]),
             "a key of member ES is not a sound Ed25519 key",
         ),
         (
@@ -111,7 +112,7 @@ fn a_genesis_that_cannot_work_says_what_is_wrong() {
             "a key of member ES is not a sound Ed25519 key",
         ),
         (
-            |one| one.members[3].treasury_key = one.members[3].registrar_key,
+            |one| one.members[3].treasury = one.members[3].registrar.clone(),
             "a key of member FR is used twice; every office has its own",
         ),
         (
@@ -122,11 +123,39 @@ fn a_genesis_that_cannot_work_says_what_is_wrong() {
             |one| one.members[3].network_key = one.members[3].consensus_key,
             "a key of member FR is used twice; every office has its own",
         ),
+        (
+            |one| one.members[0].treasury.keys[2] = one.members[0].treasury.keys[0],
+            "a key of member DE is used twice; every office has its own",
+        ),
+        (
+            |one| one.members[1].governance.keys[0] = one.members[0].treasury.keys[1],
+            "a key of member EE is used twice; every office has its own",
+        ),
+        (
+            |one| one.members[0].treasury.keys[1] = PublicKey([0; 32]),
+            "a key of member DE is not a sound Ed25519 key",
+        ),
+        (
+            |one| one.members[0].treasury.threshold = 0,
+            "the treasury of DE: the threshold is zero or above the number of the office's keys",
+        ),
+        (
+            |one| one.members[0].treasury.threshold = 4,
+            "the treasury of DE: the threshold is zero or above the number of the office's keys",
+        ),
+        (
+            |one| one.members[2].registrar.keys.clear(),
+            "the registrar of ES: the office would have fewer keys than it takes to act",
+        ),
+        (
+            |one| one.members[2].governance.keys = (0..17).map(|byte| PublicKey([byte; 32])).collect(),
+            "the governance of ES: the office has as many keys as it may have",
+        ),
         (|one| one.contracts.clear(), "a federation needs at least one contract to settle leases"),
         (|one| one.params.slot_s = 0, "parameter `slot_s` is 0, and must be from 1 to 86400"),
     ];
     for (spoil, expected) in rows {
-        let mut spoiled = genesis(Params::testnet());
+        let mut spoiled = genesis_of_several(Params::testnet());
         spoil(&mut spoiled);
         match spoiled.state() {
             Err(error) => assert_eq!(error, expected),
@@ -147,12 +176,15 @@ fn a_genesis_document_with_a_mistake_is_refused_where_it_stands() {
         ("name = \"test\"", "name = \"Test\"", "a name begins with a-z or 0-9"),
         ("name = \"test\"", "title = \"test\"", "unknown field"),
         ("vm_profile = \"00", "vm_profile = \"0", "line"),
+        ("threshold = 1", "threshold = -1", "invalid value"),
+        ("threshold = 1", "m = 1", "unknown field"),
     ] {
         assert!(text.contains(from), "{from}");
         let error = toml::from_str::<Genesis>(&text.replacen(from, to, 1)).unwrap_err().to_string();
         assert!(error.contains(part) && error.contains("line "), "{to}: {error}");
     }
-    let without = text.replacen("registrar_key", "registrar", 1);
+    let without = text.replacen("members.registrar]", "members.office]", 1);
+    assert_ne!(without, text);
     assert!(toml::from_str::<Genesis>(&without).is_err());
 }
 
@@ -160,10 +192,10 @@ fn a_genesis_document_with_a_mistake_is_refused_where_it_stands() {
 fn every_member_has_its_offices_and_the_joint_undertaking_has_no_vote() {
     let genesis = genesis(Params::testnet());
     let state = genesis.state().unwrap();
-    for GenesisMember { code, consensus_key, registrar_key, .. } in &genesis.members {
+    for GenesisMember { code, consensus_key, registrar, .. } in &genesis.members {
         let row = state.get::<hansa_ledger::tables::Members>(code).unwrap();
         assert_eq!((row.consensus_key, row.position, row.issued.0), (Some(*consensus_key), 0, 0));
-        let office = state.get::<hansa_ledger::tables::Keys>(registrar_key).unwrap();
+        let office = state.get::<hansa_ledger::tables::Keys>(&registrar.keys[0]).unwrap();
         assert_eq!(
             office.principal,
             hansa_ledger::row::Principal::Office(*code, hansa_ledger::row::Office::Registrar)
@@ -171,7 +203,7 @@ fn every_member_has_its_offices_and_the_joint_undertaking_has_no_vote() {
         // A key that signs votes signs no transactions.
         assert!(state.get::<hansa_ledger::tables::Keys>(consensus_key).is_none());
     }
-    let voters = hansa_ledger::block::validators(state.rows::<hansa_ledger::tables::Members>());
+    let voters = hansa_ledger::block::validators(&state, 1);
     assert_eq!(voters.iter().map(|one| one.member.as_str()).collect::<Vec<_>>(), ["DE", "EE", "ES", "FR"]);
     assert_eq!(state.rows::<hansa_ledger::tables::Members>().count(), 5);
 }

@@ -151,6 +151,9 @@ impl Bench {
             purpose: Purpose::Innovation,
             sources: vec![Source { purse: Purse::Cash, share_bps: 10_000 }],
             job,
+            lane: Default::default(),
+            interruptible: false,
+            any_of: Vec::new(),
         };
         let events = self.world.act("tallinn", vec![PlaceRequest { demand }.into()]).unwrap();
         let request = events.iter().find_map(|event| match event {

@@ -14,15 +14,18 @@ use hansa_ledger::apply::{build_block, chain};
 use hansa_ledger::block::Header;
 use hansa_ledger::deadline::next_deadline;
 use hansa_ledger::event::Event;
-use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember};
+use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember, GenesisOffice};
 use hansa_ledger::id::{BlobHash, LeaseId, OfferId, OrganisationId};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;
+use hansa_ledger::possession::Possession;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::root::key_hash;
-use hansa_ledger::row::{Job, Lease, LeaseState, Offer, OfferState, OrganisationClass, Pool, Site, SiteKey};
+use hansa_ledger::row::{
+    Job, Lease, LeaseState, Offer, OfferState, OrganisationClass, Pool, Principal, Site, SiteKey,
+};
 use hansa_ledger::state::{State, Table};
 use hansa_ledger::tables::{Jobs, Keys, Leases, Offers, Sites};
 use hansa_ledger::time::TimeMs;
@@ -61,11 +64,11 @@ pub fn genesis() -> Genesis {
         code: member(code),
         consensus_key: key(&format!("{code} consensus")).public_key(),
         network_key: key(&format!("{code} network")).public_key(),
-        registrar_key: key(&format!("{code} registrar")).public_key(),
-        treasury_key: key(&format!("{code} treasury")).public_key(),
-        governance_key: key(&format!("{code} governance")).public_key(),
         issue_limit: Money(1_000_000_000_000),
         debit_cap: Money(1_000_000_000_000),
+        registrar: GenesisOffice::single(key(&format!("{code} registrar")).public_key()),
+        treasury: GenesisOffice::single(key(&format!("{code} treasury")).public_key()),
+        governance: GenesisOffice::single(key(&format!("{code} governance")).public_key()),
     });
     let contracts = [("spot", SPOT), ("other", b"never run".as_slice())];
     Genesis {
@@ -231,6 +234,7 @@ impl World {
     }
 
     pub fn accredit(&self, home: &str, number: &str) -> OrganisationId {
+        let principal = Principal::Organisation(organisation_id(member(home), number));
         let action = AccreditOrganisation {
             register_number: number.to_owned(),
             owner: None,
@@ -238,6 +242,7 @@ impl World {
             class: OrganisationClass::StartUp,
             accredited_until: START.plus(864_000_000),
             key: key(number).public_key(),
+            proof: Some(Possession::prove(self.genesis.chain_id(), &key(number), principal)),
         };
         self.act(&format!("{home} registrar"), vec![action.into()]).unwrap();
         organisation_id(member(home), number)
@@ -308,6 +313,7 @@ impl World {
             row,
             certificate: borsh::to_vec(&certificate).unwrap(),
             header,
+            handovers: Vec::new(),
         }
     }
 }

@@ -108,6 +108,16 @@ pub enum FatalReason {
         /// How many.
         count: usize,
     },
+    /// The members have voted for other rules from a height on, and this program does not know them.
+    #[error(
+        "from height {height} on the federation follows protocol version {version}, which this program does not know; install one that does and start again"
+    )]
+    UnknownRules {
+        /// The height.
+        height: u64,
+        /// The rules.
+        version: u32,
+    },
     /// The engine and the ledger disagree on the height.
     #[error("the engine finalized height {finalized} while the ledger's next height is {next}")]
     HeightsApart {

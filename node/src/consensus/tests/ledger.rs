@@ -135,6 +135,10 @@ impl Application for Ledger {
         self.validators.clone()
     }
 
+    fn unknown_rules(&self, _: u64) -> Option<u32> {
+        None
+    }
+
     fn timeouts(&self, _: u64) -> Timeouts {
         TIMEOUTS
     }

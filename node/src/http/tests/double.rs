@@ -13,7 +13,7 @@ use hansa_ledger::action::{
 };
 use hansa_ledger::apply::build_block;
 use hansa_ledger::deadline::next_deadline;
-use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember};
+use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember, GenesisOffice};
 use hansa_ledger::id::LeaseId;
 use hansa_ledger::id::{BlobHash, ChainId, CodeHash, GrantId, OrganisationId, TransactionId};
 use hansa_ledger::market::Calendar;
@@ -21,6 +21,7 @@ use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;
+use hansa_ledger::possession::Possession;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::root::Digest;
 use hansa_ledger::row::{
@@ -69,7 +70,8 @@ pub fn slot() -> u32 {
     TimeMs(now_ms()).slot(1).0
 }
 
-fn accredit(number: &str, called: &str, class: OrganisationClass) -> Action {
+fn accredit(chain: ChainId, home: &str, number: &str, called: &str, class: OrganisationClass) -> Action {
+    let principal = Principal::Organisation(organisation_id(home.parse().unwrap(), number));
     AccreditOrganisation {
         register_number: number.to_owned(),
         owner: None,
@@ -77,22 +79,23 @@ fn accredit(number: &str, called: &str, class: OrganisationClass) -> Action {
         class,
         accredited_until: TimeMs(now_ms()).plus(86_400_000),
         key: key(called).public_key(),
+        proof: Some(Possession::prove(chain, &key(called), principal)),
     }
     .into()
 }
 
 /// Makes a second start-up of Estonia, with money.
-pub fn rival() -> Vec<(&'static str, Action)> {
+pub fn rival(chain: ChainId) -> Vec<(&'static str, Action)> {
     let organisation = organisation_id("EE".parse().unwrap(), "10002");
     let deposit = AttestDeposit { organisation, amount: Money(100_000_000), reference: name("d-2") };
     vec![
-        ("EE registrar", accredit("10002", "rivaal", OrganisationClass::StartUp)),
+        ("EE registrar", accredit(chain, "EE", "10002", "rivaal", OrganisationClass::StartUp)),
         ("EE treasury", deposit.into()),
     ]
 }
 
 /// Who does what before there is a market.
-pub fn market() -> Vec<(&'static str, Action)> {
+pub fn market(chain: ChainId) -> Vec<(&'static str, Action)> {
     let site = AccreditSite {
         provider: centre(),
         site: name("mare-1"),
@@ -122,8 +125,8 @@ pub fn market() -> Vec<(&'static str, Action)> {
         contract_params: vec![0; 16],
     };
     vec![
-        ("EE registrar", accredit("10001", "kodu", OrganisationClass::StartUp)),
-        ("ES registrar", accredit("B-2000", "mare", OrganisationClass::Public)),
+        ("EE registrar", accredit(chain, "EE", "10001", "kodu", OrganisationClass::StartUp)),
+        ("ES registrar", accredit(chain, "ES", "B-2000", "mare", OrganisationClass::Public)),
         ("ES registrar", site.into()),
         ("EE treasury", issue.into()),
         ("EE treasury", deposit.into()),
@@ -147,6 +150,9 @@ pub fn demand() -> Demand {
         purpose: Purpose::Innovation,
         sources: vec![Source { purse: Purse::Grant(grant()), share_bps: 10_000 }],
         job: Some(BlobHash([7; 32])),
+        lane: Default::default(),
+        interruptible: false,
+        any_of: Vec::new(),
     }
 }
 
@@ -313,18 +319,24 @@ fn genesis() -> Genesis {
         code: code.parse().unwrap(),
         consensus_key: key(&format!("{code} consensus")).public_key(),
         network_key: key(&format!("{code} network")).public_key(),
-        registrar_key: key(&format!("{code} registrar")).public_key(),
-        treasury_key: key(&format!("{code} treasury")).public_key(),
-        governance_key: key(&format!("{code} governance")).public_key(),
         issue_limit: Money(1_000_000_000),
         debit_cap: Money(1_000_000_000),
+        registrar: GenesisOffice::single(key(&format!("{code} registrar")).public_key()),
+        treasury: GenesisOffice::single(key(&format!("{code} treasury")).public_key()),
+        governance: GenesisOffice::single(key(&format!("{code} governance")).public_key()),
     });
+    // Germany's treasury takes two of three keys.
+    let [mut germany, rest @ ..] = members;
+    let treasurers = ["DE treasury", "DE treasury 2", "DE treasury 3"];
+    germany.treasury =
+        GenesisOffice { threshold: 2, keys: treasurers.map(|name| key(name).public_key()).to_vec() };
+    let members = [&[germany][..], &rest].concat();
     Genesis {
         name: name("test"),
         time: TimeMs(now_ms() - 1_000),
         vm_profile: hansa_contracts_host::vm_profile(),
         params: Params { blob_bytes_max: 1_024, ..Params::testnet() },
-        members: members.to_vec(),
+        members,
         contracts: vec![GenesisContract { name: name("spot"), code: hansa_contracts_bundle::SPOT.to_vec() }],
     }
 }
@@ -353,6 +365,8 @@ impl Backend for Double {
             chain: self.chain,
             version: "0".to_owned(),
             protocol_version: tip.protocol_version,
+            protocol_versions: inner.state.protocol_versions().to_vec(),
+            upgrade: tip.upgrade.clone(),
             height: tip.height,
             round: 0,
             block: inner.state.tip(),

@@ -84,7 +84,7 @@ fn cash() -> Vec<Source> {
 async fn open_market_of_two() -> Server {
     let server = Server::start(HttpLimits::default()).await;
     server.open_market().await;
-    for (who, action) in rival() {
+    for (who, action) in rival(server.double.chain) {
         server.send(who, action).await;
     }
     server

@@ -8,13 +8,14 @@ use hansa_ledger::action::{
     AccreditOrganisation, Action, AttestDeposit, SetKey, TransferCash, organisation_id,
 };
 use hansa_ledger::apply::{apply_block, build_block};
-use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember};
+use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember, GenesisOffice};
 use hansa_ledger::id::{ChainId, OrganisationId};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;
-use hansa_ledger::row::{OrganisationClass, Roles};
+use hansa_ledger::possession::Possession;
+use hansa_ledger::row::{OrganisationClass, Principal, Roles};
 use hansa_ledger::state::State;
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::{SignedTransaction, Transaction};
@@ -102,11 +103,11 @@ impl World {
             code: member(index),
             consensus_key: keys[0].public_key(),
             network_key: keys[1].public_key(),
-            registrar_key: keys[2].public_key(),
-            treasury_key: keys[3].public_key(),
-            governance_key: keys[4].public_key(),
             issue_limit: Money(1_000_000_000_000),
             debit_cap: Money(1_000_000_000_000),
+            registrar: GenesisOffice::single(keys[2].public_key()),
+            treasury: GenesisOffice::single(keys[3].public_key()),
+            governance: GenesisOffice::single(keys[4].public_key()),
         });
         let genesis = Genesis {
             name: name("bench"),
@@ -142,6 +143,7 @@ impl World {
                     class: OrganisationClass::Sme,
                     accredited_until: START.plus(86_400_000),
                     key: self.keys[firm][0].public_key(),
+                    proof: Some(self.proof(firm, &self.keys[firm][0])),
                 };
                 accredit.push(accreditation.into());
                 let reference = name(&format!("opening-{firm}"));
@@ -154,7 +156,9 @@ impl World {
                     .into(),
                 );
                 let set = self.keys[firm][1..].iter().map(|key| {
-                    SetKey { key: key.public_key(), roles: Roles::TREASURY, amount_max: None }.into()
+                    let proof = Some(self.proof(firm, key));
+                    let (key, roles) = (key.public_key(), Roles::TREASURY);
+                    SetKey { key, roles, amount_max: None, proof }.into()
                 });
                 second.push(self.sign(&self.keys[firm][0], 0, set.collect()));
             }
@@ -163,6 +167,11 @@ impl World {
         }
         self.produce(first, START.plus(1_000))?;
         self.produce(second, START.plus(2_000))
+    }
+
+    /// The word of a key that it acts for a firm.
+    fn proof(&self, firm: usize, key: &SecretKey) -> Possession {
+        Possession::prove(self.chain, key, Principal::Organisation(organisation(firm)))
     }
 
     fn sign(&self, key: &SecretKey, nonce: u64, actions: Vec<Action>) -> SignedTransaction {

@@ -1,0 +1,234 @@
+//! Outages and maintenance: capacity that is out for some time, and the leases that it hits.
+
+use super::{BlockInHand, Context, Perform};
+use crate::event::Event;
+use crate::id::{LeaseId, OutageId, TransactionId};
+use crate::market::Calendar;
+use crate::name::Name;
+use crate::params::Params;
+use crate::rejection::Rejection;
+use crate::row::data;
+use crate::row::{
+    Deadline, DeadlineKind, Entitlement, EntitlementKey, Lease, Offer, OfferState, Outage, PoolOwner, Roles,
+    SiteKey,
+};
+use crate::tables::{Deadlines, Entitlements, Leases, LeasesLive, Offers, Outages};
+use crate::time::Slot;
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+
+data! {
+    /// Announces that accelerators of a site are out of order or in maintenance for some time: they leave the book, and the
+    /// leases that can no longer be served whole are named. Signed by a key with the offer role.
+    pub struct AnnounceOutage {
+        /// The place.
+        pub site: Name,
+        /// The resource class.
+        pub class: Name,
+        /// Whose part of it; may be left out where the site is one part.
+        #[serde(default)]
+        pub owner: Option<PoolOwner>,
+        /// The first slot.
+        pub start: Slot,
+        /// The first slot after it.
+        pub end: Slot,
+        /// Accelerators that are out.
+        pub accelerators: u32,
+        /// Whether it is planned maintenance.
+        pub planned: bool,
+    }
+
+    /// Says that an outage is over before its time. Signed by a key with the offer role.
+    pub struct EndOutage {
+        /// Which.
+        pub outage: OutageId,
+    }
+}
+
+/// The id of the outage that action `position` of a transaction announces.
+#[must_use]
+pub fn outage_id(transaction: TransactionId, position: u32) -> OutageId {
+    OutageId::derive(&(transaction, position))
+}
+
+impl Perform for AnnounceOutage {
+    fn check(&self, _: &Params) -> Result<(), Rejection> {
+        if self.accelerators == 0 || self.start >= self.end { Err(Rejection::OutageInvalid) } else { Ok(()) }
+    }
+
+    fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
+        let (provider, _) = context.organisation_any_standing(Roles::OFFER)?;
+        let site = SiteKey { provider, site: self.site.clone(), class: self.class.clone() };
+        let (key, mut part) = context.part_of(&site, self.owner)?;
+        let slot_s = context.params.slot_s;
+        let now = context.now.slot(slot_s);
+        let horizon = now.checked_add(context.params.horizon_slots).ok_or(Rejection::Overflow)?;
+        let start = self.start.max(now);
+        if start >= self.end || self.end > horizon {
+            return Err(Rejection::OutageInvalid);
+        }
+        part.prune(now);
+        let out = part.outage.plus(&Calendar::constant(start, self.end, self.accelerators));
+        if out.peak() > part.accelerators {
+            return Err(Rejection::OutageInvalid);
+        }
+        if out.points().len() > context.params.calendar_points_max as usize {
+            return Err(Rejection::CalendarInvalid);
+        }
+        part.outage = out;
+        let leases = context.leases_hit(&key, &part, start, self.end);
+        let (taken_market, taken_reserve, offer_revision) = context.take_out(&part)?;
+        let id = outage_id(context.transaction, context.position);
+        let row = Outage {
+            part: key.clone(),
+            start,
+            end: self.end,
+            accelerators: self.accelerators,
+            planned: self.planned,
+            leases: leases.clone(),
+            taken_market,
+            taken_reserve,
+            offer: part.offer,
+            offer_revision,
+        };
+        context.view.put::<Entitlements>(key, part);
+        context.view.put::<Deadlines>(row.deadline(id, slot_s), ());
+        context.view.put::<Outages>(id, row);
+        context.emit(Event::OutageAnnounced {
+            outage: id,
+            provider,
+            site: self.site.clone(),
+            class: self.class.clone(),
+            start: start.begins(slot_s),
+            end: self.end.begins(slot_s),
+            accelerators: self.accelerators,
+            planned: self.planned,
+            leases,
+        });
+        Ok(())
+    }
+}
+
+impl Perform for EndOutage {
+    fn check(&self, _: &Params) -> Result<(), Rejection> {
+        Ok(())
+    }
+
+    fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
+        let (provider, _) = context.organisation_any_standing(Roles::OFFER)?;
+        let row = context.view.get::<Outages>(&self.outage).filter(|row| row.part.site.provider == provider);
+        let row = row.cloned().ok_or(Rejection::OutageUnknown)?;
+        let deadline = row.deadline(self.outage, context.params.slot_s);
+        context.view.remove::<Deadlines>(&deadline);
+        context.end_outage(self.outage)
+    }
+}
+
+impl Outage {
+    fn deadline(&self, id: OutageId, slot_s: u32) -> Deadline {
+        Deadline { due: self.end.begins(slot_s), kind: DeadlineKind::OutageEnd, subject: id.0 }
+    }
+}
+
+impl BlockInHand<'_> {
+    /// The part of a site that is meant, where it may be left out for a site of one part.
+    pub(super) fn part_of(
+        &self,
+        site: &SiteKey,
+        owner: Option<PoolOwner>,
+    ) -> Result<(EntitlementKey, Entitlement), Rejection> {
+        let mut parts = self.parts_of(site);
+        parts.retain(|(key, _)| owner.is_none_or(|owner| key.owner == owner));
+        match parts.len() {
+            0 | 1 => parts.pop().ok_or(Rejection::SiteUnknown),
+            _ => Err(Rejection::OfferOwnerMissing),
+        }
+    }
+
+    /// The leases that a part can no longer serve whole: of those that overlap, the latest awarded first, until what is left
+    /// fits into what is not out.
+    fn leases_hit(&self, key: &EntitlementKey, part: &Entitlement, start: Slot, end: Slot) -> Vec<LeaseId> {
+        let granted = Calendar::constant(start, end, part.accelerators);
+        let mut excess = part.leased().plus(&part.outage).cut(start, end).minus(&granted);
+        if excess.peak() == 0 {
+            return Vec::new();
+        }
+        let class = &key.site.class;
+        let range = (class.clone(), LeaseId([0; 32]))..=(class.clone(), LeaseId([255; 32]));
+        let here = |lease: &Lease| {
+            lease.pool == key.owner && lease.site == key.site.site && lease.provider == key.site.provider
+        };
+        let mut leases: Vec<(LeaseId, &Lease)> = self
+            .view
+            .range::<LeasesLive>(range)
+            .filter_map(|((_, id), ())| Some((*id, self.view.get::<Leases>(id)?)))
+            .filter(|(_, lease)| here(lease))
+            .collect();
+        leases.sort_by_key(|(id, lease)| (Reverse(lease.awarded_at), *id));
+        let mut hit = Vec::new();
+        for (id, lease) in leases {
+            let until = Slot(lease.start.0.saturating_add(lease.slots));
+            let held = Calendar::constant(lease.start, until, lease.quantity);
+            if held.min_with(&excess).peak() > 0 {
+                excess = excess.minus(&held);
+                hit.push(id);
+            }
+        }
+        hit.sort_unstable();
+        hit
+    }
+
+    /// Takes out of the part's offer what is free and out, from the market first; says what was taken of each lane, and at
+    /// which revision of the offer.
+    fn take_out(&mut self, part: &Entitlement) -> Result<(Calendar, Calendar, u32), Rejection> {
+        let open = part.offer.and_then(|id| Some((id, self.view.get::<Offers>(&id)?.clone())));
+        let Some((id, mut offer)) = open else { return Ok((Calendar::default(), Calendar::default(), 0)) };
+        let (market, reserve) = (offer.market.clone(), offer.reserve.clone());
+        let room = self.room(part, &offer);
+        offer.reserve = reserve.min_with(&room);
+        offer.market = market.min_with(&room.minus(&offer.reserve));
+        let taken = (market.minus(&offer.market), reserve.minus(&offer.reserve), offer.revision);
+        self.view.put::<Offers>(id, offer);
+        Ok(taken)
+    }
+
+    /// What an offer could have free at most: what its part was granted, less what is leased and out.
+    fn room(&self, part: &Entitlement, offer: &Offer) -> Calendar {
+        let both = offer.market.plus(&offer.reserve).plus(&part.leased()).plus(&part.outage);
+        let (Some((first, _)), Some((last, _))) = (both.points().first(), both.points().last()) else {
+            return Calendar::default();
+        };
+        Calendar::constant(*first, *last, part.accelerators).minus(&part.leased()).minus(&part.outage)
+    }
+
+    /// An outage is over: what it took returns to the offer it took it from, unless its provider has said anew what is free.
+    pub(crate) fn end_outage(&mut self, id: OutageId) -> Result<(), Rejection> {
+        let row = self.view.get::<Outages>(&id).cloned().ok_or(Rejection::OutageUnknown)?;
+        self.view.remove::<Outages>(&id);
+        let now = self.now.slot(self.params.slot_s);
+        let Some(mut part) = self.view.get::<Entitlements>(&row.part).cloned() else { return Ok(()) };
+        part.prune(now);
+        part.outage = part.outage.minus(&Calendar::constant(row.start.max(now), row.end, row.accelerators));
+        let same = |offer: &&Offer| offer.state == OfferState::Open && offer.revision == row.offer_revision;
+        let offer = row.offer.and_then(|id| Some((id, self.view.get::<Offers>(&id).filter(same)?.clone())));
+        if let Some((id, mut offer)) = offer {
+            let (mut market, mut reserve) = (row.taken_market, row.taken_reserve);
+            market.prune(now);
+            reserve.prune(now);
+            let whole = Offer {
+                market: offer.market.plus(&market),
+                reserve: offer.reserve.plus(&reserve),
+                ..offer.clone()
+            };
+            let room = self.room(&part, &whole);
+            offer.reserve = whole.reserve.min_with(&room);
+            offer.market = whole.market.min_with(&room.minus(&offer.reserve));
+            self.view.put::<Offers>(id, offer);
+        }
+        self.view.put::<Entitlements>(row.part.clone(), part);
+        self.schedule_batch(&row.part.site.class);
+        self.emit(Event::OutageEnded { outage: id });
+        Ok(())
+    }
+}
