@@ -25,10 +25,20 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
     let mut answers = Answers::new(roster.len());
     let mut assessor = Assessor::new();
     let mut turns = Vec::with_capacity(roster.len() as usize);
+    let mut plain = None;
     for place in 0..roster.len() {
         let order = roster.order(place);
         match assessor.assess(&roster, order) {
-            Ok(compatible) => turns.push(turn(&roster, &usage, order, place, compatible)),
+            Ok(compatible) => {
+                let mut turn = turn(&roster, &usage, order, place, compatible);
+                turn.is_plain = is_plain(&roster, order);
+                if turn.is_plain {
+                    // The first such request says for which window and length a book is plain.
+                    let window = (order.start_min, order.start_max, order.slots);
+                    turn.is_plain = *plain.get_or_insert(window) == window;
+                }
+                turns.push(turn);
+            }
             Err((reason, detail)) => answers.refuse(place, reason, detail),
         }
     }
@@ -36,8 +46,9 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
     let mut floor = Floor::new(&roster);
     reserve::allocate(&roster, &found, &turns, &mut floor, &mut usage, &mut answers);
     floor.release(&roster);
-    turns.retain(|turn| answers.is_open(turn.order) && roster.order(turn.order).lane != LaneHint::Reserve);
-    let is_plain = may_be_plain && is_plain(&roster, &turns);
+    turns.retain(|turn| turn.is_market && answers.is_open(turn.order));
+    // Such a book is faster to clear, and no limit on the number of its requests applies.
+    let is_plain = may_be_plain && turns.iter().all(|turn| turn.is_plain);
     turns.retain(|turn| {
         let cheapest = found[turn.compatible as usize].cheapest;
         if turn.limit < cheapest {
@@ -79,27 +90,22 @@ fn turn(roster: &Roster, usage: &Usage, order: &Order, place: u32, compatible: u
         compatible,
         limit: order.limit,
         volume: u64::from(order.quantity).saturating_mul(u64::from(order.slots)),
+        is_market: order.lane != LaneHint::Reserve,
+        is_plain: false,
     }
 }
 
-/// Whether the book is without constraints: all its requests ask for the same window and length anywhere, take a single
-/// accelerator of any offer, and pay with private money.
-fn is_plain(roster: &Roster, turns: &[Turn]) -> bool {
-    let Some(first) = turns.first().map(|turn| roster.order(turn.order)) else { return false };
-    let window = |order: &Order| (order.start_min, order.start_max, order.slots);
-    let nodes = roster.node_max > 1;
-    turns.iter().all(|turn| {
-        let order = roster.order(turn.order);
-        window(order) == window(first)
-            && order.countries == crate::member::CountrySet::default()
-            && (order.certificates, order.tier_min) == (0, 0)
-            && order.quantity_min <= 1
-            && (order.quantity == 1 || !nodes)
-            && !order.own_group_excluded
-            && !order.interruptible
-            && !order.commercial
-            && order.credit.is_none()
-    })
+/// Whether a request asks for no more than a window and a length: it runs anywhere, takes a single accelerator of any offer,
+/// and pays with private money. A book of which the market serves only such ones, all of one window and length, is plain.
+fn is_plain(roster: &Roster, order: &Order) -> bool {
+    order.countries == crate::member::CountrySet::default()
+        && (order.certificates, order.tier_min) == (0, 0)
+        && order.quantity_min <= 1
+        && (order.quantity == 1 || roster.node_max == 1)
+        && !order.own_group_excluded
+        && !order.interruptible
+        && !order.commercial
+        && order.credit.is_none()
 }
 
 /// Makes the tables of a lane's calendars for the requests of `turns`.
