@@ -39,7 +39,7 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
                 }
                 turns.push(turn);
             }
-            Err((reason, detail)) => answers.refuse(place, reason, detail),
+            Err(why) => answers.refuse(place, why.0, why.1),
         }
     }
     let found = assessor.found;
@@ -156,10 +156,10 @@ pub(super) fn bid_of<'book>(
         group: floor.group(&order.group),
         cap: roster.cap(if is_reserve { reserve_cap } else { params.cap_bps }),
         funding: floor.member(roster, order.funding_home),
-        member: match order.credit.filter(|_| is_reserve && floor.member_cap.is_some()) {
-            Some(credit) => Some(floor.member(roster, credit)),
-            None => None,
-        },
+        member: order
+            .credit
+            .filter(|_| is_reserve && floor.member_cap.is_some())
+            .map(|credit| floor.member(roster, credit)),
         start_min,
         is_reserve,
         takes_released: !is_reserve

@@ -183,7 +183,7 @@ impl Frame {
         let (Some(first), Some(last_slot)) = (self.row(from.0), until.0.checked_sub(1)) else { return };
         let last = self.row(last_slot).unwrap_or(self.rows.saturating_sub(1));
         let mut at = self.origin.saturating_add(self.width.saturating_mul(u32::try_from(first).unwrap_or(0)));
-        let (mut free, mut later) = calendar.from_slot(Slot(at));
+        let (mut free, mut later) = calendar.since(Slot(at));
         for row in first..=last {
             let end = at.saturating_add(self.width);
             let mut most = free;

@@ -120,7 +120,9 @@ proptest! {
     #[test]
     fn lists_may_come_in_any_order(book in any_two_lane_book()) {
         let mut reversed = book.clone();
-        (reversed.orders.reverse(), reversed.supplies.reverse(), reversed.holds.reverse());
+        reversed.orders.reverse();
+        reversed.supplies.reverse();
+        reversed.holds.reverse();
         prop_assert_eq!(clear(&reversed), clear(&book));
     }
 }
