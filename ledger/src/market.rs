@@ -17,7 +17,8 @@ mod properties;
 mod tests;
 
 pub use book::{
-    Book, BookParams, Bucket, BucketPrice, Clearing, GroupShare, Hold, Lane, LaneHint, Order, Quote, Supply, Trade,
+    Book, BookParams, Bucket, BucketPrice, Clearing, GroupShare, Hold, Lane, LaneHint, Order, Quote, Supply,
+    Trade,
 };
 pub use calendar::{Calendar, CalendarError};
 pub use reason::{Detail, Reason, Unmatched};
