@@ -1,15 +1,24 @@
 //! The market: what a batch does with the open requests and the free capacity of one class.
 //!
-//! [`clear`] is a function of a [`Book`]: it places the requests by need, finds one price per delivery bucket, and says of
-//! every request that stays open why it does. The ledger, a quote and a simulation all run the same code.
+//! [`clear`] is a function of a [`Book`]: it gives the reserve to those who have had least, then finds for each delivery
+//! bucket the one price that moves the most, and says of every request that stays open why it does. The ledger, a quote and
+//! a simulation all run the same code.
 
-pub mod batch;
+mod auction;
+mod batch;
 pub mod book;
 pub mod calendar;
-pub mod place;
-pub mod price;
-pub mod priority;
+mod columns;
+mod fit;
+mod floor;
+mod obstacle;
+mod price;
+mod priority;
 pub mod reason;
+mod reserve;
+mod roster;
+mod shape;
+mod shelf;
 
 #[cfg(test)]
 mod properties;
@@ -25,7 +34,7 @@ pub use reason::{Detail, Reason, Unmatched};
 
 use crate::id::RequestId;
 
-/// Clears the book: lane B of a batch, for the buckets spot, near and forward in that order.
+/// Clears the book: the reserve lane, then the market lane for the buckets spot, near and forward in that order.
 ///
 /// Equal books give equal outcomes, whatever the order of their lists. An id that stands twice counts once.
 #[must_use]

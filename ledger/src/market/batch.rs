@@ -1,248 +1,233 @@
-//! One batch of one class: who takes part, and which price moves the most.
+//! One batch of one class: the reserve lane, then one auction for each bucket, then an answer for every request.
 
-use super::book::{Book, Bucket, BucketPrice, Clearing, Lane, Order, Supply, Trade};
-use super::place::{Bid, Floor, Outcome};
-use super::price::{Bounds, candidates, distance};
-use super::priority::{order_rank, supply_order};
+use super::auction::Auction;
+use super::book::{Book, Bucket, Clearing, LaneHint, Order, Trade};
+use super::floor::{Bid, Floor, Source};
+use super::priority::{Queue, Turn};
 use super::reason::{Detail, Reason, Unmatched};
-use crate::id::{GroupId, OfferId, RequestId};
-use crate::money::Price;
-use std::cmp::Reverse;
+use super::reserve;
+use super::roster::{Assessor, Roster, Usage};
+use super::shape::{Shape, Shapes};
+use super::shelf::Shelf;
+use crate::time::Slot;
 use std::collections::BTreeMap;
 
 /// See [`super::clear`].
 pub(super) fn clear(book: &Book) -> Clearing {
-    let (orders, supplies) = (each_once(&book.orders, request_of), each_once(&book.supplies, offer_of));
-    let mut clearing = Clearing::default();
-    let bids = admit(book, &orders, &supplies, &mut clearing.unmatched);
-    let mut floor = Floor::new(book, &supplies, &bids);
-    for bucket in Bucket::ALL {
-        let of_bucket = |bid: &&Bid| Bucket::of(bid.order.start_min, book.now, &book.params) == bucket;
-        let bids = bids.iter().filter(of_bucket).cloned().collect();
-        Batch { book, supplies: &supplies, bucket, bids }.clear(&mut floor, &mut clearing);
-    }
-    clearing.trades.sort_unstable();
-    clearing.unmatched.sort_unstable();
-    clearing
+    clear_by(book, true)
 }
 
-/// The values in order of their ids, each id once, so that the order of the book's lists cannot matter.
-fn each_once<Value: Clone + Ord, Id: Ord>(values: &[Value], id: fn(&Value) -> Id) -> Vec<Value> {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable();
-    sorted.sort_by_key(id);
-    sorted.dedup_by_key(|value| id(value));
-    sorted
-}
-
-fn request_of(order: &Order) -> RequestId {
-    order.request
-}
-
-fn offer_of(supply: &Supply) -> OfferId {
-    supply.offer
-}
-
-/// The requests that take part, in order of their turns; the others go to `unmatched` and have no effect on anything.
-fn admit<'book>(
-    book: &Book,
-    orders: &'book [Order],
-    supplies: &[Supply],
-    unmatched: &mut Vec<Unmatched>,
-) -> Vec<Bid<'book>> {
-    let places = Bucket::ALL.map(|bucket| (bucket, supply_order(book, bucket, supplies)));
-    let mut refuse = |order: &Order, reason, detail| {
-        unmatched.push(Unmatched { request: order.request, reason, detail });
-    };
-    let mut eligible = Vec::with_capacity(orders.len());
-    for order in orders {
-        let bucket = Bucket::of(order.start_min, book.now, &book.params);
-        let places = places.iter().find(|(of, _)| *of == bucket).map_or(&[][..], |(_, places)| places);
-        match assess(book, bucket, order, supplies, places) {
-            Ok(bid) => eligible.push(bid),
-            Err((reason, detail)) => refuse(order, reason, detail),
+/// Clears the book; `may_be_plain` says whether a book without constraints may be taken for one, which is faster and lifts
+/// the limits on how many requests a batch considers.
+pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
+    let roster = Roster::new(book);
+    let mut usage = Usage::new(book);
+    let mut answers = Answers::new(roster.len());
+    let mut assessor = Assessor::new();
+    let mut turns = Vec::with_capacity(roster.len());
+    for place in 0..roster.len() {
+        let order = roster.order(place);
+        match assessor.assess(&roster, order) {
+            Ok(compatible) => turns.push(turn(&roster, &usage, order, place, compatible)),
+            Err((reason, detail)) => answers.refuse(place, reason, detail),
         }
     }
-    eligible.sort_by_key(|bid| bid.rank);
-    let mut of_group: BTreeMap<GroupId, u32> = BTreeMap::new();
-    let mut considered = 0u32;
-    eligible.retain(|bid| {
-        let count = of_group.entry(bid.order.group).or_default();
-        if *count >= book.params.orders_per_group_max || considered >= book.params.orders_max {
-            let detail = Detail { cheapest_ask: Some(bid.cheapest_ask), ..Detail::default() };
-            refuse(bid.order, Reason::BatchFull, detail);
-            return false;
+    let found = assessor.found;
+    let mut floor = Floor::new(&roster);
+    reserve::allocate(&roster, &found, &turns, &mut floor, &mut usage, &mut answers);
+    floor.release(&roster);
+    turns.retain(|turn| answers.is_open(turn.order) && roster.order(turn.order).lane != LaneHint::Reserve);
+    let is_plain = may_be_plain && is_plain(&roster, &turns);
+    turns.retain(|turn| {
+        let cheapest = found[turn.compatible].cheapest;
+        if turn.limit < cheapest {
+            let detail = Detail { cheapest_ask: Some(cheapest), ..Detail::default() };
+            answers.refuse(turn.order, Reason::LimitBelowPrice, detail);
         }
-        *count = count.saturating_add(1);
-        considered = considered.saturating_add(1);
-        true
+        turn.limit >= cheapest
     });
-    eligible
+    for turn in turns.iter_mut().filter(|_| !book.usage.is_empty()) {
+        turn.usage = usage.of(roster.order(turn.order));
+    }
+    let mut queue = Queue::new(turns);
+    if is_plain {
+        if let Some(first) = queue.get(&roster, 0) {
+            let bucket = roster.bucket(roster.order(first.order));
+            Auction::new(&roster, &found, bucket, queue, true).clear(&mut floor, &mut answers);
+        }
+        return answers.clearing(&roster);
+    }
+    let considered = queue.considered(&roster, |turn| {
+        let cheapest_ask = Some(found[turn.compatible].cheapest);
+        answers.refuse(turn.order, Reason::BatchFull, Detail { cheapest_ask, ..Detail::default() });
+    });
+    for bucket in Bucket::ALL {
+        let of_bucket = considered.iter().filter(|turn| roster.bucket(roster.order(turn.order)) == bucket);
+        let queue = Queue::in_order(of_bucket.copied().collect());
+        Auction::new(&roster, &found, bucket, queue, false).clear(&mut floor, &mut answers);
+    }
+    answers.clearing(&roster)
 }
 
-/// Whether a request can take part: its window is open, an offer meets its constraints and asks no more than its limit.
-fn assess<'book>(
-    book: &Book,
-    bucket: Bucket,
-    order: &'book Order,
-    supplies: &[Supply],
-    places: &[usize],
-) -> Result<Bid<'book>, (Reason, Detail)> {
-    let start_min = order.start_min.max(book.now);
-    if start_min > order.start_max {
-        return Err((Reason::WindowPassed, Detail::default()));
-    }
-    if supplies.is_empty() {
-        return Err((Reason::NoOfferOfClass, Detail::default()));
-    }
-    let is_sound = order.quantity > 0 && order.slots > 0 && order.quantity_min <= order.quantity;
-    let compatible = |place: &&usize| is_sound && supplies.get(**place).is_some_and(|one| meets(one, order));
-    let mut compatible: Vec<usize> = places.iter().filter(compatible).copied().collect();
-    if compatible.is_empty() {
-        return Err((Reason::NoOfferMeetsConstraints, Detail::default()));
-    }
-    if order.own_group_excluded {
-        compatible.retain(|place| supplies.get(*place).is_some_and(|one| one.group != order.group));
-    }
-    let cheapest = compatible.first().and_then(|place| supplies.get(*place)).map(|supply| supply.ask);
-    match cheapest {
-        None => Err((Reason::SameGroup, Detail::default())),
-        Some(ask) if order.limit < ask => {
-            Err((Reason::LimitBelowPrice, Detail { cheapest_ask: Some(ask), ..Detail::default() }))
-        }
-        Some(cheapest_ask) => Ok(Bid {
-            order,
-            rank: order_rank(book, bucket, order),
-            start_min,
-            cheapest_ask,
-            compatible,
-            feasible: Vec::new(),
-        }),
+fn turn(roster: &Roster, usage: &Usage, order: &Order, place: usize, compatible: usize) -> Turn {
+    let limit_first = roster.book.params.limit_first;
+    Turn {
+        shortfall: if limit_first { u64::MAX.saturating_sub(order.limit.0) } else { 0 },
+        usage: usage.of(order),
+        admitted_epoch: order.admitted_epoch,
+        order: place,
+        compatible,
+        limit: order.limit,
+        volume: u64::from(order.quantity).saturating_mul(u64::from(order.slots)),
     }
 }
 
-/// The hard constraints: country, certificates, tier.
-fn meets(supply: &Supply, order: &Order) -> bool {
-    supply.tier >= order.tier_min
-        && order.certificates & !supply.certificates == 0
-        && order.countries.admits(supply.country)
+/// Whether the book is without constraints: all its requests ask for the same window and length anywhere, take a single
+/// accelerator of any offer, and pay with private money.
+fn is_plain(roster: &Roster, turns: &[Turn]) -> bool {
+    let Some(first) = turns.first().map(|turn| roster.order(turn.order)) else { return false };
+    let window = |order: &Order| (order.start_min, order.start_max, order.slots);
+    let nodes = roster.node_max > 1;
+    turns.iter().all(|turn| {
+        let order = roster.order(turn.order);
+        window(order) == window(first)
+            && order.countries == crate::member::CountrySet::default()
+            && (order.certificates, order.tier_min) == (0, 0)
+            && order.quantity_min <= 1
+            && (order.quantity == 1 || !nodes)
+            && !order.own_group_excluded
+            && !order.interruptible
+            && !order.commercial
+            && order.credit.is_none()
+    })
 }
 
-/// One bucket of the batch, with its bids in order of their turns.
-struct Batch<'book> {
-    book: &'book Book,
-    supplies: &'book [Supply],
-    bucket: Bucket,
-    bids: Vec<Bid<'book>>,
+/// Makes the tables of a lane's calendars for the requests of `turns`.
+pub(super) fn frame(roster: &Roster, shelf: &mut Shelf, turns: &[Turn]) {
+    let mut spans: BTreeMap<usize, (Slot, Slot, u32)> = BTreeMap::new();
+    for turn in turns {
+        let order = roster.order(turn.order);
+        let start = order.start_min.max(roster.book.now);
+        let end = Slot(order.start_max.0.saturating_add(order.slots));
+        let span = spans.entry(roster.bucket(order) as usize).or_insert((start, end, 0));
+        *span = (span.0.min(start), span.1.max(end), span.2.saturating_add(1));
+    }
+    for (bucket, (from, until, count)) in spans {
+        // A table of many rows costs as much as many looks into the calendars: few requests do not repay that.
+        shelf.frame(bucket, &roster.rankings[bucket].supplies, from, until, count);
+    }
 }
 
-impl<'book> Batch<'book> {
-    fn clear(mut self, floor: &mut Floor<'book>, clearing: &mut Clearing) {
-        for bid in &mut self.bids {
-            floor.narrow(bid);
-        }
-        match self.search(floor) {
-            Some(tried) => self.settle(floor, tried, clearing),
-            None => clearing.unmatched.extend(self.bids.iter().map(|bid| {
-                // Nothing traded, so each request met its own limit only. One that would have fitted was not reached by
-                // the prices that were tried.
-                let full = (Reason::BatchFull, Detail::default());
-                let (reason, detail) = floor.obstacle(bid, bid.order.limit).unwrap_or(full);
-                Unmatched { request: bid.order.request, reason, detail }
-            })),
+/// The bid of a request in a lane, whose calendars have their tables.
+pub(super) fn bid_of<'book>(
+    roster: &Roster<'book>,
+    floor: &mut Floor<'book>,
+    shapes: &mut Shapes,
+    turn: &Turn,
+    is_reserve: bool,
+) -> Bid<'book> {
+    let (order, params) = (roster.order(turn.order), &roster.book.params);
+    let bucket = roster.bucket(order) as usize;
+    let start_min = order.start_min.max(roster.book.now);
+    let sources = if is_reserve { [Source::Reserve; 2] } else { [Source::Market, Source::Released] };
+    let shape = Shape {
+        compatible: turn.compatible,
+        start_min,
+        start_max: order.start_max,
+        slots: order.slots,
+        quantity: if roster.node_max > 1 { order.quantity } else { 0 },
+        quantity_min: order.quantity_min.max(1),
+    };
+    let grid = |source| floor.shelf(source).grid(bucket, order.slots, start_min, order.start_max);
+    let shape = shapes.place(shape, || sources.map(grid));
+    let reserve_cap = params.cap_bps.min(params.reserve_cap_bps).min(order.reserve_cap_bps);
+    Bid {
+        order,
+        place: turn.order,
+        bucket,
+        compatible: turn.compatible,
+        shape,
+        group: floor.group(&order.group),
+        cap: roster.cap(if is_reserve { reserve_cap } else { params.cap_bps }),
+        funding: floor.member(roster, order.funding_home),
+        member: match order.credit.filter(|_| is_reserve && floor.member_cap.is_some()) {
+            Some(credit) => Some(floor.member(roster, credit)),
+            None => None,
+        },
+        start_min,
+        is_reserve,
+        takes_released: !is_reserve
+            && floor.released.is_some()
+            && order.interruptible
+            && order.slots <= params.release_lease_slots_max,
+    }
+}
+
+/// The answers to the requests, by their places.
+pub(super) struct Answers {
+    trades: BTreeMap<usize, Trade>,
+    reasons: Vec<(Reason, Detail)>,
+    known: BTreeMap<(Reason, Detail), u32>,
+    /// For each request the place of its reason.
+    of_order: Vec<u32>,
+    pub(super) prices: Vec<super::book::BucketPrice>,
+}
+
+/// A request without an answer, and one that has traded.
+const OPEN: u32 = u32::MAX;
+const TRADED: u32 = u32::MAX - 1;
+
+impl Answers {
+    fn new(count: usize) -> Self {
+        Self {
+            trades: BTreeMap::new(),
+            reasons: Vec::new(),
+            known: BTreeMap::new(),
+            of_order: vec![OPEN; count],
+            prices: Vec::new(),
         }
     }
 
-    /// The price to place at: most volume, then least unserved demand, then nearest to the reference, then lowest.
-    /// `None` if nothing can be placed at any price that is tried.
-    fn search(&self, floor: &mut Floor<'book>) -> Option<Price> {
-        let volume = |order: &Order| u128::from(order.quantity).saturating_mul(u128::from(order.slots));
-        let demand = self.bids.iter().map(|bid| (bid.order.limit, volume(bid.order))).collect();
-        let supply = self.asks().map(|(place, ask)| (ask, floor.area(place))).collect();
-        let reference = self.book.reference;
-        let mut best: Option<(Reverse<u128>, u128, u64, Price)> = None;
-        for candidate in candidates(demand, supply, reference, self.book.params.price_candidates) {
-            // The candidates come with falling bounds: when one cannot reach the best volume, no later one can.
-            if best.is_some_and(|(volume, ..)| candidate.volume_max < volume.0) {
-                break;
-            }
-            let Outcome { volume, excess, .. } = floor.greedy(&self.bids, candidate.price, |_, _| {});
-            floor.undo();
-            let key = (Reverse(volume), excess, distance(candidate.price, reference), candidate.price);
-            if volume > 0 && best.is_none_or(|best| key < best) {
-                best = Some(key);
-            }
-        }
-        best.map(|(.., price)| price)
+    pub(super) fn refuse(&mut self, order: usize, reason: Reason, detail: Detail) {
+        let kind = self.kind(reason, detail);
+        self.refuse_as(order, kind);
     }
 
-    /// Places at the price that was found, for good, and settles the one price of the bucket.
-    fn settle(&self, floor: &mut Floor<'book>, tried: Price, clearing: &mut Clearing) {
-        let mut obstacles = BTreeMap::new();
-        let outcome = floor.greedy(&self.bids, tried, |floor, turn| {
-            obstacles.extend(
-                self.bids.get(turn).and_then(|bid| floor.obstacle(bid, tried)).map(|found| (turn, found)),
-            );
-        });
-        floor.commit();
-        let price = self.bounds(tried, &outcome).price(&self.book.params);
-        for (turn, (bid, placement)) in self.bids.iter().zip(&outcome.placements).enumerate() {
-            let request = bid.order.request;
-            let offer = placement.and_then(|one| self.supplies.get(one.supply)).map(|supply| supply.offer);
-            if let (Some(placement), Some(offer)) = (placement, offer) {
-                let (bucket, quantity, start) = (self.bucket, placement.quantity, placement.start);
-                let slots = bid.order.slots;
-                let (lane, released, aid) = (Lane::Market, false, 0);
-                clearing.trades.push(Trade {
-                    request,
-                    offer,
-                    lane,
-                    bucket,
-                    released,
-                    quantity,
-                    start,
-                    slots,
-                    price,
-                    aid,
-                });
-                continue;
-            }
-            let below = Detail { cheapest_ask: Some(bid.cheapest_ask), ..Detail::default() };
-            let (reason, detail) = match obstacles.remove(&turn) {
-                Some(obstacle) if bid.order.limit >= price => obstacle,
-                _ => (Reason::LimitBelowPrice, below),
-            };
-            let detail = Detail { clearing_price: Some(price), ..detail };
-            clearing.unmatched.push(Unmatched { request, reason, detail });
+    /// The place of a reason, for [`Answers::refuse_as`].
+    pub(super) fn kind(&mut self, reason: Reason, detail: Detail) -> u32 {
+        let key = (reason, detail);
+        if let Some(kind) = self.known.get(&key) {
+            return *kind;
         }
-        let volume = u64::try_from(outcome.volume).unwrap_or(u64::MAX);
-        clearing.prices.push(BucketPrice { bucket: self.bucket, price, volume });
+        // There are at most as many reasons as requests, and of those the book holds fewer than 2^32.
+        let kind = u32::try_from(self.reasons.len()).unwrap_or(OPEN);
+        self.reasons.push(key.clone());
+        self.known.insert(key, kind);
+        kind
     }
 
-    fn bounds(&self, tried: Price, outcome: &Outcome) -> Bounds {
-        let mut bounds = Bounds {
-            ask_above_min: self.asks().map(|(_, ask)| ask).filter(|ask| *ask > tried).min(),
-            ..Bounds::default()
-        };
-        for (bid, placement) in self.bids.iter().zip(&outcome.placements) {
-            let limit = bid.order.limit;
-            let ask = placement.and_then(|one| self.supplies.get(one.supply)).map(|supply| supply.ask);
-            if let Some(ask) = ask {
-                let lowest = bounds.matched_limit_min.map_or(limit, |lowest| lowest.min(limit));
-                bounds.matched_limit_min = Some(lowest);
-                bounds.matched_ask_max = bounds.matched_ask_max.max(Some(ask));
-            } else if limit < tried {
-                bounds.limit_below_max = bounds.limit_below_max.max(Some(limit));
-            } else {
-                bounds.rejected.push(limit);
-            }
-        }
-        bounds
+    pub(super) fn refuse_as(&mut self, order: usize, kind: u32) {
+        self.of_order[order] = kind;
     }
 
-    /// The offers the bucket considers: their places and asks.
-    fn asks(&self) -> impl Iterator<Item = (usize, Price)> + '_ {
-        let places = supply_order(self.book, self.bucket, self.supplies);
-        places.into_iter().filter_map(|place| Some((place, self.supplies.get(place)?.ask)))
+    pub(super) fn award(&mut self, order: usize, trade: Trade) {
+        self.of_order[order] = TRADED;
+        self.trades.insert(order, trade);
+    }
+
+    fn is_open(&self, order: usize) -> bool {
+        self.of_order[order] == OPEN
+    }
+
+    fn clearing(self, roster: &Roster) -> Clearing {
+        let mut unmatched = Vec::with_capacity(roster.len().saturating_sub(self.trades.len()));
+        for (place, kind) in self.of_order.iter().enumerate() {
+            let reason = usize::try_from(*kind).ok().and_then(|kind| self.reasons.get(kind));
+            if let Some((reason, detail)) = reason {
+                let request = roster.order(place).request;
+                unmatched.push(Unmatched { request, reason: *reason, detail: detail.clone() });
+            }
+        }
+        Clearing { trades: self.trades.into_values().collect(), prices: self.prices, unmatched }
     }
 }

@@ -209,6 +209,32 @@ impl Calendar {
         Ok(())
     }
 
+    /// The number free in `slot`, and the points after it.
+    pub(super) fn from_slot(&self, slot: Slot) -> (u32, &[(Slot, u32)]) {
+        let (known, later) = self.points.split_at(self.points_until(slot).len());
+        (known.last().map_or(0, |(_, free)| *free), later)
+    }
+
+    /// As if the numbers said what is held: the first slot in `start_min..=start_max` from which at most `most` are held for
+    /// `slots` slots. Outside the points nothing is held.
+    pub(super) fn first_room(&self, most: u32, slots: u32, start_min: Slot, start_max: Slot) -> Option<Slot> {
+        let (mut held, mut later) = self.from_slot(start_min);
+        let mut start = start_min;
+        while start <= start_max {
+            let end = start.checked_add(slots)?;
+            let next = later.split_first();
+            if held > most {
+                // Nothing that overlaps this time has room: go on from where it ends.
+                start = next?.0.0;
+            } else if next.is_none_or(|((slot, _), _)| *slot >= end) {
+                return Some(start);
+            }
+            let ((_, number), rest) = next?;
+            (held, later) = (*number, rest);
+        }
+        None
+    }
+
     /// Forgets what lies before `now`.
     pub fn prune(&mut self, now: Slot) {
         let passed = self.points_until(now).len();

@@ -4,53 +4,46 @@ use super::book::BookParams;
 use crate::money::Price;
 use std::cmp::Reverse;
 
-/// A price to try, and the most that could be traded at it, in accelerator-slots.
+/// A price to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) price: Price,
-    pub(super) volume_max: u128,
+    /// What those who would pay it ask for, in accelerator-slots.
+    pub(super) demand: u128,
 }
 
 /// The prices to try, most promising first: among all limits and asks those where the lesser of demand and supply is
-/// largest; of equal ones the nearest to the reference, then the lower.
+/// largest; of equal ones the nearest to the reference, then the lower. Demand and supply are in accelerator-slots.
 pub(super) fn candidates(
-    mut demand: Vec<(Price, u128)>,
+    mut demand: Vec<(Price, u64)>,
     mut supply: Vec<(Price, u128)>,
     reference: Option<Price>,
     count: u16,
 ) -> Vec<Candidate> {
-    let mut prices: Vec<Price> = demand.iter().chain(&supply).map(|(price, _)| *price).collect();
-    prices.sort_unstable();
-    prices.dedup();
     demand.sort_unstable();
     supply.sort_unstable();
-    let demanded = |price: Price| demand.partition_point(|(limit, _)| *limit < price);
-    let supplied = |price: Price| supply.partition_point(|(ask, _)| *ask <= price);
-    let (demand_sums, supply_sums) = (sums(&demand), sums(&supply));
-    let all_demand = demand_sums.last().copied().unwrap_or(0);
-    let at = |sums: &[u128], count: usize| sums.get(count).copied().unwrap_or(0);
-    let mut candidates: Vec<Candidate> = prices
-        .into_iter()
-        .map(|price| {
-            let wanted = all_demand.saturating_sub(at(&demand_sums, demanded(price)));
-            Candidate { price, volume_max: wanted.min(at(&supply_sums, supplied(price))) }
-        })
-        .collect();
-    candidates.sort_by_key(|candidate| {
-        (Reverse(candidate.volume_max), distance(candidate.price, reference), candidate.price)
-    });
-    candidates.truncate(usize::from(count));
+    let mut prices: Vec<Price> = demand.iter().map(|(limit, _)| *limit).collect();
+    prices.dedup();
+    prices.extend(supply.iter().map(|(ask, _)| *ask));
+    prices.sort_unstable();
+    prices.dedup();
+    let mut wanted: u128 = demand.iter().fold(0, |sum, (_, volume)| sum.saturating_add(u128::from(*volume)));
+    let (mut free, mut limits, mut asks) = (0u128, demand.iter().peekable(), supply.iter().peekable());
+    let mut candidates: Vec<(Reverse<u128>, u64, Candidate)> = Vec::with_capacity(prices.len());
+    for price in prices {
+        while let Some((_, volume)) = limits.next_if(|(limit, _)| *limit < price) {
+            wanted = wanted.saturating_sub(u128::from(*volume));
+        }
+        while let Some((_, area)) = asks.next_if(|(ask, _)| *ask <= price) {
+            free = free.saturating_add(*area);
+        }
+        let candidate = Candidate { price, demand: wanted };
+        candidates.push((Reverse(wanted.min(free)), distance(price, reference), candidate));
+    }
     candidates
-}
-
-/// The sums of the first 0, 1, 2, ... amounts.
-fn sums(amounts: &[(Price, u128)]) -> Vec<u128> {
-    let mut sum = 0u128;
-    let after = amounts.iter().map(|(_, amount)| {
-        sum = sum.saturating_add(*amount);
-        sum
-    });
-    std::iter::once(0).chain(after).collect()
+        .sort_unstable_by_key(|(volume_max, distance, candidate)| (*volume_max, *distance, candidate.price));
+    candidates.truncate(usize::from(count));
+    candidates.into_iter().map(|(_, _, candidate)| candidate).collect()
 }
 
 /// How far a price is from the reference; without one all are equally near.
@@ -105,11 +98,11 @@ mod tests {
         let supply = vec![(Price(1), 8), (Price(3), 8), (Price(4), 100)];
         let check = |reference, count, expect: &[(u64, u128)]| {
             let found = candidates(demand.clone(), supply.clone(), reference, count);
-            let found: Vec<_> = found.iter().map(|one| (one.price.0, one.volume_max)).collect();
+            let found: Vec<_> = found.iter().map(|one| (one.price.0, one.demand)).collect();
             assert_eq!(found, expect);
         };
-        check(None, 9, &[(3, 16), (4, 10), (5, 10), (1, 8), (2, 8)]);
-        check(Some(Price(5)), 3, &[(3, 16), (5, 10), (4, 10)]);
+        check(None, 9, &[(3, 20), (4, 10), (5, 10), (1, 30), (2, 30)]);
+        check(Some(Price(5)), 3, &[(3, 20), (5, 10), (4, 10)]);
         check(None, 0, &[]);
     }
 

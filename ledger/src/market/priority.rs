@@ -1,33 +1,118 @@
 //! Who comes first: need before money, and an order among equals that nobody can choose.
 
-use super::book::{Book, Bucket, Order, Supply};
-use crate::id::{Hash, OrganisationId, RequestId, hash_of};
+use super::book::{Book, Bucket, Supply};
+use super::roster::Roster;
+use crate::id::{GroupId, Hash, OrganisationId, hash_of};
 use crate::money::Price;
-use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
-/// The place of a request in its turn: less usage, earlier admission, then the tie. Ends in an id, so the order is total.
-pub(super) type OrderRank = (Reverse<Price>, u64, u64, Hash, RequestId);
+/// A request that waits for its turn, without what decides among equals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    /// What the limit still lacks to the highest there is, where the federation has voted for limits to go first; else 0.
+    pub(super) shortfall: u64,
+    pub(super) usage: u64,
+    pub(super) admitted_epoch: u64,
+    /// Its place in the roster.
+    pub(super) order: usize,
+    /// The place of its compatible offers.
+    pub(super) compatible: usize,
+    pub(super) limit: Price,
+    /// What it asks for, in accelerator-slots.
+    pub(super) volume: u64,
+}
 
-/// The rank of `order`; the lowest is first. Its limit counts only where the federation has voted so.
-pub(super) fn order_rank(book: &Book, bucket: Bucket, order: &Order) -> OrderRank {
-    let limit = if book.params.limit_first { order.limit } else { Price(0) };
-    let tie = tie(book, bucket, &order.organisation, order.sequence);
-    (Reverse(limit), order.usage, order.admitted_epoch, tie, order.request)
+impl Turn {
+    fn need(&self) -> (u64, u64, u64) {
+        (self.shortfall, self.usage, self.admitted_epoch)
+    }
+}
+
+/// Requests in order of their turns. The hashes that decide among equals are computed only as far as the queue is read.
+#[derive(Clone, Debug)]
+pub(super) struct Queue {
+    turns: Vec<Turn>,
+    /// How many of the turns are in their final order.
+    settled: usize,
+}
+
+impl Queue {
+    pub(super) fn new(mut turns: Vec<Turn>) -> Self {
+        turns.sort_unstable_by_key(Turn::need);
+        Self { turns, settled: 0 }
+    }
+
+    /// Turns that are in order already.
+    pub(super) fn in_order(turns: Vec<Turn>) -> Self {
+        let settled = turns.len();
+        Self { turns, settled }
+    }
+
+    /// All turns; in order as far as they have been read.
+    pub(super) fn turns(&self) -> &[Turn] {
+        &self.turns
+    }
+
+    /// The turn at `place`.
+    pub(super) fn get(&mut self, roster: &Roster, place: usize) -> Option<Turn> {
+        let wanted = *self.turns.get(place)?;
+        if place < self.settled {
+            return Some(wanted);
+        }
+        let first = self.settled.max(self.turns.partition_point(|turn| turn.need() < wanted.need()));
+        let equals = self.turns[first..].iter().take_while(|turn| turn.need() == wanted.need()).count();
+        let last = first.saturating_add(equals);
+        if equals > 1 {
+            self.turns[first..last].sort_by_cached_key(|turn| {
+                let order = roster.order(turn.order);
+                let bucket = roster.bucket(order);
+                (tie(roster.book, bucket, &order.organisation, order.sequence), order.request)
+            });
+        }
+        self.settled = last;
+        self.turns.get(place).copied()
+    }
+
+    /// The turns that a batch considers: the first of each group, and of all, up to the book's numbers. The others are given
+    /// to `refuse`.
+    pub(super) fn considered(mut self, roster: &Roster, mut refuse: impl FnMut(&Turn)) -> Vec<Turn> {
+        let params = &roster.book.params;
+        let mut of_group: BTreeMap<GroupId, u32> = BTreeMap::new();
+        let mut considered = Vec::new();
+        let mut place = 0usize;
+        while u32::try_from(considered.len()).is_ok_and(|count| count < params.orders_max) {
+            let Some(turn) = self.get(roster, place) else { break };
+            place = place.saturating_add(1);
+            let count = of_group.entry(roster.order(turn.order).group).or_default();
+            if *count >= params.orders_per_group_max {
+                refuse(&turn);
+                continue;
+            }
+            *count = count.saturating_add(1);
+            considered.push(turn);
+        }
+        self.turns.iter().skip(place).for_each(refuse);
+        considered
+    }
 }
 
 /// The places of `supplies` in the order a bucket tries them: cheapest first, at most as many as a batch considers.
-pub(super) fn supply_order(book: &Book, bucket: Bucket, supplies: &[Supply]) -> Vec<usize> {
+pub(super) fn supply_order(book: &Book, bucket: Bucket, supplies: &[&Supply]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..supplies.len()).collect();
-    places.sort_by_cached_key(|place| {
-        supplies
-            .get(*place)
-            .map(|supply| (supply.ask, tie(book, bucket, &supply.provider, supply.sequence), supply.offer))
-    });
+    places.sort_by_key(|place| supplies[*place].ask);
+    for equals in places.chunk_by_mut(|one, two| supplies[*one].ask == supplies[*two].ask) {
+        if equals.len() > 1 {
+            equals.sort_by_cached_key(|place| {
+                let supply = supplies[*place];
+                (tie(book, bucket, &supply.provider, supply.sequence), supply.offer)
+            });
+        }
+    }
     places.truncate(usize::try_from(book.params.supplies_max).unwrap_or(usize::MAX));
     places
 }
 
 /// The order among equals: it changes with every batch, and nothing in it is chosen by a proposer or a member.
-fn tie(book: &Book, bucket: Bucket, organisation: &OrganisationId, sequence: u64) -> Hash {
+pub(super) fn tie(book: &Book, bucket: Bucket, organisation: &OrganisationId, sequence: u64) -> Hash {
     hash_of("tie", &(book.params.chain, book.epoch, &book.class, bucket, organisation, sequence))
 }

@@ -1,6 +1,6 @@
 //! Properties over generated books, and the batch against a plain one that counts slot by slot.
 
-use super::priority::{order_rank, supply_order};
+use super::priority::{supply_order, tie};
 use super::tests::empty_book;
 use super::*;
 use crate::id::{GroupId, OfferId, OrganisationId, RequestId};
@@ -236,7 +236,8 @@ fn bucket(book: &Book, order: &Order) -> Bucket {
 }
 
 fn supplies_in_order(book: &Book, bucket: Bucket) -> Vec<&Supply> {
-    supply_order(book, bucket, &book.supplies).into_iter().map(|place| &book.supplies[place]).collect()
+    let supplies: Vec<&Supply> = book.supplies.iter().collect();
+    supply_order(book, bucket, &supplies).into_iter().map(|place| supplies[place]).collect()
 }
 
 /// The requests of a bucket that take part, in order of their turns.
@@ -247,7 +248,11 @@ fn taking_part(book: &Book, bucket_asked: Bucket) -> Vec<&Order> {
         .filter(|order| order.start_min.max(book.now) <= order.start_max)
         .filter(|order| book.supplies.iter().any(|one| compatible(one, order) && one.ask <= order.limit))
         .collect();
-    orders.sort_by_key(|order| order_rank(book, bucket(book, order), order));
+    orders.sort_by_key(|order| {
+        let limit = if book.params.limit_first { order.limit } else { Price(0) };
+        let tie = tie(book, bucket(book, order), &order.organisation, order.sequence);
+        (Reverse(limit), order.usage, order.admitted_epoch, tie, order.request)
+    });
     let mut of_group: BTreeMap<GroupId, u32> = BTreeMap::new();
     orders.retain(|order| {
         let count = of_group.entry(order.group).or_default();

@@ -1,0 +1,322 @@
+//! One bucket of the market lane: which price moves the most, who is placed at it, and the one price that all pay.
+
+use super::batch::{Answers, bid_of};
+use super::book::{Bucket, BucketPrice, Lane, Trade};
+use super::columns::{before, words_for};
+use super::fit::View;
+use super::floor::{Bid, Floor, Placement, Source};
+use super::price::{Bounds, Candidate, candidates, distance};
+use super::priority::{Queue, Turn};
+use super::reason::{Detail, Reason};
+use super::roster::{Compatible, Ranking, Roster};
+use super::shape::Shapes;
+use crate::money::Price;
+use crate::time::Slot;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One bucket of the batch, with its requests in order of their turns.
+pub(super) struct Auction<'run, 'book> {
+    roster: &'run Roster<'book>,
+    found: &'run [Compatible],
+    bucket: Bucket,
+    queue: Queue,
+    /// The bids of the turns that have been reached.
+    bids: Vec<Option<Bid<'book>>>,
+    shapes: Shapes,
+    /// Whether the book is without constraints: then all turns have one shape.
+    is_plain: bool,
+}
+
+/// What trying one price gave.
+#[derive(Clone, Debug, Default)]
+struct Outcome {
+    /// What was placed, in accelerator-slots.
+    volume: u128,
+    /// What those who were placed had asked for, in accelerator-slots.
+    served: u128,
+    /// The turns that were placed, in order.
+    placed: Vec<(usize, Placement)>,
+    /// How many turns were gone through before nothing was left for any.
+    reached: usize,
+}
+
+/// Who need not ask again in a run over a book without constraints; see [`View::stuck`].
+type Stuck = (Option<usize>, usize, bool);
+
+impl<'run, 'book> Auction<'run, 'book> {
+    pub(super) fn new(
+        roster: &'run Roster<'book>,
+        found: &'run [Compatible],
+        bucket: Bucket,
+        queue: Queue,
+        is_plain: bool,
+    ) -> Self {
+        let columns = roster.rankings[bucket as usize].supplies.len();
+        let bids = vec![None; queue.turns().len()];
+        Self { roster, found, bucket, queue, bids, shapes: Shapes::new(columns), is_plain }
+    }
+
+    /// Clears the bucket.
+    pub(super) fn clear(mut self, floor: &mut Floor<'book>, answers: &mut Answers) {
+        if self.queue.turns().is_empty() {
+            return;
+        }
+        if self.is_plain {
+            super::batch::frame(self.roster, &mut floor.market, &self.queue.turns()[..1]);
+        } else {
+            super::batch::frame(self.roster, &mut floor.market, self.queue.turns());
+            if let Some(released) = &mut floor.released {
+                super::batch::frame(self.roster, released, self.queue.turns());
+            }
+        }
+        match self.search(floor) {
+            Some(tried) => self.settle(floor, tried, answers),
+            None => self.explain(floor, answers),
+        }
+        floor.market.unframe();
+        floor.released.iter_mut().for_each(super::shelf::Shelf::unframe);
+    }
+
+    fn ranking(&self) -> &'run Ranking {
+        &self.roster.rankings[self.bucket as usize]
+    }
+
+    /// The bid of a turn, which is made when the turn is reached.
+    fn bid(&mut self, floor: &mut Floor<'book>, place: usize, turn: &Turn) -> Bid<'book> {
+        if let Some(bid) = &self.bids[place] {
+            return bid.clone();
+        }
+        let bid = bid_of(self.roster, floor, &mut self.shapes, turn, false);
+        self.bids[place] = Some(bid.clone());
+        bid
+    }
+
+    /// The price to place at: most volume, then least unserved demand, then nearest to the reference, then lowest.
+    /// `None` if nothing can be placed at any price that is tried.
+    fn search(&mut self, floor: &mut Floor<'book>) -> Option<Price> {
+        let reference = self.roster.book.reference;
+        let mut best: Option<(Reverse<u128>, u128, u64, Price)> = None;
+        for (volume_max, candidate) in self.candidates(floor) {
+            // What cannot reach the best volume cannot win, and the bounds fall from here on.
+            if best.is_some_and(|(volume, ..)| volume_max < volume.0) {
+                break;
+            }
+            let outcome = self.run(floor, candidate.price, |_, _, _, _| {});
+            floor.undo();
+            let excess = candidate.demand.saturating_sub(outcome.served);
+            let key =
+                (Reverse(outcome.volume), excess, distance(candidate.price, reference), candidate.price);
+            if outcome.volume > 0 && best.is_none_or(|best| key < best) {
+                best = Some(key);
+            }
+        }
+        best.map(|(.., price)| price)
+    }
+
+    /// The prices to try, each with the most that can be placed at it: the most promising first. The order cannot change
+    /// which one wins, for it wins by its key.
+    fn candidates(&self, floor: &Floor) -> Vec<(u128, Candidate)> {
+        let demand = self.queue.turns().iter().map(|turn| (turn.limit, turn.volume)).collect();
+        let ranking = self.ranking();
+        let places = || ranking.supplies.iter().copied();
+        let supply = ranking.asks.iter().copied().zip(places().map(|place| floor.area(place))).collect();
+        let params = &self.roster.book.params;
+        let found = candidates(demand, supply, self.roster.book.reference, params.price_candidates);
+        // Only what is free while some request could run can be placed.
+        let (from, until) = self.span();
+        let mut sum = 0u128;
+        let within: Vec<u128> = std::iter::once(0)
+            .chain(places().map(|place| {
+                sum = sum.saturating_add(floor.area_within(place, from, until));
+                sum
+            }))
+            .collect();
+        let mut bounded: Vec<(u128, Candidate)> = found
+            .into_iter()
+            .map(|candidate| (within[ranking.reach(candidate.price)].min(candidate.demand), candidate))
+            .collect();
+        bounded.sort_by_key(|(volume_max, _)| Reverse(*volume_max));
+        bounded
+    }
+
+    /// The time in which the bucket's requests could run.
+    fn span(&self) -> (Slot, Slot) {
+        let turns = self.queue.turns();
+        let turns = if self.is_plain { &turns[..turns.len().min(1)] } else { turns };
+        let orders = turns.iter().map(|turn| self.roster.order(turn.order));
+        orders.fold((Slot(u32::MAX), Slot(0)), |(from, until), order| {
+            let start = order.start_min.max(self.roster.book.now);
+            (from.min(start), until.max(Slot(order.start_max.0.saturating_add(order.slots))))
+        })
+    }
+
+    /// Places the bids whose limit reaches `price`, in their order, at offers that ask no more than it. `turned_away` sees
+    /// each that finds no place, as things stand at its turn.
+    fn run(
+        &mut self,
+        floor: &mut Floor<'book>,
+        price: Price,
+        mut turned_away: impl FnMut(usize, &Bid<'book>, View, &Shapes),
+    ) -> Outcome {
+        let reach = self.ranking().reach(price);
+        let mut outcome = Outcome::default();
+        let mut stuck: BTreeSet<Stuck> = BTreeSet::new();
+        self.shapes.restart();
+        while let Some(turn) = self.queue.get(self.roster, outcome.reached) {
+            let place = outcome.reached;
+            outcome.reached = place.saturating_add(1);
+            if turn.limit < price {
+                continue;
+            }
+            let bid = self.bid(floor, place, &turn);
+            let view = View { roster: self.roster, found: self.found, floor };
+            let is_stuck = self.is_plain && stuck.contains(&view.stuck(&bid));
+            let placement = if is_stuck { None } else { view.place(&bid, reach, &mut self.shapes) };
+            if let Some(placement) = placement {
+                let slots = u128::from(bid.order.slots);
+                outcome.volume =
+                    outcome.volume.saturating_add(slots.saturating_mul(u128::from(placement.quantity)));
+                outcome.served = outcome.served.saturating_add(u128::from(turn.volume));
+                outcome.placed.push((place, placement));
+                floor.take(self.roster, &bid, placement, 0);
+                continue;
+            }
+            if self.is_plain && self.is_exhausted(&bid, reach) {
+                // Nothing is left for any later turn either, and it will be told the same.
+                outcome.reached = place;
+                break;
+            }
+            turned_away(place, &bid, view, &self.shapes);
+            if self.is_plain && view.may_get_stuck(&bid) {
+                stuck.insert(view.stuck(&bid));
+            }
+        }
+        outcome
+    }
+
+    /// Whether no offer within reach has anything left for requests of that shape.
+    fn is_exhausted(&self, bid: &Bid, reach: usize) -> bool {
+        let compatible = &self.found[bid.compatible].columns;
+        (0..words_for(reach)).all(|word| {
+            let open = self.shapes.open(bid.shape, Source::Market, word);
+            compatible.word(word) & before(reach, word) & open == 0
+        })
+    }
+
+    /// Places at the price that was found, for good, and settles the one price of the bucket.
+    fn settle(mut self, floor: &mut Floor<'book>, tried: Price, answers: &mut Answers) {
+        let reach = self.ranking().reach(tried);
+        let mut obstacles = BTreeMap::new();
+        let outcome = self.run(floor, tried, |place, bid, view, shapes| {
+            obstacles.insert(place, view.obstacle(bid, reach, shapes));
+        });
+        let after_last = self.queue.get(self.roster, outcome.reached).map(|turn| {
+            // Its limit reaches the price, since it was asked and found nothing left.
+            let bid = self.bid(floor, outcome.reached, &turn);
+            View { roster: self.roster, found: self.found, floor }.obstacle(&bid, reach, &self.shapes)
+        });
+        floor.commit();
+        let price = self.bounds(tried, &outcome).price(&self.roster.book.params);
+        self.award(&outcome, price, answers);
+        let placed: BTreeSet<usize> = outcome.placed.iter().map(|(place, _)| *place).collect();
+        let with_price =
+            |(reason, detail): (Reason, Detail)| (reason, Detail { clearing_price: Some(price), ..detail });
+        let after_last = after_last.map(with_price).map(|(reason, detail)| answers.kind(reason, detail));
+        let mut below: BTreeMap<usize, u32> = BTreeMap::new();
+        let mut last_below = None;
+        for (place, turn) in self.queue.turns().iter().enumerate() {
+            if place < outcome.reached && placed.contains(&place) {
+                continue;
+            }
+            let obstacle = obstacles.remove(&place).filter(|_| turn.limit >= price);
+            if let Some((reason, detail)) = obstacle.map(with_price) {
+                answers.refuse(turn.order, reason, detail);
+                continue;
+            }
+            if let Some(kind) = after_last.filter(|_| turn.limit >= price && place >= outcome.reached) {
+                answers.refuse_as(turn.order, kind);
+                continue;
+            }
+            let kind = match last_below {
+                Some((compatible, kind)) if compatible == turn.compatible => kind,
+                _ => *below.entry(turn.compatible).or_insert_with(|| {
+                    let cheapest_ask = Some(self.found[turn.compatible].cheapest);
+                    let detail = Detail { cheapest_ask, clearing_price: Some(price), ..Detail::default() };
+                    answers.kind(Reason::LimitBelowPrice, detail)
+                }),
+            };
+            last_below = Some((turn.compatible, kind));
+            answers.refuse_as(turn.order, kind);
+        }
+        let volume = u64::try_from(outcome.volume).unwrap_or(u64::MAX);
+        answers.prices.push(BucketPrice { bucket: self.bucket, price, volume });
+    }
+
+    fn award(&self, outcome: &Outcome, price: Price, answers: &mut Answers) {
+        for (place, placement) in &outcome.placed {
+            let Some(bid) = &self.bids[*place] else { continue };
+            answers.award(
+                bid.place,
+                Trade {
+                    request: bid.order.request,
+                    offer: self.roster.supplies[placement.supply].offer,
+                    lane: Lane::Market,
+                    bucket: self.bucket,
+                    released: placement.source == Source::Released,
+                    quantity: placement.quantity,
+                    start: placement.start,
+                    slots: bid.order.slots,
+                    price,
+                    aid: 0,
+                },
+            );
+        }
+    }
+
+    fn bounds(&self, tried: Price, outcome: &Outcome) -> Bounds {
+        let ranking = self.ranking();
+        let mut bounds =
+            Bounds { ask_above_min: ranking.asks.get(ranking.reach(tried)).copied(), ..Bounds::default() };
+        let mut placed = outcome.placed.iter().peekable();
+        for (place, turn) in self.queue.turns().iter().enumerate() {
+            let limit = turn.limit;
+            if let Some((_, placement)) = placed.next_if(|(at, _)| *at == place) {
+                let lowest = bounds.matched_limit_min.map_or(limit, |lowest| lowest.min(limit));
+                bounds.matched_limit_min = Some(lowest);
+                let ask = self.roster.supplies[placement.supply].ask;
+                bounds.matched_ask_max = bounds.matched_ask_max.max(Some(ask));
+            } else if limit < tried {
+                bounds.limit_below_max = bounds.limit_below_max.max(Some(limit));
+            } else {
+                bounds.rejected.push(limit);
+            }
+        }
+        bounds
+    }
+
+    /// Answers all when nothing trades: each met its own limit only. One that would have fitted was not reached by the
+    /// prices that were tried.
+    fn explain(mut self, floor: &mut Floor<'book>, answers: &mut Answers) {
+        self.shapes.restart();
+        let mut known: BTreeMap<(Stuck, usize), u32> = BTreeMap::new();
+        for place in 0..self.queue.turns().len() {
+            let Some(turn) = self.queue.get(self.roster, place) else { break };
+            let reach = self.ranking().reach(turn.limit);
+            let bid = self.bid(floor, place, &turn);
+            let view = View { roster: self.roster, found: self.found, floor };
+            let key = (view.stuck(&bid), reach);
+            if let Some(kind) = known.get(&key).filter(|_| self.is_plain) {
+                answers.refuse_as(turn.order, *kind);
+                continue;
+            }
+            let (reason, detail) = match view.place(&bid, reach, &mut self.shapes) {
+                Some(_) => (Reason::BatchFull, Detail::default()),
+                None => view.obstacle(&bid, reach, &self.shapes),
+            };
+            let kind = answers.kind(reason, detail);
+            answers.refuse_as(turn.order, kind);
+            known.insert(key, kind);
+        }
+    }
+}
