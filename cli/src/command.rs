@@ -12,6 +12,7 @@ mod governance;
 mod job;
 mod key;
 mod lease;
+mod market;
 mod node;
 mod offer;
 mod office;
@@ -67,6 +68,8 @@ verbs! {
     Credit(credit::CreditArguments),
     /// List what can be had
     Capacity(capacity::CapacityArguments),
+    /// Clear a market book of your own
+    Market(market::MarketArguments),
     /// Offer capacity
     Offer(offer::OfferArguments),
     /// Ask for capacity, and run a job in it

@@ -28,15 +28,17 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
     for place in 0..roster.len() {
         let order = roster.order(place);
         match assessor.assess(&roster, order) {
-            Ok(compatible) => turns.push(turn(&roster, &usage, order, place, compatible)),
-            Err((reason, detail)) => answers.refuse(place, reason, detail),
+            Ok(compatible) => {
+                turns.push(turn(&roster, &usage, order, place, compatible));
+            }
+            Err(why) => answers.refuse(place, why.0, why.1),
         }
     }
     let found = assessor.found;
     let mut floor = Floor::new(&roster);
     reserve::allocate(&roster, &found, &turns, &mut floor, &mut usage, &mut answers);
     floor.release(&roster);
-    turns.retain(|turn| answers.is_open(turn.order) && roster.order(turn.order).lane != LaneHint::Reserve);
+    turns.retain(|turn| turn.is_market && answers.is_open(turn.order));
     turns.retain(|turn| {
         let cheapest = found[turn.compatible as usize].cheapest;
         if turn.limit < cheapest {
@@ -46,7 +48,7 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
         turn.limit >= cheapest
     });
     // Only who reaches an offer counts: a bid below all asks could else take the book's plainness from all others.
-    let is_plain = may_be_plain && is_plain(&roster, &turns);
+    let is_plain = may_be_plain && is_plain_book(&roster, &turns);
     for turn in turns.iter_mut().filter(|_| !book.usage.is_empty()) {
         turn.usage = usage.of(roster.order(turn.order));
     }
@@ -80,27 +82,31 @@ fn turn(roster: &Roster, usage: &Usage, order: &Order, place: u32, compatible: u
         compatible,
         limit: order.limit,
         volume: u64::from(order.quantity).saturating_mul(u64::from(order.slots)),
+        is_market: order.lane != LaneHint::Reserve,
+        is_plain: is_plain(roster, order),
     }
 }
 
-/// Whether the book is without constraints: all its requests ask for the same window and length anywhere, take a single
-/// accelerator of any offer, and pay with private money.
-fn is_plain(roster: &Roster, turns: &[Turn]) -> bool {
-    let Some(first) = turns.first().map(|turn| roster.order(turn.order)) else { return false };
+/// Whether a request asks for no more than a window and a length: it runs anywhere, takes a single accelerator of any offer,
+/// and pays with private money.
+fn is_plain(roster: &Roster, order: &Order) -> bool {
+    order.countries == crate::member::CountrySet::default()
+        && (order.certificates, order.tier_min) == (0, 0)
+        && order.quantity_min <= 1
+        && (order.quantity == 1 || roster.node_max == 1)
+        && !order.own_group_excluded
+        && !order.interruptible
+        && !order.commercial
+        && order.credit.is_none()
+}
+
+/// Whether all that the market is to serve is plain, and of one window and length. Such a book is faster to clear, and no limit
+/// on the number of its requests applies.
+fn is_plain_book(roster: &Roster, turns: &[Turn]) -> bool {
     let window = |order: &Order| (order.start_min, order.start_max, order.slots);
-    let nodes = roster.node_max > 1;
-    turns.iter().all(|turn| {
-        let order = roster.order(turn.order);
-        window(order) == window(first)
-            && order.countries == crate::member::CountrySet::default()
-            && (order.certificates, order.tier_min) == (0, 0)
-            && order.quantity_min <= 1
-            && (order.quantity == 1 || !nodes)
-            && !order.own_group_excluded
-            && !order.interruptible
-            && !order.commercial
-            && order.credit.is_none()
-    })
+    let mut windows = turns.iter().map(|turn| window(roster.order(turn.order)));
+    turns.iter().all(|turn| turn.is_plain)
+        && windows.next().is_none_or(|first| windows.all(|one| one == first))
 }
 
 /// Makes the tables of a lane's calendars for the requests of `turns`.
@@ -151,10 +157,10 @@ pub(super) fn bid_of<'book>(
         group: floor.group(&order.group),
         cap: roster.cap(if is_reserve { reserve_cap } else { params.cap_bps }),
         funding: floor.member(roster, order.funding_home),
-        member: match order.credit.filter(|_| is_reserve && floor.member_cap.is_some()) {
-            Some(credit) => Some(floor.member(roster, credit)),
-            None => None,
-        },
+        member: order
+            .credit
+            .filter(|_| is_reserve && floor.member_cap.is_some())
+            .map(|credit| floor.member(roster, credit)),
         start_min,
         is_reserve,
         takes_released: !is_reserve

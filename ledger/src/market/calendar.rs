@@ -210,7 +210,7 @@ impl Calendar {
     }
 
     /// The number free in `slot`, and the points after it.
-    pub(super) fn from_slot(&self, slot: Slot) -> (u32, &[(Slot, u32)]) {
+    pub(super) fn since(&self, slot: Slot) -> (u32, &[(Slot, u32)]) {
         let (known, later) = self.points.split_at(self.points_until(slot).len());
         (known.last().map_or(0, |(_, free)| *free), later)
     }
@@ -218,7 +218,7 @@ impl Calendar {
     /// As if the numbers said what is held: the first slot in `start_min..=start_max` from which at most `most` are held for
     /// `slots` slots. Outside the points nothing is held.
     pub(super) fn first_room(&self, most: u32, slots: u32, start_min: Slot, start_max: Slot) -> Option<Slot> {
-        let (mut held, mut later) = self.from_slot(start_min);
+        let (mut held, mut later) = self.since(start_min);
         let mut start = start_min;
         while start <= start_max {
             let end = start.checked_add(slots)?;

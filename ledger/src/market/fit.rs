@@ -106,22 +106,40 @@ impl View<'_, '_> {
                     if columns & super::columns::bit(column) == 0 {
                         continue;
                     }
-                    if let Some((quantity, start)) = self.fit(bid, source, supply, Constraint::Debit) {
+                    if let Some((quantity, start)) = self.try_at(bid, source, supply, column, shapes) {
                         return Some(Placement { supply, source, quantity, start });
-                    }
-                    if !self.is_free(bid, source, supply) {
-                        // Less is free as the lane goes on, so requests like it need not ask this offer again.
-                        shapes.close(
-                            bid.shape,
-                            source,
-                            column,
-                            self.floor.shelf(source).is_unchanged(supply),
-                        );
                     }
                 }
             }
         }
         None
+    }
+
+    /// The bid at one offer: first by its block maxima, then by its calendar. Where nothing is left for requests like it,
+    /// they need not ask again, for less is free as the lane goes on.
+    fn try_at(
+        &self,
+        bid: &Bid,
+        source: Source,
+        supply: usize,
+        column: usize,
+        shapes: &mut Shapes,
+    ) -> Option<(u32, Slot)> {
+        let (order, shelf) = (bid.order, self.floor.shelf(source));
+        let is_unchanged = shelf.is_unchanged(supply);
+        let (least, window) = (order.quantity_min.max(1), (bid.start_min, order.start_max));
+        if !shelf.may_start(bid.bucket, supply, least, order.slots, window) {
+            if is_unchanged || shapes.is_shared {
+                shapes.close(bid.shape, source, column, is_unchanged);
+            }
+            return None;
+        }
+        let most = shelf.most(bid.bucket, shapes.grid(bid.shape, source), column);
+        let found = self.fit_up_to(most, bid, source, supply, Constraint::Debit);
+        if found.is_none() && (is_unchanged || shapes.is_shared) && !self.is_free(bid, source, supply) {
+            shapes.close(bid.shape, source, column, is_unchanged);
+        }
+        found
     }
 
     /// Of the columns in `open`, those that may still serve the bid; requests like it will not ask the others again.

@@ -108,6 +108,10 @@ impl View<'_, '_> {
                     let supply = self.roster.rankings[bid.bucket].supplies[column];
                     let calendar = shelf.calendar(supply);
                     let least = most.saturating_add(1);
+                    let window = (bid.start_min, latest);
+                    if !shelf.may_start(bid.bucket, supply, least, slots, window) {
+                        continue;
+                    }
                     if calendar.first_fit(least, slots, bid.start_min, latest).is_some() {
                         most = most.max(calendar.largest_fit(slots, bid.start_min, latest));
                     }

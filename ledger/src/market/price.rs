@@ -20,8 +20,8 @@ pub(super) fn candidates(
     reference: Option<Price>,
     count: u16,
 ) -> Vec<Candidate> {
-    demand.sort_unstable();
-    supply.sort_unstable();
+    demand.sort_unstable_by_key(|(limit, _)| *limit);
+    supply.sort_unstable_by_key(|(ask, _)| *ask);
     let mut prices: Vec<Price> = demand.iter().map(|(limit, _)| *limit).collect();
     prices.dedup();
     prices.extend(supply.iter().map(|(ask, _)| *ask));

@@ -20,6 +20,10 @@ pub(super) struct Turn {
     pub(super) limit: Price,
     /// What it asks for, in accelerator-slots.
     pub(super) volume: u64,
+    /// Whether the market may serve it.
+    pub(super) is_market: bool,
+    /// Whether it is without constraints, but for its window and length.
+    pub(super) is_plain: bool,
 }
 
 impl Turn {

@@ -11,6 +11,8 @@ use proptest::prelude::*;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+mod lanes;
+
 /// The first slot of the generated books, and how many slots their calendars have.
 const NOW: u32 = 1_000;
 const HORIZON: u32 = 24;

@@ -141,7 +141,7 @@ struct Signature {
     may_use_reserve: bool,
 }
 
-type Answer = Result<u32, (Reason, Detail)>;
+type Answer = Result<u32, Box<(Reason, Detail)>>;
 
 /// Finds the compatible offers of requests, once for all that ask alike.
 pub(super) struct Assessor {
@@ -158,13 +158,13 @@ impl Assessor {
     /// The place in `found` of what is compatible with the request, or why it cannot be served whatever the price.
     pub(super) fn assess(&mut self, roster: &Roster, order: &Order) -> Answer {
         if order.start_min.max(roster.book.now) > order.start_max {
-            return Err((Reason::WindowPassed, Detail::default()));
+            return Err(Box::new((Reason::WindowPassed, Detail::default())));
         }
         if roster.supplies.is_empty() {
-            return Err((Reason::NoOfferOfClass, Detail::default()));
+            return Err(Box::new((Reason::NoOfferOfClass, Detail::default())));
         }
         if order.quantity == 0 || order.slots == 0 || order.quantity_min > order.quantity {
-            return Err((Reason::NoOfferMeetsConstraints, Detail::default()));
+            return Err(Box::new((Reason::NoOfferMeetsConstraints, Detail::default())));
         }
         let bucket = roster.bucket(order);
         let groups = &roster.rankings[bucket as usize].groups;
@@ -201,7 +201,8 @@ impl Assessor {
     }
 }
 
-fn compatible(roster: &Roster, signature: &Signature) -> Result<Compatible, (Reason, Detail)> {
+fn compatible(roster: &Roster, signature: &Signature) -> Result<Compatible, Box<(Reason, Detail)>> {
+    let plain = |reason| Err(Box::new((reason, Detail::default())));
     let ranking = &roster.rankings[signature.bucket as usize];
     let mut columns = Columns::collect(ranking.supplies.len(), |column| {
         let supply = roster.supplies[ranking.supplies[column]];
@@ -211,21 +212,21 @@ fn compatible(roster: &Roster, signature: &Signature) -> Result<Compatible, (Rea
     });
     let cheapest = |columns: &Columns| columns.first().map(|column| ranking.asks[column]);
     if columns.first().is_none() {
-        return Err((Reason::NoOfferMeetsConstraints, Detail::default()));
+        return plain(Reason::NoOfferMeetsConstraints);
     }
     if !signature.may_use_reserve {
-        return Err((Reason::NotEligibleForReserve, Detail::default()));
+        return plain(Reason::NotEligibleForReserve);
     }
     if let Some(own) = signature.excluded.and_then(|group| ranking.groups.get(&group)) {
         columns.retain(|column| own.word(column / 64) & super::columns::bit(column) == 0);
     }
     let Some(before_cap) = cheapest(&columns) else {
-        return Err((Reason::SameGroup, Detail::default()));
+        return plain(Reason::SameGroup);
     };
     let cap = roster.book.params.credit_ask_cap.filter(|_| signature.is_credit);
     columns.retain(|column| cap.is_none_or(|cap| ranking.asks[column] <= cap));
     let over = Detail { cheapest_ask: Some(before_cap), credit_ask_cap: cap, ..Detail::default() };
-    let cheapest = cheapest(&columns).ok_or((Reason::AskOverCreditCap, over))?;
+    let cheapest = cheapest(&columns).ok_or_else(|| Box::new((Reason::AskOverCreditCap, over)))?;
     Ok(Compatible { columns, cheapest })
 }
 

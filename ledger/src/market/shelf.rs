@@ -36,6 +36,9 @@ struct Frame {
     stride: usize,
     cells: Vec<i16>,
     kept: Vec<i16>,
+    /// The same cells column by column, for a closer look at one offer.
+    columns: Vec<i16>,
+    kept_columns: Vec<i16>,
 }
 
 /// Which rows of a table tell whether a request can start: of each group of starts the rows that all of them cover.
@@ -72,11 +75,14 @@ impl Shelf {
         }
         let stride = words_for(ranked.len()).saturating_mul(64);
         let cells = vec![0; rows.saturating_mul(stride)];
-        let mut frame = Frame { column_of, origin: from.0, width, rows, stride, cells, kept: Vec::new() };
+        let (kept, columns, kept_columns) = (Vec::new(), cells.clone(), Vec::new());
+        let origin = from.0;
+        let mut frame = Frame { column_of, origin, width, rows, stride, cells, kept, columns, kept_columns };
         for supply in ranked {
             frame.refresh(*supply, &self.calendars[*supply], from, until);
         }
         frame.kept.clone_from(&frame.cells);
+        frame.kept_columns.clone_from(&frame.columns);
         self.frames[bucket] = Some(frame);
     }
 
@@ -107,6 +113,20 @@ impl Shelf {
         if most == i16::MAX { u32::MAX } else { u32::try_from(most).unwrap_or(0) }
     }
 
+    /// Whether one offer's block maxima allow some start in `start_min..=start_max`: a closer look than
+    /// [`Shelf::may_fit`], and like it one that never turns away what fits.
+    pub(super) fn may_start(
+        &self,
+        bucket: usize,
+        supply: usize,
+        least: u32,
+        slots: u32,
+        (start_min, start_max): (Slot, Slot),
+    ) -> bool {
+        let Some(frame) = &self.frames[bucket] else { return true };
+        frame.may_start(supply, narrowed(least), slots, start_min.0, start_max.0).unwrap_or(true)
+    }
+
     /// Takes what a placement needs; the caller has found it free.
     pub(super) fn take(&mut self, supply: usize, start: Slot, slots: u32, quantity: u32) {
         if self.kept[supply].is_none() {
@@ -127,6 +147,11 @@ impl Shelf {
             if let Some(kept) = self.kept[supply].take() {
                 self.calendars[supply] = kept;
             }
+            for frame in self.frames.iter_mut().flatten() {
+                if let Some(range) = frame.column_range(supply) {
+                    frame.columns[range.clone()].copy_from_slice(&frame.kept_columns[range]);
+                }
+            }
         }
         for frame in self.frames.iter_mut().flatten() {
             frame.cells.copy_from_slice(&frame.kept);
@@ -140,6 +165,7 @@ impl Shelf {
         }
         for frame in self.frames.iter_mut().flatten() {
             frame.kept.copy_from_slice(&frame.cells);
+            frame.kept_columns.copy_from_slice(&frame.columns);
         }
     }
 }
@@ -157,7 +183,7 @@ impl Frame {
         let (Some(first), Some(last_slot)) = (self.row(from.0), until.0.checked_sub(1)) else { return };
         let last = self.row(last_slot).unwrap_or(self.rows.saturating_sub(1));
         let mut at = self.origin.saturating_add(self.width.saturating_mul(u32::try_from(first).unwrap_or(0)));
-        let (mut free, mut later) = calendar.from_slot(Slot(at));
+        let (mut free, mut later) = calendar.since(Slot(at));
         for row in first..=last {
             let end = at.saturating_add(self.width);
             let mut most = free;
@@ -167,7 +193,35 @@ impl Frame {
             }
             let index = row.saturating_mul(self.stride).saturating_add(column);
             self.cells[index] = narrowed(most);
+            let index = column.saturating_mul(self.rows).saturating_add(row);
+            self.columns[index] = narrowed(most);
             at = end;
+        }
+    }
+
+    /// Where the cells of one offer are among the columns.
+    fn column_range(&self, supply: usize) -> Option<std::ops::Range<usize>> {
+        let first = self.column_of[supply]?.saturating_mul(self.rows);
+        Some(first..first.saturating_add(self.rows))
+    }
+
+    /// Looks for a start from which every block has `least` free, each time from the end backwards: what is found too full
+    /// there moves the start behind it. `None` where the table does not reach.
+    fn may_start(&self, supply: usize, least: i16, slots: u32, first: u32, last: u32) -> Option<bool> {
+        let cells = &self.columns[self.column_range(supply)?];
+        let row_last = self.row(last)?;
+        let mut start = first;
+        // The blocks before this one, from the block of the start on, have been found free enough.
+        let mut from = self.row(first)?;
+        loop {
+            let end = self.row(start.checked_add(slots)?.checked_sub(1)?)?;
+            let full = (from..=end).rev().find(|row| cells[*row] < least);
+            let Some(full) = full else { return Some(true) };
+            from = full.saturating_add(1);
+            if from > row_last {
+                return Some(false);
+            }
+            start = self.origin.saturating_add(self.width.saturating_mul(u32::try_from(from).ok()?));
         }
     }
 

@@ -52,7 +52,10 @@ fn the_nearest_changes_are_those_that_would_have_served() {
     check("offer o free=1000:6,2000:0\n request r", &["with 6 accelerators, had it accepted 6 or more"]);
     check("offer o free=1000:0,1020:64,2000:0\n request r", &["had it accepted a start up to slot 1020"]);
     check("offer o free=1000:64,1003:0\n request r", &["had it asked for 3 slots"]);
-    check("offer o country=FI\n request r countries=IT", &["had it accepted any country"]);
+    check(
+        "debit IT=100000000\n offer o country=FI\n request r countries=IT",
+        &["had it accepted any country"],
+    );
     check("offer o tier=1\n offer p tier=0\n request r tier=3", &["had it accepted interconnect tier 1"]);
     check("offer o certs=1\n request r certs=3", &["had it asked for 1 of its certificates only"]);
     check("offer o\n request r certs=3", &["had it asked for no certificate"]);

@@ -82,11 +82,11 @@ fn a_member_tries_its_own_pools_before_all_others() {
         &["r: 8 at own from 1000 for 0.50 of the reserve, aid 5600000"],
     );
     check(
-        &format!("{offers} request r credit=EE lane=market"),
+        &format!("params reference=1.20\n {offers} request r credit=EE lane=market"),
         &["r: 8 at own from 1000 for 1.20", "spot 1.20 volume 32"],
     );
     check(
-        &format!("{offers} request r credit=FI lane=market"),
+        &format!("params reference=1.20\n {offers} request r credit=FI lane=market"),
         &["r: 8 at cheap from 1000 for 1.00", "spot 1.00 volume 32"],
     );
 }

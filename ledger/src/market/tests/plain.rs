@@ -3,7 +3,8 @@
 use super::text::{book, empty_book, hash, plain_order, plain_supply};
 use crate::id::{GroupId, OfferId, OrganisationId, RequestId};
 use crate::market::batch::clear_by;
-use crate::market::{Book, Calendar, Hold, Order, Reason, Supply, clear};
+use crate::market::priority::tie;
+use crate::market::{Book, Bucket, Calendar, Hold, Order, Reason, Supply, clear};
 use crate::money::Price;
 use crate::time::Slot;
 use proptest::prelude::*;
@@ -77,34 +78,40 @@ proptest! {
 
 #[test]
 fn a_long_queue_is_read_in_order_however_it_is_cut() {
-    // 20,000 requests of few needs, so that requests of equal need lie on both sides of each cut.
+    // 9,000 requests of few needs, so that requests of equal need lie on both sides of each cut.
     let mut book = empty_book();
-    let market = Calendar::constant(Slot(1_000), Slot(1_004), 15_000);
+    let market = Calendar::constant(Slot(1_000), Slot(1_004), 5_000);
     book.supplies.push(Supply {
         offer: OfferId(hash("o")),
         provider: OrganisationId(hash("o")),
         market,
         ..plain_supply("o")
     });
-    book.capacity = 15_000;
-    for number in 0..20_000u64 {
+    book.capacity = 5_000;
+    for number in 0..9_000u64 {
         let mut id = [0; 32];
         id[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
         book.orders.push(Order {
             request: RequestId(id),
             quantity: 1,
             quantity_min: 1,
-            usage: number % 5,
-            limit: Price(2_000_000 + 1_000 * (number % 3)),
+            sequence: number,
+            usage: number % 3,
             ..plain_order("r")
         });
     }
     let clearing = clear(&book);
-    assert_eq!(clearing.trades.len(), 15_000);
-    let usage = |request: RequestId| book.orders.iter().find(|order| order.request == request).unwrap().usage;
-    let served: Vec<u64> = clearing.trades.iter().step_by(50).map(|trade| usage(trade.request)).collect();
-    let waiting: Vec<u64> = clearing.unmatched.iter().step_by(50).map(|one| usage(one.request)).collect();
-    assert!(served.iter().max() <= waiting.iter().min(), "who has had least goes first");
+    assert_eq!(clearing.trades.len(), 5_000);
+    // Those are served whose turns come first by need, and among equals by the tie.
+    let mut expect: Vec<&Order> = book.orders.iter().collect();
+    expect.sort_by_cached_key(|order| {
+        let tie = tie(&book, Bucket::Spot, &order.organisation, order.sequence);
+        (order.usage, tie, order.request)
+    });
+    let mut expect: Vec<RequestId> = expect.iter().take(5_000).map(|order| order.request).collect();
+    expect.sort_unstable();
+    let served: Vec<RequestId> = clearing.trades.iter().map(|trade| trade.request).collect();
+    assert!(served == expect, "who has had least goes first, and equals by their ties");
 }
 
 #[test]

@@ -190,8 +190,8 @@ fn order(numbers: &mut Numbers, group: [u8; 32], number: u32) -> Result<Order, S
     })
 }
 
-/// A class whose requests ask for single accelerators anywhere, now, for an hour: as plain as a spot market. `alike` of
-/// them have the same usage and epoch, so that only the tie decides among them.
+/// A class whose requests ask for single accelerators anywhere, now, for an hour: as plain as a spot market. Those of one
+/// group have the same usage.
 pub(super) fn unconstrained(orders: u32, groups: u32) -> Result<Book, String> {
     let mut numbers = Numbers::new("unconstrained");
     let mut book = empty("unconstrained")?;
