@@ -2,6 +2,7 @@
 
 mod admission;
 mod context;
+mod extension;
 mod grant;
 mod job;
 mod key;
@@ -16,6 +17,7 @@ mod site;
 mod usage;
 
 pub use context::{Block as BlockInHand, Context};
+pub use extension::ExtendLease;
 pub use grant::{AttestDeposit, IssueGrant, grant_id};
 pub use job::{ReportJob, RunJob};
 pub use key::{RemoveKey, SetKey};
@@ -126,4 +128,5 @@ actions! {
     30 => ConfirmSite,
     31 => AnnounceOutage,
     32 => EndOutage,
+    33 => ExtendLease,
 }

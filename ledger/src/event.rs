@@ -158,4 +158,15 @@ pub enum Event {
     /// What was held back was paid, and after an objection divided.
     #[allow(missing_docs)]
     HoldbackReleased { lease: LeaseId, payments: Vec<Payment>, refunds: Vec<Payment> },
+    /// A lease was prolonged by `slots`; `end` and `locked` are of the whole lease.
+    #[allow(missing_docs)]
+    LeaseExtended {
+        lease: LeaseId,
+        provider: OrganisationId,
+        requester: OrganisationId,
+        end: TimeMs,
+        slots: u32,
+        price: Price,
+        locked: Money,
+    },
 }

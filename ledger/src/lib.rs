@@ -21,6 +21,8 @@ pub mod bytes;
 pub mod deadline;
 pub mod demand;
 pub mod event;
+pub mod extension;
+pub mod figures;
 pub mod genesis;
 pub mod holdback;
 pub mod id;

@@ -32,9 +32,11 @@ macro_rules! cases {
 
 pub(crate) use data;
 
+mod figures;
 mod kind;
 mod lease;
 
+pub use figures::*;
 pub use kind::*;
 pub use lease::*;
 

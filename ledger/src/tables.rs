@@ -191,4 +191,6 @@ tables! {
     22 => usages, Usages: (crate::id::GroupId, crate::name::Name) => GroupUsage;
     /// Aid that beneficial-owner groups got: sums by quarter, and each award.
     28 => aids, Aids: (crate::id::GroupId, AidPart) => AidEntry;
+    /// What each batch of a class decided, by batch; the last `figures_epochs_max` of them.
+    29 => figures, FiguresTable: (crate::name::Name, u64) => Figures;
 }

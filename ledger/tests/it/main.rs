@@ -3,6 +3,8 @@
 mod bad_input;
 mod block;
 mod demand;
+mod extension;
+mod figures;
 mod lease;
 mod market_batch;
 mod money;

@@ -145,6 +145,7 @@ pub fn actions() -> Vec<Action> {
         }
         .into(),
         EndOutage { outage: OUTAGE }.into(),
+        ExtendLease { lease: LEASE, slots: 8, price_max: Price(1_800_000) }.into(),
     ]
 }
 
@@ -249,6 +250,15 @@ pub fn events() -> Vec<Event> {
             lease,
             payments: vec![payment(AccountId::Escrow(request, 0), AccountId::Cash(provider))],
             refunds: vec![payment(AccountId::Escrow(request, 0), AccountId::Grant(GRANT))],
+        },
+        Event::LeaseExtended {
+            lease,
+            provider,
+            requester,
+            end: TIME,
+            slots: 8,
+            price: Price(1_800_000),
+            locked: amount,
         },
     ]
 }
