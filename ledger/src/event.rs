@@ -1,6 +1,8 @@
 //! What happened, for those who follow the ledger.
 
-use crate::id::{BlobHash, GrantId, GroupId, LeaseId, OfferId, OrganisationId, OutageId, RequestId};
+use crate::id::{
+    BlobHash, GrantId, GroupId, LeaseId, OfferId, OrganisationId, OutageId, RequestId, TransactionId,
+};
 use crate::market::{Bucket, Lane};
 use crate::member::MemberCode;
 use crate::money::{Money, Price};
@@ -168,5 +170,14 @@ pub enum Event {
         slots: u32,
         price: Price,
         locked: Money,
+    },
+    /// More members than can be at fault together have listed a transaction as waiting, the last of them at height `since`,
+    /// and the blocks that these proposed since do not hold it.
+    #[allow(missing_docs)]
+    TransactionWithheld {
+        transaction: TransactionId,
+        since: u64,
+        listed_by: Vec<MemberCode>,
+        proposers: Vec<MemberCode>,
     },
 }

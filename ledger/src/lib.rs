@@ -44,3 +44,4 @@ pub mod state;
 pub mod tables;
 pub mod time;
 pub mod transaction;
+pub mod waiting;

@@ -566,6 +566,16 @@ data! {
         pub code: Vec<u8>,
     }
 
+    /// A transaction that proposers have seen waiting and not included.
+    pub struct Waiting {
+        /// Who listed it, by code.
+        pub listed_by: Vec<MemberCode>,
+        /// The last height whose proposer listed it.
+        pub listed_last: u64,
+        /// The height at which more had listed it than can be at fault together.
+        pub since: Option<u64>,
+    }
+
     /// Quota used in an epoch.
     pub struct Quota {
         /// The epoch: block time divided by the epoch's length.

@@ -193,4 +193,8 @@ tables! {
     28 => aids, Aids: (crate::id::GroupId, AidPart) => AidEntry;
     /// What each batch of a class decided, by batch; the last `figures_epochs_max` of them.
     29 => figures, FiguresTable: (crate::name::Name, u64) => Figures;
+    /// Transactions that proposers have seen and not included.
+    30 => waits, Waits: crate::id::TransactionId => Waiting;
+    /// Who proposed the last heights, as long as any transaction is followed.
+    31 => proposers, Proposers: u64 => crate::member::MemberCode;
 }

@@ -4,7 +4,7 @@ mod refused;
 
 use crate::demand::batch;
 use crate::scene::{demand, place};
-use crate::world::{World, name};
+use crate::world::World;
 use hansa_ledger::action::{
     Action, AmendOffer, CancelLease, CountersignUsage, EndLease, ExtendLease, LeaseUsage, ReportUsage,
     StartLease, WithdrawOffer, delivered_max,

@@ -15,4 +15,5 @@ mod scene;
 mod sponsor;
 mod supply;
 mod wire;
+mod withheld;
 mod world;

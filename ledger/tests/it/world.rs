@@ -88,7 +88,11 @@ impl World {
     }
 
     pub fn exactly(params: Params) -> Self {
-        let genesis = genesis(params);
+        Self::of(genesis(params))
+    }
+
+    /// The federation of a genesis.
+    pub fn of(genesis: Genesis) -> Self {
         let code = CodeHash(*blake3::hash(CODE).as_bytes());
         let state = genesis.state().unwrap();
         check_state(&state).unwrap();
@@ -154,6 +158,7 @@ impl World {
             parent: self.state.tip(),
             proposer: member("DE"),
             transactions_root: [0; 32],
+            waiting_root: hansa_ledger::waiting::waiting_root(&[]),
             receipts_root: [0; 32],
             state_root: [0; 32],
             members_hash: [0; 32],

@@ -48,7 +48,8 @@ pub(crate) struct JobLife {
     pub core: Arc<Core>,
     pub lease: LeaseId,
     pub home: MemberCode,
-    pub end: TimeMs,
+    /// The lease's end, which moves when it is extended.
+    pub end: watch::Receiver<TimeMs>,
     pub number: u32,
     pub accelerators: Option<String>,
     pub stop: watch::Receiver<Stop>,
@@ -120,20 +121,27 @@ impl JobLife {
             Ok(running) => running,
             Err(error) => return self.end(None, Some(&error.to_string())).await,
         };
-        let (exit_code, reason) = self.follow(running, &spec).await;
+        let wall_max = Duration::from_secs(manifest.limits.wall_s);
+        let (exit_code, reason) = self.follow(running, &spec, wall_max).await;
         self.end(exit_code, reason.as_deref()).await
     }
 
     fn surroundings(&self) -> Surroundings {
         let settings = &self.core.settings;
-        let left = Duration::from_millis(self.end.0.saturating_sub(self.core.clock.now().0));
+        let left = self.left();
         Surroundings {
             lease: self.lease.to_string(),
             accelerators: self.accelerators.clone().filter(|_| settings.accelerators_visible),
-            left: left + BACKSTOP,
+            left,
             notice: Duration::from_millis(settings.notice_ms),
             log_bytes_max: settings.log_bytes_max,
         }
+    }
+
+    /// How long the backend may let a job run by itself: until the lease's end, and a moment more.
+    fn left(&self) -> Duration {
+        let end = *self.end.borrow();
+        Duration::from_millis(end.0.saturating_sub(self.core.clock.now().0)) + BACKSTOP
     }
 
     /// Lays down the manifest and the files it names, each verified by its hash.
@@ -215,7 +223,11 @@ impl JobLife {
         &mut self,
         running: Box<dyn RunningJob>,
         spec: &JobSpec,
+        wall_max: Duration,
     ) -> (Option<i32>, Option<String>) {
+        let started = self.core.clock.now();
+        let mut end = self.end.clone();
+        let mut ends = true;
         if let Some(lines) = running.log_lines() {
             // It ends by itself with the job.
             tokio::spawn(work::show_log(lines, self.lease.to_string(), self.number));
@@ -225,6 +237,7 @@ impl JobLife {
         let mut followed = true;
         let ended = loop {
             let stop = *self.stop.borrow_and_update();
+            told &= stop != Stop::Run;
             if stop == Stop::Notice && !told {
                 told = true;
                 tracing::info!(lease = %self.lease, job = self.number, "the job is told that its end is near");
@@ -238,6 +251,12 @@ impl JobLife {
             tokio::select! {
                 ended = running.wait() => break ended,
                 changed = self.stop.changed(), if followed => followed = changed.is_ok(),
+                changed = end.changed(), if ends => {
+                    ends = changed.is_ok();
+                    // The job's own limit of wall time stays what it was.
+                    let ran = Duration::from_millis(self.core.clock.now().0.saturating_sub(started.0));
+                    running.prolong(self.left().min(wall_max.saturating_sub(ran))).await;
+                }
             }
         };
         let (exit_code, reason) = match ended {

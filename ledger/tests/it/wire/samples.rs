@@ -260,5 +260,11 @@ pub fn events() -> Vec<Event> {
             price: Price(1_800_000),
             locked: amount,
         },
+        Event::TransactionWithheld {
+            transaction: TransactionId([0x0b; 32]),
+            since: 41,
+            listed_by: vec![member("EE"), member("ES")],
+            proposers: vec![member("DE"), member("FR")],
+        },
     ]
 }
