@@ -8,7 +8,7 @@ use crate::apply::{chain, params};
 use crate::batch::{commercial_left, open_offers};
 use crate::demand::{day_of, is_commercial};
 use crate::event::Event;
-use crate::id::{ChainId, LeaseId, OrganisationId};
+use crate::id::{ChainId, LeaseId};
 use crate::lease::exposure;
 use crate::market::{Bucket, Calendar, Lane, Trade};
 use crate::money::{Money, Price};
@@ -74,7 +74,7 @@ fn extendable(view: &View<'_>, lease: &Lease) -> Result<Offer, Rejection> {
     Ok(offer.clone())
 }
 
-/// What extending a lease by `slots` would give and take, if `organisation` did it at `now`. Changes nothing; signature, nonce
+/// What extending a lease by `slots` would give and take, if its requester did it at `now`. Changes nothing; signature, nonce
 /// and the limit of a key are not asked for.
 ///
 /// # Errors
@@ -83,8 +83,7 @@ pub fn preview_extension(
     state: &State,
     runtime: &dyn Runtime,
     id: ChainId,
-    organisation: OrganisationId,
-    lease: LeaseId,
+    lease: &LeaseId,
     slots: u32,
     now: TimeMs,
 ) -> Result<Extended, Rejection> {
@@ -98,11 +97,13 @@ pub fn preview_extension(
         events: Vec::new(),
     };
     block.run_deadlines(id);
-    block.accredited(&organisation)?;
-    let row = block.view.get::<Leases>(&lease).filter(|row| row.requester == organisation);
-    let row = row.cloned().ok_or(Rejection::LeaseUnknown)?;
+    let row = block.view.get::<Leases>(lease).cloned().ok_or(Rejection::LeaseUnknown)?;
+    block.accredited(&row.requester)?;
+    if slots == 0 {
+        return Err(Rejection::DurationInvalid);
+    }
     block.fuel = block.params.block_fuel_max;
-    block.extend_lease(lease, row, slots)
+    block.extend_lease(*lease, row, slots)
 }
 
 impl BlockInHand<'_> {

@@ -167,6 +167,7 @@ routes! {
     get "/v1/leases/{id}" => leases::lease;
     get "/v1/leases/{id}/jobs" => leases::jobs;
     get "/v1/leases/{id}/settlement" => leases::settlement;
+    get "/v1/leases/{id}/extension" => leases::extension;
     get "/v1/contracts" => leases::contracts;
     get "/v1/contracts/{hash}" => leases::contract;
     get "/v1/events" => events::events;

@@ -128,6 +128,7 @@ fn provider_actions(provider: &ProviderRecord) -> [Action; 2] {
         tier: TIER,
         certificates: 0,
         pool: capacity.pool,
+        parts: Vec::new(),
     };
     [accredit(register_number, name, OrganisationClass::Research, *key).into(), site.into()]
 }

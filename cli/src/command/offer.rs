@@ -132,6 +132,9 @@ impl Post {
             class: self.class,
             ask: self.ask.0,
             calendar,
+            owner: None,
+            reserve_bps: None,
+            reserve_cycle_slots: None,
             contract,
             contract_params,
         };
@@ -194,7 +197,8 @@ async fn list(session: &Session, class: Option<Name>, all: bool) -> Outcome {
     session.printer.data(&offers, || {
         let rows = offers.iter().map(|one| {
             let row = &one.row;
-            let end = row.calendar.points().last().map(|(slot, _)| clock.begins(*slot).to_string());
+            let free = row.market.plus(&row.reserve);
+            let end = free.points().last().map(|(slot, _)| clock.begins(*slot).to_string());
             [
                 short(&one.id),
                 row.class.to_string(),

@@ -86,6 +86,7 @@ impl Accredit {
             tier: self.tier,
             certificates: self.certificates,
             pool: self.pool,
+            parts: Vec::new(),
         };
         let sent = session.act(action).await?;
         session.tell_sent(&sent, made, &text);

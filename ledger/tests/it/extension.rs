@@ -105,8 +105,7 @@ fn an_extended_lease_goes_on_in_place_at_its_own_price() {
     assert_eq!(before.locked, Money(40_000));
     assert_eq!(extension_price(&world.state.view(), &before), Ok(Price(1_800_000)));
     let tallinn = world.organisation("EE", "tallinn");
-    let preview =
-        preview_extension(&world.state, &world.runtime, world.chain, tallinn, lease, 6, world.now).unwrap();
+    let preview = preview_extension(&world.state, &world.runtime, world.chain, &lease, 6, world.now).unwrap();
     let events = world.act("tallinn", extend(lease, 6)).unwrap();
     let after = row(&world, &lease);
     let end = before.agreement.end.plus(6_000);

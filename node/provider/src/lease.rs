@@ -135,20 +135,34 @@ impl LeaseLife {
         }
     }
 
-    /// The award, once it is proven; proven anew once the ledger says that it was extended.
+    /// The award, once it is proven; proven anew once the ledger says that it was extended. An extension that is not proven
+    /// changes nothing.
     async fn proven(&mut self, lease: &Lease) -> Result<Lease, Setback> {
-        let known = self.award.as_ref().filter(|award| award.agreement.end >= lease.agreement.end);
-        if let Some(award) = known {
+        let known = self.award.clone();
+        if let Some(award) = known.as_ref().filter(|award| award.agreement.end >= lease.agreement.end) {
             return Ok(award.clone());
         }
+        match (self.prove().await, known) {
+            (Ok(award), _) => {
+                self.prolong(award.agreement.end);
+                self.award = Some(award.clone());
+                Ok(award)
+            }
+            (Err(error), Some(award)) => {
+                tracing::warn!(lease = %self.id, %error, "the lease's extension is not proven; it counts for nothing yet");
+                Ok(award)
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    async fn prove(&self) -> Result<Lease, Setback> {
         let proof = self.core.federation.prove_lease(&self.id).await?;
         let now = self.core.clock.now();
         let award = self.core.trust.check_award(&proof, &self.id, &self.core.provider, now)?;
         tracing::info!(lease = %self.id, requester = %award.requester, quantity = award.quantity,
             start = %award.agreement.start, end = %award.agreement.end, height = proof.header.height,
             "the award is proven");
-        self.prolong(award.agreement.end);
-        self.award = Some(award.clone());
         Ok(award)
     }
 
@@ -181,10 +195,14 @@ impl LeaseLife {
         let end = award.agreement.end;
         let notice = TimeMs(end.0.saturating_sub(self.core.settings.notice_ms));
         let now = self.core.clock.now();
+        // An extension that is not proven yet is asked for again.
+        let again = if end < lease.agreement.end { now.plus(REST_MS) } else { TimeMs::MAX };
         if now >= end {
             self.tell(Stop::Kill("the lease has ended"));
-            if now < end.plus(END_GRACE_MS) {
-                return Ok(Next::At(end.plus(END_GRACE_MS)));
+            // Also where it was extended and that is not proven: the ledger ends it no sooner.
+            let grace = end.max(lease.agreement.end).plus(END_GRACE_MS);
+            if now < grace {
+                return Ok(Next::At(grace));
             }
             return self.report_final(lease).await;
         }
@@ -193,9 +211,9 @@ impl LeaseLife {
         }
         if now >= notice {
             self.tell(Stop::Notice);
-            return Ok(Next::At(end));
+            return Ok(Next::At(end.min(again)));
         }
-        Ok(Next::At(notice))
+        Ok(Next::At(notice.min(again)))
     }
 
     /// The lease is over: jobs are put away and returned first, for settling closes the requester's node for them.

@@ -8,10 +8,10 @@ use axum::extract;
 use hansa_ledger::id::{LeaseId, OfferId, RequestId};
 use hansa_ledger::money::Price;
 use hansa_ledger::name::Name;
-use hansa_ledger::row::{Offer, OfferState, Site, SiteKey};
+use hansa_ledger::row::{EntitlementKey, Offer, OfferState, Pool, PoolOwner, Site, SiteKey};
 use hansa_ledger::state::{State, Table};
 use hansa_ledger::tables::{
-    Classes, LeasesLive, Offers, OffersOpen, Organisations, ParamsTable, RequestsOpen, Sites,
+    Classes, Entitlements, LeasesLive, Offers, OffersOpen, Organisations, ParamsTable, RequestsOpen, Sites,
 };
 use hansa_ledger::time::{Slot, TimeMs};
 use hansa_node_api::error::ErrorBody;
@@ -97,7 +97,8 @@ fn offer_info(state: &State, id: &OfferId, row: &Offer) -> OfferInfo {
 }
 
 fn free_now(row: &Offer, slot: Slot) -> u32 {
-    if row.state == OfferState::Open { row.calendar.free_at(slot) } else { 0 }
+    let free = row.market.free_at(slot).saturating_add(row.reserve.free_at(slot));
+    if row.state == OfferState::Open { free } else { 0 }
 }
 
 /// The slot that the next lease could start in: the one in hand has begun already.
@@ -154,6 +155,14 @@ fn open_offers(state: &State) -> BTreeMap<SiteKey, OfferId> {
         .collect()
 }
 
+/// Whose money built a site: public where a member owns any part of it.
+fn pool_of(state: &State, key: &SiteKey) -> Pool {
+    let first = EntitlementKey { site: key.clone(), owner: PoolOwner::Private };
+    let view = state.view();
+    let mut parts = view.range::<Entitlements>(first..).take_while(|(part, _)| part.site == *key);
+    if parts.any(|(part, _)| part.owner.pool() == Pool::Public) { Pool::Public } else { Pool::Private }
+}
+
 fn capacity_info(state: &State, key: &SiteKey, site: &Site, offer: Option<OfferId>) -> Option<CapacityInfo> {
     let row = offer.and_then(|id| state.get::<Offers>(&id));
     Some(CapacityInfo {
@@ -166,7 +175,7 @@ fn capacity_info(state: &State, key: &SiteKey, site: &Site, offer: Option<OfferI
         node_size: site.node_size,
         tier: site.tier,
         certificates: site.certificates,
-        pool: site.pool,
+        pool: pool_of(state, key),
         offer,
         ask: row.map(|row| row.ask),
         free_now: row.map_or(0, |row| free_now(row, slot_now(state))),

@@ -100,6 +100,7 @@ async fn offer(federation: &Federation, firm: &Firm) -> Result<(), TestnetError>
         tier: 2,
         certificates: 0,
         pool: Pool::Public,
+        parts: Vec::new(),
     }
     .into();
     seed::sign(federation, firm.home, Office::Registrar, vec![accredit]).await?;
@@ -109,6 +110,9 @@ async fn offer(federation: &Federation, firm: &Firm) -> Result<(), TestnetError>
         class: class()?,
         ask: Price(1_000_000),
         calendar: Calendar::constant(Slot(slot(federation)), end, ACCELERATORS),
+        owner: None,
+        reserve_bps: None,
+        reserve_cycle_slots: None,
         contract: CodeHash(*blake3::hash(hansa_contracts_bundle::SPOT).as_bytes()),
         // No least fee.
         contract_params: vec![0; 16],

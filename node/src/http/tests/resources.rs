@@ -134,7 +134,7 @@ async fn bad_questions_are_refused_in_one_shape() {
         let path = format!("/v1/{list}/{zeros}");
         assert_eq!(server.ask("GET", &path).await, (404, "NotFound".to_owned()), "{path}");
     }
-    for rest in ["requests/{}/why", "leases/{}/jobs", "leases/{}/settlement"] {
+    for rest in ["requests/{}/why", "leases/{}/jobs", "leases/{}/settlement", "leases/{}/extension?slots=1"] {
         let path = format!("/v1/{}", rest.replace("{}", &zeros));
         assert_eq!(server.ask("GET", &path).await, (404, "NotFound".to_owned()), "{path}");
     }

@@ -33,7 +33,7 @@ impl Server {
     }
 
     /// A lease that `who` pays in cash, with this job.
-    async fn lease(&self, who: &str, sources: Vec<Source>, job: BlobHash) -> LeaseId {
+    pub(super) async fn lease(&self, who: &str, sources: Vec<Source>, job: BlobHash) -> LeaseId {
         let demand = Demand { sources, job: Some(job), ..demand() };
         let (signed, _) = self.account(who).send_signed(vec![PlaceRequest { demand }.into()]).await.unwrap();
         let mut due = None;
