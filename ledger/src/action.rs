@@ -2,6 +2,7 @@
 
 mod admission;
 mod context;
+mod extension;
 mod governance;
 mod grant;
 mod job;
@@ -19,6 +20,7 @@ mod site;
 mod usage;
 
 pub use context::{Block as BlockInHand, Context};
+pub use extension::ExtendLease;
 pub use governance::{Propose, RotateKeys, Vote};
 pub use grant::{AttestDeposit, IssueGrant, grant_id};
 pub use job::{ReportJob, RunJob};
@@ -150,6 +152,7 @@ actions! {
     30 => ConfirmSite,
     31 => AnnounceOutage,
     32 => EndOutage,
+    33 => ExtendLease,
     40 => ApproveOrder,
     41 => CancelOrder,
     42 => SetOfficeKey,

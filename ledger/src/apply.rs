@@ -5,7 +5,7 @@ use crate::block::{Block, Header, Receipt, Receipts, members_hash, transactions_
 use crate::deadline::next_deadline;
 use crate::event::Event;
 use crate::governance::protocol_version_at;
-use crate::id::ChainId;
+use crate::id::{ChainId, TransactionId};
 use crate::member::MemberCode;
 use crate::params::Params;
 use crate::rejection::Rejection;
@@ -14,8 +14,10 @@ use crate::state::{Changes, State, View};
 use crate::tables::{Chains, Keys, ParamsTable, Quotas};
 use crate::time::TimeMs;
 use crate::transaction::SignedTransaction;
+use crate::waiting::{is_list, list, waiting_root};
 use hansa_contracts_abi::Runtime;
 use hansa_ledger_signature::Verified;
+use std::collections::BTreeSet;
 
 /// The rules that a federation of this program begins with.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -59,6 +61,11 @@ pub enum BlockError {
     /// Too much.
     #[error("the block holds more transactions or bytes than a block may")]
     TooLarge,
+    /// The list of what waits is no such list.
+    #[error(
+        "the list of waiting transactions does not rise, is too long, or names one that stands in the block"
+    )]
+    Waiting,
     /// The proposer is no member with a vote.
     #[error("the proposer {0} has no vote")]
     Proposer(MemberCode),
@@ -125,7 +132,7 @@ pub fn admit(
     Ok(Quota { epoch, actions, bytes: spent })
 }
 
-/// Executes a block that others proposed and compares every field of its header.
+/// [`apply_listing`] of a block that lists nothing.
 ///
 /// # Errors
 /// Why it is no block of this chain.
@@ -135,6 +142,21 @@ pub fn apply_block(
     id: ChainId,
     header: &Header,
     transactions: &[Verified<SignedTransaction>],
+) -> Result<Outcome, BlockError> {
+    apply_listing(state, runtime, id, header, transactions, &[])
+}
+
+/// Executes a block that others proposed and compares every field of its header. `waiting` is what the block lists.
+///
+/// # Errors
+/// Why it is no block of this chain.
+pub fn apply_listing(
+    state: &State,
+    runtime: &dyn Runtime,
+    id: ChainId,
+    header: &Header,
+    transactions: &[Verified<SignedTransaction>],
+    waiting: &[TransactionId],
 ) -> Result<Outcome, BlockError> {
     if !state.protocol_versions().contains(&header.protocol_version) {
         return Err(BlockError::ProtocolVersion(header.protocol_version));
@@ -151,13 +173,14 @@ pub fn apply_block(
             Refused::Transaction(rejection) => BlockError::Transaction { index, rejection },
         })?;
     }
-    let outcome = execution.finish()?;
+    let outcome = execution.finish(waiting)?;
     let ours = &outcome.header;
     for (same, field) in [
         (ours.protocol_version == header.protocol_version, "protocol version"),
         (ours.chain == header.chain, "chain"),
         (ours.parent == header.parent, "parent"),
         (ours.transactions_root == header.transactions_root, "transactions root"),
+        (ours.waiting_root == header.waiting_root, "waiting root"),
         (ours.receipts_root == header.receipts_root, "receipts root"),
         (ours.state_root == header.state_root, "state root"),
         (ours.members_hash == header.members_hash, "members hash"),
@@ -169,8 +192,7 @@ pub fn apply_block(
     Ok(outcome)
 }
 
-/// Builds a block of the candidates, in their order, leaving out those that may not stand in it now. `go_on` is asked before
-/// each of them: a proposer that runs out of time stops there.
+/// [`build_listing`] by a proposer that has seen nothing wait.
 ///
 /// # Errors
 /// [`BlockError::Needless`] when there is nothing to do, [`BlockError::Time`] when the clock is not past the parent's time.
@@ -183,17 +205,57 @@ pub fn build_block(
     candidates: &[Verified<SignedTransaction>],
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<(Block, Outcome), BlockError> {
-    let opening = Opening::new(state, runtime, time)?;
+    build_listing(state, runtime, id, &Proposal { proposer, time, candidates, seen: &[] }, go_on)
+}
+
+/// What a proposer makes a block of.
+#[derive(Clone, Copy)]
+pub struct Proposal<'a> {
+    /// Who proposes.
+    pub proposer: MemberCode,
+    /// Time of the block.
+    pub time: TimeMs,
+    /// What may stand in it, in the order it is tried.
+    pub candidates: &'a [Verified<SignedTransaction>],
+    /// What has been waiting, the longest first, candidates included: what does not stand in the block is listed in it, as
+    /// far as the list goes. What may stand in no block now is left out of both.
+    pub seen: &'a [TransactionId],
+}
+
+/// Builds a block of the candidates, in their order, leaving out those that may not stand in it now. `go_on` is asked before
+/// each of them: a proposer that runs out of time stops there.
+///
+/// # Errors
+/// [`BlockError::Needless`] when there is nothing to do, a list included; [`BlockError::Time`] when the clock is not past the
+/// parent's time.
+pub fn build_listing(
+    state: &State,
+    runtime: &dyn Runtime,
+    id: ChainId,
+    proposal: &Proposal<'_>,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<(Block, Outcome), BlockError> {
+    let opening = Opening::new(state, runtime, proposal.time)?;
     let params = opening.params();
-    let mut execution = Execution::start(state, opening, &params, runtime, id, proposer)?;
-    for candidate in candidates {
-        if !go_on() || matches!(execution.add(candidate), Err(Refused::BlockFull)) {
+    let mut execution = Execution::start(state, opening, &params, runtime, id, proposal.proposer)?;
+    let mut refused = BTreeSet::new();
+    for candidate in proposal.candidates {
+        if !go_on() {
             break;
+        }
+        match execution.add(candidate) {
+            Ok(()) => {}
+            Err(Refused::BlockFull) => break,
+            Err(Refused::Transaction(_)) => drop(refused.insert(candidate.id())),
         }
     }
     let transactions = execution.transactions.clone();
-    let outcome = execution.finish()?;
-    Ok((Block { header: outcome.header.clone(), transactions }, outcome))
+    let waiting = match proposal.seen {
+        [] => Vec::new(),
+        seen => list(seen, &execution.included(), &refused),
+    };
+    let outcome = execution.finish(&waiting)?;
+    Ok((Block { header: outcome.header.clone(), transactions, waiting }, outcome))
 }
 
 /// Why a transaction is not taken into the block in hand.
@@ -278,6 +340,7 @@ impl<'a> Execution<'a> {
         let fuel = params.block_fuel_max;
         let mut block = BlockInHand { view, params, height, now: time, runtime, fuel, events };
         block.run_deadlines(id);
+        block.tell_withheld();
         let deadlines = std::mem::take(&mut block.events);
         Ok(Self {
             state,
@@ -354,13 +417,22 @@ impl<'a> Execution<'a> {
         Receipt { transaction: id, code: 0, action: None, events: std::mem::take(&mut self.block.events) }
     }
 
-    fn finish(mut self) -> Result<Outcome, BlockError> {
+    fn included(&self) -> BTreeSet<TransactionId> {
+        self.receipts.iter().map(|receipt| receipt.transaction).collect()
+    }
+
+    fn finish(mut self, waiting: &[TransactionId]) -> Result<Outcome, BlockError> {
+        let included = self.included();
+        if !is_list(waiting, &included) {
+            return Err(BlockError::Waiting);
+        }
         let tip = chain(self.state).clone();
         let due = next_deadline(self.state).is_some_and(|due| due <= self.block.now);
         let silent = self.block.now.0.saturating_sub(tip.time.0);
         if self.transactions.is_empty() && !due && silent < self.block.params.heartbeat_ms {
             return Err(BlockError::Needless);
         }
+        self.block.note_waiting(self.proposer, &included, waiting);
         self.block.assert_invariants();
         let members = validators(self.state, self.block.height);
         let count = u64::try_from(self.transactions.len()).unwrap_or(u64::MAX);
@@ -387,6 +459,7 @@ impl<'a> Execution<'a> {
             parent: self.state.tip(),
             proposer: self.proposer,
             transactions_root: transactions_root(&self.transactions),
+            waiting_root: waiting_root(waiting),
             receipts_root: receipts.root(),
             state_root: changes.root(),
             members_hash: members_hash(members),

@@ -4,10 +4,11 @@ use crate::action::BlockInHand;
 use crate::demand::is_commercial;
 use crate::demand::{Demands, book_params, hold, sponsor};
 use crate::event::Event;
-use crate::id::{ChainId, LeaseId, RequestId, hash_of};
+use crate::figures::Tally;
+use crate::id::{ChainId, LeaseId, OfferId, RequestId, hash_of};
 use crate::journal::debit_headroom;
 use crate::lease::{exposure, terms};
-use crate::market::{Book, Clearing, Lane, Reason, Supply, Trade, Unmatched, clear};
+use crate::market::{Book, Clearing, Hold, Lane, Reason, Supply, Trade, Unmatched, clear};
 use crate::member::MemberCode;
 use crate::money::{Money, Price};
 use crate::name::Name;
@@ -50,10 +51,7 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
         .filter_map(|id| view.get::<Requests>(&id).and_then(|row| demands.order(id, row)))
         .collect();
     let usage = demands.into_usage();
-    let supplies = class_range::<OffersOpen, crate::id::OfferId>(view, class)
-        .filter_map(|id| {
-            view.get::<Offers>(&id).filter(|row| row.state == OfferState::Open).map(|row| (id, row))
-        })
+    let supplies = open_offers(view, class)
         .map(|(id, offer)| Supply {
             offer: id,
             provider: offer.provider,
@@ -72,10 +70,7 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
             commercial_left: commercial_left(view, params, now, offer),
         })
         .collect();
-    let holds = class_range::<LeasesLive, LeaseId>(view, class)
-        .filter_map(|id| view.get::<Leases>(&id))
-        .map(hold)
-        .collect();
+    let holds = holds(view, class).collect();
     let debit_headroom = headrooms(view);
     Book {
         params: book_params(params, chain),
@@ -92,8 +87,23 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
     }
 }
 
+/// The open offers of a class.
+pub(crate) fn open_offers<'v>(
+    view: &'v View<'_>,
+    class: &'v Name,
+) -> impl Iterator<Item = (OfferId, &'v Offer)> + 'v {
+    class_range::<OffersOpen, OfferId>(view, class).filter_map(|id| {
+        view.get::<Offers>(&id).filter(|row| row.state == OfferState::Open).map(|row| (id, row))
+    })
+}
+
+/// What the live leases of a class hold.
+fn holds<'v>(view: &'v View<'_>, class: &'v Name) -> impl Iterator<Item = Hold> + 'v {
+    class_range::<LeasesLive, LeaseId>(view, class).filter_map(|id| view.get::<Leases>(&id)).map(hold)
+}
+
 /// What commercial users may still be awarded of an offer's pool this year, in accelerator-slots; none without a ceiling.
-fn commercial_left(view: &View<'_>, params: &Params, now: TimeMs, offer: &Offer) -> Option<u64> {
+pub(crate) fn commercial_left(view: &View<'_>, params: &Params, now: TimeMs, offer: &Offer) -> Option<u64> {
     let key = EntitlementKey { site: offer.site_key(), owner: offer.pool };
     let part = view.get::<Entitlements>(&key).filter(|part| part.commercial_ceiling_bps < 10_000)?;
     let slots = YEAR_S.checked_div(u64::from(params.slot_s)).unwrap_or(0);
@@ -159,12 +169,20 @@ impl BlockInHand<'_> {
         let trades = u32::try_from(clearing.trades.len()).unwrap_or(u32::MAX);
         let unmatched = u32::try_from(clearing.unmatched.len()).unwrap_or(u32::MAX);
         self.emit(Event::BatchCleared { class: class.clone(), epoch, trades, unmatched });
-        self.carry_out(class, reference, clearing);
+        let (orders, prices) = (book.orders.len(), clearing.prices.clone());
+        let tally = self.carry_out(class, reference, clearing);
+        self.keep_figures(class, epoch, orders, prices, tally);
+    }
+
+    /// What the live leases of a class hold.
+    pub(crate) fn holds<'s>(&'s self, class: &'s Name) -> impl Iterator<Item = Hold> + 's {
+        holds(&self.view, class)
     }
 
     /// Carries out what a batch decided; `reference` is the price that the aid of its awards was measured against, the ask of
-    /// the offer without it. A trade that its contract or a cap refuses leaves its request open.
-    pub fn carry_out(&mut self, class: &Name, reference: Option<Price>, clearing: Clearing) {
+    /// the offer without it. A trade that its contract or a cap refuses leaves its request open. Says what was carried out.
+    pub fn carry_out(&mut self, class: &Name, reference: Option<Price>, clearing: Clearing) -> Tally {
+        let mut tally = Tally::default();
         for price in &clearing.prices {
             let event = Event::BatchPriced {
                 class: class.clone(),
@@ -188,16 +206,21 @@ impl BlockInHand<'_> {
                     _ => Reason::ContractRefused,
                 };
                 again |= reason == Reason::BatchFull;
+                tally.unmatched(reason);
                 self.note_unmatched(class, Unmatched::plain(trade.request, reason));
+            } else {
+                tally.awarded(trade);
             }
         }
         for unmatched in clearing.unmatched {
+            tally.unmatched(unmatched.reason);
             self.note_unmatched(class, unmatched);
         }
         if again {
             // What one batch had no room for is the next one's, without waiting for a change in the class.
             self.schedule_batch(class);
         }
+        tally
     }
 
     fn note_unmatched(&mut self, class: &Name, unmatched: Unmatched) {
@@ -283,7 +306,7 @@ impl BlockInHand<'_> {
     }
 
     /// Takes what a trade leases out of what its offer has free.
-    fn take_free(&self, offer: &mut Offer, trade: &Trade) -> Result<(), Rejection> {
+    pub(crate) fn take_free(&self, offer: &mut Offer, trade: &Trade) -> Result<(), Rejection> {
         let from_reserve = trade.lane == Lane::Reserve || trade.released;
         let calendar = if from_reserve { &mut offer.reserve } else { &mut offer.market };
         // What has passed is forgotten, so that an offer's row does not grow with every lease it ever had.
@@ -297,7 +320,12 @@ impl BlockInHand<'_> {
     }
 
     /// Notes what the part of a site that an offer sells has leased.
-    fn hold_part(&mut self, offer: &Offer, trade: &Trade, commercial: bool) -> Result<(), Rejection> {
+    pub(crate) fn hold_part(
+        &mut self,
+        offer: &Offer,
+        trade: &Trade,
+        commercial: bool,
+    ) -> Result<(), Rejection> {
         let key = EntitlementKey { site: offer.site_key(), owner: offer.pool };
         let mut part = self.view.get::<Entitlements>(&key).cloned().ok_or(Rejection::SiteUnknown)?;
         part.prune(self.now.slot(self.params.slot_s));
@@ -346,6 +374,7 @@ impl BlockInHand<'_> {
             quantity: trade.quantity,
             start: trade.start,
             slots: trade.slots,
+            extensions: Vec::new(),
             agreement: Agreement {
                 start,
                 end,
@@ -387,7 +416,8 @@ impl BlockInHand<'_> {
         }
     }
 
-    fn quote(&mut self, lease: &Lease) -> Result<Money, Rejection> {
+    /// What the contract may need at most for a lease.
+    pub(crate) fn quote(&mut self, lease: &Lease) -> Result<Money, Rejection> {
         if self.fuel < self.runtime.fuel_per_call_max() {
             return Err(Rejection::FuelExhausted);
         }

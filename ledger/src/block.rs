@@ -31,6 +31,9 @@ data! {
         /// Merkle root over the signed transactions' bytes.
         #[serde(with = "hash")]
         pub transactions_root: Hash,
+        /// Hash of the list of transactions that its proposer had seen waiting and did not include.
+        #[serde(with = "hash")]
+        pub waiting_root: Hash,
         /// Merkle root over the receipts; its first leaf is what happened by itself.
         #[serde(with = "hash")]
         pub receipts_root: Hash,
@@ -48,6 +51,8 @@ data! {
         pub header: Header,
         /// The transactions, in order.
         pub transactions: Vec<SignedTransaction>,
+        /// Ids of transactions that the proposer had seen waiting and did not include, rising.
+        pub waiting: Vec<TransactionId>,
     }
 
     /// What became of one transaction.

@@ -223,7 +223,8 @@ fn part_of(used: u64, capacity: u64) -> u64 {
     u64::try_from(share.unwrap_or(0)).unwrap_or(u64::MAX)
 }
 
-fn day_of(now: TimeMs) -> u32 {
+/// Days since 1970-01-01 UTC.
+pub(crate) fn day_of(now: TimeMs) -> u32 {
     u32::try_from(now.0.checked_div(DAY_MS).unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
@@ -239,25 +240,36 @@ fn decayed(usage: &GroupUsage, day: u32, decay_q32: u32) -> u64 {
 impl BlockInHand<'_> {
     /// Usage counts from the award, in both lanes, so that nobody is first in two batches for the capacity of one.
     pub(crate) fn count_usage(&mut self, lease: &Lease) {
+        self.count_seconds(lease, lease.awarded_seconds(self.params.slot_s));
+    }
+
+    /// Counts so many accelerator-seconds of a lease from today on.
+    pub(crate) fn count_seconds(&mut self, lease: &Lease, seconds: u64) {
         let day = day_of(self.now);
         let key = (lease.group, lease.class.clone());
         let before = self.view.get::<Usages>(&key);
         let used = before.map_or(0, |usage| decayed(usage, day, self.params.usage_decay_q32));
-        let accelerator_seconds = used.saturating_add(lease.awarded_seconds(self.params.slot_s));
+        let accelerator_seconds = used.saturating_add(seconds);
         self.view.put::<Usages>(key, GroupUsage { accelerator_seconds, day });
     }
 
-    /// What a group was counted for at award and did not use is taken off its account again.
+    /// What a group was counted for at award and at extensions and did not use is taken off its account again: what was
+    /// counted last first, since the slots not used are the last ones.
     pub(crate) fn return_usage(&mut self, lease: &Lease) {
-        let unused = GroupUsage {
-            accelerator_seconds: lease.awarded_seconds(self.params.slot_s).saturating_sub(lease.reported),
-            day: day_of(lease.awarded_at),
-        };
+        let mut unused = lease.awarded_seconds(self.params.slot_s).saturating_sub(lease.reported);
+        let mut parts = Vec::new();
+        for part in lease.parts().rev() {
+            let accelerator_seconds = lease.seconds_of(part.slots, self.params.slot_s).min(unused);
+            unused = unused.saturating_sub(accelerator_seconds);
+            parts.push(GroupUsage { accelerator_seconds, day: day_of(part.awarded_at) });
+        }
         let key = (lease.group, lease.class.clone());
         if let Some(mut usage) = self.view.get::<Usages>(&key).cloned() {
             // It has decayed with the rest of the account since the award.
-            let unused = decayed(&unused, usage.day, self.params.usage_decay_q32);
-            usage.accelerator_seconds = usage.accelerator_seconds.saturating_sub(unused);
+            for unused in &parts {
+                let unused = decayed(unused, usage.day, self.params.usage_decay_q32);
+                usage.accelerator_seconds = usage.accelerator_seconds.saturating_sub(unused);
+            }
             if usage.accelerator_seconds == 0 {
                 self.view.remove::<Usages>(&key);
             } else {

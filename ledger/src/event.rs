@@ -2,6 +2,7 @@
 
 use crate::id::{
     BlobHash, GrantId, GroupId, LeaseId, OfferId, OrderId, OrganisationId, OutageId, ProposalId, RequestId,
+    TransactionId,
 };
 use crate::market::{Bucket, Lane};
 use crate::member::MemberCode;
@@ -160,6 +161,26 @@ pub enum Event {
     /// What was held back was paid, and after an objection divided.
     #[allow(missing_docs)]
     HoldbackReleased { lease: LeaseId, payments: Vec<Payment>, refunds: Vec<Payment> },
+    /// A lease was prolonged by `slots`; `end` and `locked` are of the whole lease.
+    #[allow(missing_docs)]
+    LeaseExtended {
+        lease: LeaseId,
+        provider: OrganisationId,
+        requester: OrganisationId,
+        end: TimeMs,
+        slots: u32,
+        price: Price,
+        locked: Money,
+    },
+    /// More members than can be at fault together have listed a transaction as waiting, the last of them at height `since`,
+    /// and the blocks that these proposed since do not hold it.
+    #[allow(missing_docs)]
+    TransactionWithheld {
+        transaction: TransactionId,
+        since: u64,
+        listed_by: Vec<MemberCode>,
+        proposers: Vec<MemberCode>,
+    },
     /// One key of an office proposed something that takes several.
     #[allow(missing_docs)]
     OrderPlaced { order: OrderId, member: MemberCode, office: Office, due: TimeMs },

@@ -124,8 +124,12 @@ impl BlockInHand<'_> {
             let epoch = |class: Option<&Class>| class.map_or(0, |class| class.epoch);
             let before = epoch(self.view.before::<Classes>(&lease.class));
             let cleared = epoch(self.view.get::<Classes>(&lease.class)) > before;
-            if self.view.before::<Leases>(id).is_none() && !cleared {
+            let slots = self.view.before::<Leases>(id).map(|before| before.slots);
+            if slots.is_none() && !cleared {
                 return Err(format!("a grant pays the lease {id}, which no batch awarded"));
+            }
+            if slots.is_some_and(|slots| slots != lease.slots) {
+                return Err(format!("a grant pays the lease {id}, which was extended without a batch"));
             }
         }
         Ok(())

@@ -268,16 +268,23 @@ impl BlockInHand<'_> {
     /// Gives the slots back to the offer they came from, as far as they are not out of order; not to an offer whose provider
     /// has said since then what is free.
     fn return_free(&mut self, key: &EntitlementKey, lease: &Lease, from: Slot, end: Slot) {
-        let offer = self
-            .view
-            .get::<Offers>(&lease.offer)
-            .filter(|offer| offer.state == OfferState::Open && offer.revision == lease.offer_revision);
+        let offer = self.view.get::<Offers>(&lease.offer).filter(|offer| offer.state == OfferState::Open);
         let part = self.view.get::<Entitlements>(key);
         let (Some(mut offer), Some(part), true) = (offer.cloned(), part.cloned(), from < end) else { return };
         let now = self.now.slot(self.params.slot_s);
         let taken = part.leased().plus(&part.outage).plus(&offer.market).plus(&offer.reserve);
         let room = Calendar::constant(from, end, part.accelerators).minus(&taken);
-        let back = Calendar::constant(from, end, lease.quantity).min_with(&room);
+        // Of the parts of the lease only those that were taken out of what the provider says now.
+        let mut since = lease.start;
+        let mut held = Calendar::default();
+        for one in lease.parts() {
+            let until = Slot(since.0.saturating_add(one.slots));
+            if one.offer_revision == offer.revision {
+                held = held.plus(&Calendar::constant(since, until, lease.quantity));
+            }
+            since = until;
+        }
+        let back = held.cut(from, end).min_with(&room);
         let from_reserve = lease.lane == Lane::Reserve || lease.released;
         let calendar = if from_reserve { &mut offer.reserve } else { &mut offer.market };
         *calendar = calendar.plus(&back);

@@ -199,6 +199,10 @@ params! {
     holdback_bps: u16 = 1_000, 0..=10_000;
     /// How long after the settlement the sponsor may object, in milliseconds.
     audit_window_ms: u64 = 2_592_000_000, 500..=31_622_400_000;
+    /// Batches of a class whose figures are kept.
+    figures_epochs_max: u32 = 1_000, 1..=1_000_000;
+    /// Heights that may pass without a transaction that enough members list as waiting, before those who proposed are named.
+    withheld_heights: u32 = 10, 1..=1_000;
     /// Consensus: time to wait for a proposal, in milliseconds.
     timeout_propose_ms: u32 = 1_500, 50..=60_000;
     /// Consensus: time to wait for prevotes once they are split, in milliseconds.

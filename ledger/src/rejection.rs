@@ -188,6 +188,7 @@ rejections! {
     315 ReserveInvalid "the reserve is below the federation's least share, over everything, or of private capacity", "offer at least `reserve_bps_min` of public capacity, and no reserve of private";
     316 OutageInvalid "the outage is of nothing, of more than there is, in the past or beyond the horizon", "give accelerators of the site and slots that lie ahead";
     317 OutageUnknown "there is no such outage of this provider", "list them: `hansa site outages`";
+    320 CommercialCeiling "the pool has sold as much as it may to commercial users this year", "place a request: another pool may serve it";
     310 CountryInvalid "the country is no member state, or not the registrar's", "accredit a site with the registrar of the country it stands in";
     // 400 to 499: requests.
     400 RequestUnknown "there is no such open request of this organisation", "list the requests: `hansa request list`";
@@ -210,4 +211,12 @@ rejections! {
     509 JobStateWrong "the job's end was reported before", "nothing more can be reported";
     510 TooManyJobs "the lease has as many jobs as it may have", "use another lease";
     511 ListInvalid "the list is empty, too long, or names something twice", "give each lease once";
+    512 ExtensionSponsored "a grant pays the lease, and grants pay only for what a batch awards", "place a request for the slots after the lease's end";
+    513 ExtensionOfReserve "the lease came out of the reserve, which only a batch gives", "place a request for the slots after the lease's end";
+    514 ExtensionPriceLow "the lease's price is below what its offer asks now, or below the class's last price", "place a request for the slots after the lease's end: `hansa market price`";
+    515 ExtensionPriceOver "an extension pays the lease's own price, which is over the most that was to be paid", "allow the lease's price, or place a request for the slots after its end";
+    516 ExtensionTooLong "the lease would be longer than `lease_slots_max`, of too many parts, or reach beyond `horizon_slots`", "extend it by less, or place a request for the slots after its end";
+    517 ExtensionNotFree "the lease's offer has too little free in the slots that follow", "extend it by less, or place a request for the slots after its end";
+    518 ExtensionOfferChanged "the offer the lease came from was withdrawn, or has another contract by now", "place a request for the slots after the lease's end";
+    519 ExtensionOverCap "the group would hold more of the class in the slots that follow than one group may", "extend it by less, or wait until other leases of the group end";
 }

@@ -32,11 +32,13 @@ macro_rules! cases {
 
 pub(crate) use data;
 
+mod figures;
 mod governance;
 mod kind;
 mod lease;
 mod office;
 
+pub use figures::*;
 pub use governance::*;
 pub use kind::*;
 pub use lease::*;
@@ -569,6 +571,16 @@ data! {
         /// The module.
         #[serde(with = "crate::bytes")]
         pub code: Vec<u8>,
+    }
+
+    /// A transaction that proposers have seen waiting and not included.
+    pub struct Waiting {
+        /// Who listed it, by code.
+        pub listed_by: Vec<MemberCode>,
+        /// The last height whose proposer listed it.
+        pub listed_last: u64,
+        /// The height at which more had listed it than can be at fault together.
+        pub since: Option<u64>,
     }
 
     /// Quota used in an epoch.

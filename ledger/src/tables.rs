@@ -199,4 +199,10 @@ tables! {
     25 => proposals, Proposals: crate::id::ProposalId => Proposal;
     /// Who signs blocks, by the height from which the set acts; those of the past stay, for those who verify old blocks.
     32 => validator_sets, ValidatorSets: u64 => ValidatorSet;
+    /// What each batch of a class decided, by batch; the last `figures_epochs_max` of them.
+    29 => figures, FiguresTable: (crate::name::Name, u64) => Figures;
+    /// Transactions that proposers have seen and not included.
+    30 => waits, Waits: crate::id::TransactionId => Waiting;
+    /// Who proposed the last heights, as long as any transaction is followed.
+    31 => proposers, Proposers: u64 => crate::member::MemberCode;
 }

@@ -15,8 +15,9 @@ use crate::rights::may_read;
 use futures::future::BoxFuture;
 use hansa_contracts_abi::Terms;
 use hansa_ledger::apply::chain;
+use hansa_ledger::extension::{Extended, preview_extension};
 use hansa_ledger::genesis::Genesis;
-use hansa_ledger::id::{BlobHash, ChainId, CodeHash, OrganisationId, TransactionId};
+use hansa_ledger::id::{BlobHash, ChainId, CodeHash, LeaseId, OrganisationId, TransactionId};
 use hansa_ledger::money::Money;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::root::Digest;
@@ -209,6 +210,11 @@ impl Backend for NodeBackend {
                 }
             })
             .collect()
+    }
+
+    fn preview_extension(&self, lease: &LeaseId, slots: u32) -> Result<Extended, Rejection> {
+        let executor = &self.parts.executor;
+        preview_extension(&executor.state(), executor.runtime(), executor.chain(), lease, slots, clock())
     }
 
     fn contract_quote(&self, contract: &CodeHash, contract_params: &[u8], terms: &Terms) -> Option<Money> {

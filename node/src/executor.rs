@@ -12,7 +12,7 @@ pub use open::OpenError;
 use crate::history::History;
 use crate::mempool::Mempool;
 use hansa_contracts_abi::Runtime;
-use hansa_ledger::apply::{Outcome, apply_block, chain, params};
+use hansa_ledger::apply::{Outcome, apply_listing, chain, params};
 use hansa_ledger::block::{Block, Header, transactions_root};
 use hansa_ledger::deadline::next_deadline;
 use hansa_ledger::genesis::Genesis;
@@ -24,6 +24,7 @@ use hansa_ledger::state::{ChangedRow, State, Table as _};
 use hansa_ledger::tables::Keys;
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::SignedTransaction;
+use hansa_ledger::waiting::waiting_root;
 use hansa_ledger_signature::{PublicKey, Verified};
 use hansa_ledger_store::{Checkpoint, LedgerStore, StoreError};
 use signatures::Signatures;
@@ -290,6 +291,9 @@ impl Executor {
         if transactions_root(&block.transactions) != block.header.transactions_root {
             return Err("the transactions are not those the header commits to".to_owned());
         }
+        if waiting_root(&block.waiting) != block.header.waiting_root {
+            return Err("the list of what waits is not the one the header commits to".to_owned());
+        }
         Ok(block)
     }
 
@@ -301,7 +305,8 @@ impl Executor {
             verified.push(verdict.map_err(|error| format!("transaction {index}: {error}"))?);
         }
         let state = self.state();
-        let outcome = apply_block(&state, self.runtime.as_ref(), self.chain, &block.header, &verified)
+        let runtime = self.runtime.as_ref();
+        let outcome = apply_listing(&state, runtime, self.chain, &block.header, &verified, &block.waiting)
             .map_err(|error| error.to_string())?;
         drop(state);
         self.remember(id, Executed { block, outcome });
@@ -341,6 +346,7 @@ impl Executor {
             let now = block_time(&state);
             let mut mempool = self.lock_mempool();
             mempool.on_commit(&state, now, touched);
+            mempool.mark_height();
             if block.header.height.is_multiple_of(64) {
                 mempool.tidy(&state, now);
                 mempool.drop_expired(now);

@@ -126,6 +126,7 @@ mod tests {
             parent: BlockId([0; 32]),
             proposer: "DE".parse().unwrap(),
             transactions_root: [0; 32],
+            waiting_root: [0; 32],
             receipts_root: [0; 32],
             state_root: [0; 32],
             members_hash: [0; 32],

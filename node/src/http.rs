@@ -202,6 +202,7 @@ routes! {
     get "/v1/leases/{id}/jobs" => leases::jobs;
     get "/v1/leases/{id}/jobs/{job}/log" => logs::log;
     get "/v1/leases/{id}/settlement" => leases::settlement;
+    get "/v1/leases/{id}/extension" => leases::extension;
     get "/v1/contracts" => leases::contracts;
     get "/v1/contracts/{hash}" => leases::contract;
     get "/v1/events" => events::events;

@@ -58,6 +58,8 @@ pub struct Mempool {
     ids: BTreeMap<TransactionId, u64>,
     principals: BTreeMap<Principal, Usage>,
     arrival_next: u64,
+    /// What had arrived when the last height was committed, and when the one before it was: the first arrival since.
+    marks: [u64; 2],
     bytes: usize,
     gapped_bytes: usize,
 }
@@ -117,6 +119,7 @@ impl Mempool {
             ids: BTreeMap::new(),
             principals: BTreeMap::new(),
             arrival_next: 0,
+            marks: [0; 2],
             bytes: 0,
             gapped_bytes: 0,
         }
@@ -352,6 +355,25 @@ impl Mempool {
             }
         }
         taken
+    }
+
+    /// Remembers that a height was committed.
+    pub fn mark_height(&mut self) {
+        self.marks = [self.arrival_next, self.marks[0]];
+    }
+
+    /// Up to so many transactions that a block could hold at `now` and that had arrived before the last height began, by
+    /// arrival: the proposer of that height could have taken them.
+    #[must_use]
+    pub fn waited(&self, now: TimeMs, count_max: usize) -> Vec<TransactionId> {
+        self.arrivals
+            .range(..self.marks[1])
+            .filter(|(arrival, _)| !self.gapped.contains(arrival))
+            .filter_map(|(_, (signer, nonce))| self.signers.get(signer)?.entries.get(nonce))
+            .filter(|entry| entry.transaction.transaction.valid_until >= now)
+            .map(|entry| entry.id)
+            .take(count_max)
+            .collect()
     }
 
     /// What waits and a block could hold, by arrival, for a peer that was away. What waits behind a gap is not passed on.

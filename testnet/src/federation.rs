@@ -36,10 +36,11 @@ impl Federation {
                 let url = crate::layout::api_address(member.ports);
                 let client = Client::new(&url).map_err(api_error(format!("the node of {}", member.code)))?;
                 // Whoever may not read the keys of the testnet sees what the public sees.
-                let registrar = keyfile::read(&layout.office_key(member.code, Office::Registrar));
+                let keys = layout.office_keys(member.code, Office::Registrar);
+                let registrar = keys.first().map(|key| keyfile::read(key));
                 let client = match registrar {
-                    Ok(key) => client.with_reader(key, state.chain),
-                    Err(_) => client,
+                    Some(Ok(key)) => client.with_reader(key, state.chain),
+                    _ => client,
                 };
                 Ok((member.code, client))
             })

@@ -5,7 +5,8 @@ use crate::error::{TestnetError, api_error};
 use crate::federation::Federation;
 use crate::layout::{ProviderRecord, UserRecord};
 use hansa_ledger::action::{
-    AccreditOrganisation, AccreditSite, Action, ApproveOrder, AttestDeposit, IssueGrant, grant_id,
+    AccreditOrganisation, AccreditSite, Action, ApproveOrder, AttestDeposit, ConfirmSite, IssueGrant,
+    grant_id,
 };
 use hansa_ledger::event::Event;
 use hansa_ledger::id::OrganisationId;
@@ -13,11 +14,14 @@ use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::possession::Possession;
-use hansa_ledger::row::{Office, OrganisationClass};
+use hansa_ledger::row::{Office, OrganisationClass, SiteKey};
 use hansa_ledger::time::TimeMs;
 use hansa_node_api::chain::FinalTransaction;
+use hansa_node_api::filter::SiteFilter;
+use hansa_node_api::market::SiteInfo;
 use hansa_node_api::peer::now_ms;
 use hansa_node_api::{Client, Fault};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long accreditations and grants of a testnet hold.
@@ -40,7 +44,41 @@ pub async fn providers(federation: &Federation) -> Result<(), TestnetError> {
         }
         send(federation, code, Office::Registrar, actions).await
     })
-    .await
+    .await?;
+    confirm(federation).await
+}
+
+/// Has every site that awaits it confirmed by the registrar of the member after its own.
+///
+/// # Errors
+/// As [`providers`].
+pub(crate) async fn confirm(federation: &Federation) -> Result<(), TestnetError> {
+    let codes: Vec<MemberCode> = federation.state().members.iter().map(|member| member.code).collect();
+    let mut sites = Vec::new();
+    for code in &codes {
+        // Asked at its own node, which has taken the accreditation.
+        let filter = SiteFilter { country: Some(*code), ..SiteFilter::default() };
+        let found = federation.client(*code)?.sites(&filter).await;
+        sites.extend(found.map_err(api_error("the sites could not be read"))?);
+    }
+    let mut awaited: BTreeMap<MemberCode, Vec<Action>> = BTreeMap::new();
+    for SiteInfo { key, row, .. } in sites {
+        let place = codes.iter().position(|code| *code == row.country);
+        let other = place.and_then(|place| codes.get((place + 1) % codes.len()));
+        let Some(other) = other.filter(|other| row.confirmed < row.accelerators && **other != row.country)
+        else {
+            continue;
+        };
+        let SiteKey { provider, site, class } = key;
+        let action = ConfirmSite { provider, site, class, accelerators: row.accelerators };
+        awaited.entry(*other).or_default().push(action.into());
+    }
+    for (code, actions) in awaited {
+        for some in actions.chunks(32) {
+            send(federation, code, Office::Registrar, some.to_vec()).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Accredits the users and gives them their money: each by its home member, all members at once.
@@ -147,6 +185,7 @@ fn provider_actions(federation: &Federation, provider: &ProviderRecord) -> Resul
         tier: TIER,
         certificates: 0,
         pool: capacity.pool,
+        parts: Vec::new(),
     };
     let proof = federation.proof(&federation.layout().provider_key(name), *organisation)?;
     let accreditation = accredit(register_number, name, OrganisationClass::Research, *key, proof);

@@ -13,9 +13,10 @@ use crate::units::{Between, Duration, Limit, Moment, PurseName, SourceShare, Wit
 use clap::Args;
 use follow::{Follow, Seen};
 use hansa_ledger::action::{PlaceRequest, request_id};
+use hansa_ledger::market::LaneHint;
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::name::Name;
-use hansa_ledger::row::Purpose;
+use hansa_ledger::row::{Alternative, Purpose};
 use hansa_node_api::EventCursor;
 use serde::Deserialize;
 use serde_json::json;
@@ -93,8 +94,46 @@ struct Wish {
     /// Pay a part: `grant:ID=80%`, `cash=20%`; repeat it for each source, in order
     #[arg(long, value_name = "PURSE=PART", group = "money")]
     source: Vec<SourceShare>,
+    /// any (the open-access reserve where it is yours to use, else the market), reserve or market; any if not said
+    #[arg(long, value_parser = word::<LaneHint>)]
+    #[serde(deserialize_with = "lane")]
+    lane: Option<LaneHint>,
+    /// Accept reserve that nobody claimed, from which a short lease may be interrupted
+    #[arg(long)]
+    interruptible: bool,
+    /// Another class that would do, with the most it may cost: `h100-80=3.50`; repeat it for each; one of all is awarded
+    #[arg(long = "or", value_name = "CLASS=PRICE")]
+    or: Vec<Other>,
     #[command(flatten)]
     job: JobWish,
+}
+
+/// Another class that would do, and the most it may cost there.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+struct Other(Alternative);
+
+impl std::str::FromStr for Other {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (class, limit) =
+            text.split_once('=').ok_or_else(|| format!("`{text}` names no price; write `CLASS=PRICE`"))?;
+        let limit: Limit = limit.parse()?;
+        Ok(Self(Alternative { class: class.trim().parse()?, limit: limit.0 }))
+    }
+}
+
+impl TryFrom<String> for Other {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+fn lane<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<LaneHint>, D::Error> {
+    word(&String::deserialize(deserializer)?).map(Some).map_err(serde::de::Error::custom)
 }
 
 fn purpose<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Purpose>, D::Error> {
@@ -189,6 +228,9 @@ impl Wish {
             grant: money.grant,
             cash: money.cash,
             source: money.source,
+            lane: self.lane.or(other.lane),
+            interruptible: self.interruptible || other.interruptible,
+            or: if self.or.is_empty() { other.or } else { self.or },
             job,
         }
     }

@@ -1,5 +1,6 @@
 //! `hansa lease`: follow, end, pay and verify leases.
 
+mod extend;
 pub mod fetch;
 pub mod log;
 #[cfg(test)]
@@ -11,7 +12,7 @@ use crate::config::Countersign;
 use crate::error::{Failure, Outcome};
 use crate::printer::pairs;
 use crate::session::{Session, short};
-use crate::units::{length, word, word_text};
+use crate::units::{Duration, Limit, length, word, word_text};
 use clap::{Args, Subcommand};
 use hansa_ledger::action::{CancelLease, ContestUsage, EndLease};
 use hansa_ledger::id::LeaseId;
@@ -80,6 +81,20 @@ enum Verb {
         #[arg(long, value_name = "SECONDS")]
         usage: Option<u64>,
     },
+    /// Use a lease for longer: free slots that follow on it, at its own price
+    Extend {
+        /// Lease: id or beginning of it
+        lease: String,
+        /// By how long: `2h`, `90m`
+        #[arg(long = "for", value_name = "LENGTH")]
+        length: Duration,
+        /// The most per accelerator-hour; the lease's own price if not said
+        #[arg(long, value_name = "EUR/h")]
+        max_price: Option<Limit>,
+        /// Say what it would cost, and sign nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Give a lease up before it has begun
     Cancel {
         /// Lease: id or beginning of it
@@ -123,6 +138,9 @@ impl LeaseArguments {
                 let sent = session.act(EndLease { lease, cumulative: usage }).await?;
                 session.tell_sent(&sent, json!({ "lease": lease }), &format!("ended lease {lease}"));
                 Ok(())
+            }
+            Verb::Extend { lease, length, max_price, dry_run } => {
+                extend::run(session, &lease, length, max_price, dry_run).await
             }
             Verb::Cancel { lease } => {
                 let lease = session.find_lease(&session.reader().await?, &lease).await?;

@@ -9,7 +9,7 @@ use hansa_ledger::event::Event;
 use hansa_ledger::market::Calendar;
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
-use hansa_ledger::row::OfferState;
+use hansa_ledger::row::{OfferState, PoolOwner};
 use hansa_node_api::Shown;
 use hansa_node_api::filter::OfferFilter;
 use hansa_node_api::market::OfferInfo;
@@ -57,6 +57,15 @@ struct Post {
     ask: Limit,
     #[command(flatten)]
     span: Span,
+    /// Whose part of the site: a member, `EU` or `private`; may be left out where the site is one part
+    #[arg(long)]
+    owner: Option<PoolOwner>,
+    /// The open-access reserve's share, in basis points; the federation's least for public capacity if not said
+    #[arg(long, value_name = "BPS")]
+    reserve_bps: Option<u16>,
+    /// Meet the share over so many slots, everything in the first part of each such cycle; every slot has its share if not said
+    #[arg(long, value_name = "SLOTS")]
+    reserve_cycle_slots: Option<u32>,
     /// The contract that settles the leases: its name, or the hash of its code
     #[arg(long, default_value = "spot")]
     contract: String,
@@ -134,6 +143,9 @@ impl Post {
             class: self.class,
             ask: self.ask.0,
             calendar,
+            owner: self.owner,
+            reserve_bps: self.reserve_bps,
+            reserve_cycle_slots: self.reserve_cycle_slots,
             contract,
             contract_params,
         };
@@ -195,16 +207,17 @@ async fn list(session: &Session, class: Option<Name>, all: bool) -> Outcome {
     let clock = session.clock(&client).await?;
     session.printer.data(&offers, || {
         let rows = offers.iter().map(|one| {
-            let (id, class, site, country, ask, calendar, state, free_now) = match one {
+            let (id, class, site, country, ask, free, state, free_now) = match one {
                 Shown::Whole(OfferInfo { id, row: one, free_now }) => {
-                    (id, &one.class, &one.site, one.country, one.ask, &one.calendar, one.state, free_now)
+                    let free = one.market.plus(&one.reserve);
+                    (id, &one.class, &one.site, one.country, one.ask, free, one.state, free_now)
                 }
                 Shown::Public(one) => {
-                    let (id, free_now) = (&one.id, &one.free_now);
-                    (id, &one.class, &one.site, one.country, one.ask, &one.calendar, one.state, free_now)
+                    let (id, free_now, free) = (&one.id, &one.free_now, one.market.plus(&one.reserve));
+                    (id, &one.class, &one.site, one.country, one.ask, free, one.state, free_now)
                 }
             };
-            let end = calendar.points().last().map(|(slot, _)| clock.begins(*slot).to_string());
+            let end = free.points().last().map(|(slot, _)| clock.begins(*slot).to_string());
             [
                 short(id),
                 class.to_string(),

@@ -2,12 +2,14 @@
 
 use crate::error::Outcome;
 use crate::session::{Session, short};
-use crate::units::{word, word_text};
+use crate::units::{Moment, word};
 use clap::{Args, Subcommand};
-use hansa_ledger::action::AccreditSite;
+use hansa_ledger::action::{AccreditSite, AnnounceOutage, ConfirmSite, EndOutage, SitePart};
+use hansa_ledger::event::Event;
+use hansa_ledger::id::OutageId;
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::name::Name;
-use hansa_ledger::row::Pool;
+use hansa_ledger::row::{Pool, PoolOwner};
 use hansa_node_api::Shown;
 use hansa_node_api::filter::SiteFilter;
 use hansa_node_api::market::SiteInfo;
@@ -24,6 +26,15 @@ pub struct SiteArguments {
 enum Verb {
     /// Accredit the capacity of one class at a site; signed by the registrar of the member it stands in
     Accredit(Accredit),
+    /// Confirm what another member accredited; signed by a registrar of any other member
+    Confirm(Confirm),
+    /// Announce that accelerators are out of order or in maintenance; the leases it hits are named
+    Outage(Outage),
+    /// Say that an outage is over before its time
+    Resume {
+        /// The outage's id
+        outage: OutageId,
+    },
     /// List accredited sites
     List(List),
 }
@@ -53,6 +64,62 @@ struct Accredit {
     /// Whose money built it: public or private
     #[arg(long, default_value = "public", value_parser = word::<Pool>)]
     pool: Pool,
+    /// An owner's part, where there are several: `FI=650`, `EU=350:2000` with a commercial ceiling in basis points; repeat it
+    #[arg(long = "part", value_parser = part, value_name = "OWNER=COUNT")]
+    parts: Vec<SitePart>,
+}
+
+#[derive(Debug, Args)]
+struct Confirm {
+    /// The place
+    site: Name,
+    /// Who may offer it: id, beginning of it, or name
+    #[arg(long, value_name = "ORG")]
+    provider: String,
+    /// The resource class
+    #[arg(long)]
+    class: Name,
+    /// How many accelerators were found
+    #[arg(long)]
+    accelerators: u32,
+}
+
+#[derive(Debug, Args)]
+struct Outage {
+    /// The place
+    site: Name,
+    /// The resource class
+    #[arg(long)]
+    class: Name,
+    /// Whose part of it: a member, `EU` or `private`; may be left out where the site is one part
+    #[arg(long)]
+    owner: Option<PoolOwner>,
+    /// How many accelerators are out
+    #[arg(long)]
+    accelerators: u32,
+    /// From when
+    #[arg(long, default_value = "now")]
+    from: Moment,
+    /// Until when
+    #[arg(long)]
+    until: Moment,
+    /// Whether it is planned maintenance
+    #[arg(long)]
+    planned: bool,
+}
+
+/// A part of a site: `EU=350` or `EU=350:2000`, whose it is, how many, and its commercial ceiling in basis points.
+fn part(text: &str) -> Result<SitePart, String> {
+    let refuse =
+        || format!("`{text}` is no part; write `OWNER=COUNT`, or `OWNER=COUNT:CEILING` in basis points");
+    let (owner, rest) = text.split_once('=').ok_or_else(refuse)?;
+    let (count, ceiling) = rest.split_once(':').unwrap_or((rest, "10000"));
+    let accelerators = count.parse().map_err(|_| refuse())?;
+    Ok(SitePart {
+        owner: owner.parse()?,
+        accelerators,
+        commercial_ceiling_bps: ceiling.parse().map_err(|_| refuse())?,
+    })
 }
 
 #[derive(Debug, Args)]
@@ -69,8 +136,58 @@ impl SiteArguments {
     pub(super) async fn run(self, session: &Session) -> Outcome {
         match self.verb {
             Verb::Accredit(accredit) => accredit.run(session).await,
+            Verb::Confirm(confirm) => confirm.run(session).await,
+            Verb::Outage(outage) => outage.run(session).await,
+            Verb::Resume { outage } => {
+                let sent = session.act(EndOutage { outage }).await?;
+                session.tell_sent(
+                    &sent,
+                    json!({ "outage": outage }),
+                    &format!("the outage {outage} is over"),
+                );
+                Ok(())
+            }
             Verb::List(list) => list.run(session).await,
         }
+    }
+}
+
+impl Confirm {
+    async fn run(self, session: &Session) -> Outcome {
+        let Self { site, class, accelerators, .. } = self;
+        let provider = session.find_organisation(&session.reader().await?, &self.provider).await?;
+        let text = format!("confirmed {accelerators} of class {class} at {site}");
+        let made = json!({ "provider": provider, "site": site, "class": class });
+        let sent = session.act(ConfirmSite { provider, site, class, accelerators }).await?;
+        session.tell_office(&session.client()?, &sent, made, &text).await
+    }
+}
+
+impl Outage {
+    async fn run(self, session: &Session) -> Outcome {
+        let account = session.account().await?;
+        let clock = session.clock(&account.client).await?;
+        // An outage begins with the slot it falls into, and ends with the one in which it is over.
+        let start = self.from.from(clock.now).slot(clock.params.slot_s);
+        let end = clock.slot_from(self.until.from(clock.now));
+        let Self { site, class, owner, accelerators, planned, .. } = self;
+        let action = AnnounceOutage { site, class, owner, start, end, accelerators, planned };
+        let sent = session.send(&account, vec![action.into()]).await?;
+        let told = sent.done.receipt.events.iter().find_map(|event| match event {
+            Event::OutageAnnounced { outage, leases, .. } => Some((*outage, leases.clone())),
+            _ => None,
+        });
+        let (outage, leases) = told.unzip();
+        let leases = leases.unwrap_or_default();
+        let text = outage.map_or_else(String::new, |outage| {
+            format!(
+                "announced outage {outage}; it hits {} leases {}",
+                leases.len(),
+                leases.iter().map(short).collect::<Vec<_>>().join(" ")
+            )
+        });
+        session.tell_sent(&sent, json!({ "outage": outage, "leases": leases }), text.trim());
+        Ok(())
     }
 }
 
@@ -88,6 +205,7 @@ impl Accredit {
             tier: self.tier,
             certificates: self.certificates,
             pool: self.pool,
+            parts: self.parts,
         };
         let sent = session.act(action).await?;
         session.tell_office(&session.client()?, &sent, made, &text).await
@@ -100,16 +218,19 @@ impl List {
         let sites = session.reader().await?.sites_shown(&filter).await?;
         session.printer.data(&sites, || {
             let rows = sites.iter().map(|one| {
-                let (key, country, counts, pool) = match one {
-                    Shown::Whole(SiteInfo { key, row }) => {
-                        (key, row.country, [row.accelerators, row.node_size, u32::from(row.tier)], row.pool)
+                let (key, country, counts, by, parts) = match one {
+                    Shown::Whole(SiteInfo { key, row, parts }) => {
+                        let counts = [row.accelerators, row.confirmed, row.node_size, u32::from(row.tier)];
+                        (key, row.country, counts, row.confirmed_by, parts)
                     }
                     Shown::Public(one) => {
-                        let counts = [one.accelerators, one.node_size, u32::from(one.tier)];
-                        (&one.key, one.country, counts, one.pool)
+                        let counts = [one.accelerators, one.confirmed, one.node_size, u32::from(one.tier)];
+                        (&one.key, one.country, counts, one.confirmed_by, &one.parts)
                     }
                 };
-                let [accelerators, node_size, tier] = counts.map(|count| count.to_string());
+                let [accelerators, confirmed, node_size, tier] = counts.map(|count| count.to_string());
+                let owners = parts.iter().map(|part| format!("{} {}", part.owner, part.row.accelerators));
+                let owners: Vec<String> = owners.collect();
                 [
                     key.site.to_string(),
                     country.to_string(),
@@ -117,13 +238,15 @@ impl List {
                     accelerators,
                     node_size,
                     tier,
-                    word_text(&pool),
+                    by.map_or(confirmed.clone(), |member| format!("{confirmed} by {member}")),
+                    owners.join(", "),
                     short(&key.provider),
                 ]
             });
-            session
-                .printer
-                .table(["SITE", "COUNTRY", "CLASS", "COUNT", "NODE", "TIER", "POOL", "PROVIDER"], rows)
+            session.printer.table(
+                ["SITE", "COUNTRY", "CLASS", "COUNT", "NODE", "TIER", "CONFIRMED", "PARTS", "PROVIDER"],
+                rows,
+            )
         });
         Ok(())
     }

@@ -70,6 +70,16 @@ data! {
         pub audit_window_ms: u64,
     }
 
+    /// Slots that were added to a lease after its award.
+    pub struct Extension {
+        /// How many.
+        pub slots: u32,
+        /// When; the first time, where several extensions of one day count as one.
+        pub awarded_at: TimeMs,
+        /// The offer's revision then: what is free again returns to the offer only while it is the same.
+        pub offer_revision: u32,
+    }
+
     /// A lease: a window of capacity.
     pub struct Lease {
         /// The request it came from.
@@ -100,8 +110,10 @@ data! {
         pub quantity: u32,
         /// First slot.
         pub start: Slot,
-        /// Slots.
+        /// Slots, those of extensions included.
         pub slots: u32,
+        /// What was added to it after the award, in the order of time.
+        pub extensions: Vec<Extension>,
         /// What was agreed.
         pub agreement: Agreement,
         /// Who pays.
@@ -232,7 +244,24 @@ impl Lease {
     /// Accelerator-seconds of its whole window.
     #[must_use]
     pub fn awarded_seconds(&self, slot_s: u32) -> u64 {
-        u64::from(self.slots).saturating_mul(u64::from(slot_s)).saturating_mul(u64::from(self.quantity))
+        self.seconds_of(self.slots, slot_s)
+    }
+
+    /// Accelerator-seconds of so many of its slots.
+    #[must_use]
+    pub fn seconds_of(&self, slots: u32, slot_s: u32) -> u64 {
+        u64::from(slots).saturating_mul(u64::from(slot_s)).saturating_mul(u64::from(self.quantity))
+    }
+
+    /// What the lease is made of, the award first: how many slots, since when, and out of which revision of the offer.
+    pub fn parts(&self) -> impl DoubleEndedIterator<Item = Extension> {
+        let added = self.extensions.iter().fold(0u32, |sum, extension| sum.saturating_add(extension.slots));
+        let award = Extension {
+            slots: self.slots.saturating_sub(added),
+            awarded_at: self.awarded_at,
+            offer_revision: self.offer_revision,
+        };
+        std::iter::once(award).chain(self.extensions.iter().cloned())
     }
 
     /// What is still held back, over all sources.

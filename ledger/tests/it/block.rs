@@ -319,11 +319,13 @@ fn a_block_reads_back_from_exactly_its_bytes() {
     for spoiled in [&bytes[..bytes.len() - 1], &bytes[1..], &[&bytes[..], &[0]].concat(), &[]] {
         assert!(Block::decode(spoiled).unwrap_err().starts_with("no block: "));
     }
-    // A count of transactions that no block of this length can hold is refused without making room for it.
-    let mut endless = bytes.clone();
-    let place = bytes.len() - pair.iter().map(|one| one.encode().len()).sum::<usize>() - 4;
-    endless[place..place + 4].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert!(Block::decode(&endless).is_err());
+    // A count of transactions or of what waits that no block of this length can hold is refused without making room for it.
+    let transactions: usize = pair.iter().map(|one| one.encode().len()).sum();
+    for place in [bytes.len() - 4, bytes.len() - 8 - transactions] {
+        let mut endless = bytes.clone();
+        endless[place..place + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert!(Block::decode(&endless).is_err());
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 mod bad_input;
 mod block;
 mod demand;
+mod extension;
+mod figures;
 mod governance;
 mod lease;
 mod market_batch;
@@ -15,4 +17,5 @@ mod scene;
 mod sponsor;
 mod supply;
 mod wire;
+mod withheld;
 mod world;

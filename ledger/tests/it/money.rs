@@ -7,8 +7,8 @@ use crate::world::{World, member, name};
 use books::{check_books, check_nothing_locked};
 use hansa_ledger::action::{
     Action, AmendOffer, AttestDeposit, CancelLease, CancelRequest, ContestUsage, CountersignUsage, EndLease,
-    IssueGrant, LeaseUsage, ObjectLease, PlaceRequest, RedeemCash, ReportUsage, RevokeOrganisation,
-    StartLease, TransferCash, delivered_max,
+    ExtendLease, IssueGrant, LeaseUsage, ObjectLease, PlaceRequest, RedeemCash, ReportUsage,
+    RevokeOrganisation, StartLease, TransferCash, delivered_max,
 };
 use hansa_ledger::event::Event;
 use hansa_ledger::id::{GrantId, LeaseId, RequestId};
@@ -35,7 +35,7 @@ struct Try {
 }
 
 fn tries() -> impl Strategy<Value = Vec<Try>> {
-    let one = (0..38u8, 0..PEOPLE.len(), 0..PEOPLE.len(), 1..500_000_000u64, 0..=4u64, 1..1_500u64);
+    let one = (0..43u8, 0..PEOPLE.len(), 0..PEOPLE.len(), 1..500_000_000u64, 0..=4u64, 1..1_500u64);
     let one = one.prop_map(|(kind, who, whom, amount, part, wait_ms)| Try {
         kind,
         who,
@@ -44,7 +44,7 @@ fn tries() -> impl Strategy<Value = Vec<Try>> {
         part,
         wait_ms,
     });
-    proptest::collection::vec(one, 10..50)
+    proptest::collection::vec(one, 20..60)
 }
 
 /// How often each thing came about, so that the test can be seen to reach them.
@@ -56,11 +56,12 @@ pub struct Reached {
     pub held: u32,
     pub objected: u32,
     pub divided: u32,
+    pub extended: u32,
 }
 
 #[test]
 fn whatever_happens_the_books_balance_and_in_the_end_nothing_is_locked() {
-    let config = ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() };
     let reached = std::cell::RefCell::new(Reached::default());
     let mut runner = proptest::test_runner::TestRunner::new_with_rng(
         config,
@@ -76,6 +77,7 @@ fn whatever_happens_the_books_balance_and_in_the_end_nothing_is_locked() {
             all.held += one.held;
             all.objected += one.objected;
             all.divided += one.divided;
+            all.extended += one.extended;
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
@@ -84,6 +86,7 @@ fn whatever_happens_the_books_balance_and_in_the_end_nothing_is_locked() {
         reached.awarded > 50 && reached.settled == reached.awarded && reached.refused > 50,
         "{reached:?}"
     );
+    assert!(reached.extended > 5, "{reached:?}");
     assert!(reached.held > 5 && reached.objected > 0 && reached.divided > 0, "{reached:?}");
 }
 
@@ -115,6 +118,7 @@ fn live(tries: &[Try]) -> Reached {
         }
         count(&mut reached, receipts.events());
         check_books(&world, &deposits);
+        crate::extension::check_calendars(&world);
     }
     // Everything comes to its end by itself.
     while world.state.rows::<Leases>().any(|(_, lease)| lease.state != LeaseState::Settled)
@@ -123,6 +127,7 @@ fn live(tries: &[Try]) -> Reached {
     {
         count(&mut reached, world.pass_deadline().iter());
         check_books(&world, &deposits);
+        crate::extension::check_calendars(&world);
     }
     check_nothing_locked(&world);
     reached
@@ -132,6 +137,7 @@ fn count<'e>(reached: &mut Reached, events: impl Iterator<Item = &'e Event>) {
     for event in events {
         reached.awarded += u32::from(matches!(event, Event::LeaseAwarded { .. }));
         reached.settled += u32::from(matches!(event, Event::LeaseSettled { .. }));
+        reached.extended += u32::from(matches!(event, Event::LeaseExtended { .. }));
         reached.held += u32::from(matches!(event, Event::PayHeldBack { .. }));
         reached.objected += u32::from(matches!(event, Event::LeaseObjected { .. }));
         reached.divided +=
@@ -228,15 +234,18 @@ fn demand(world: &World, one: &Try) -> Option<Demand> {
 /// The lease that is tried upon, and what one of its sides does.
 fn lease_action(world: &World, one: &Try) -> Option<(String, Action)> {
     let wanted = match one.kind {
-        17 | 18 | 30..=33 => LeaseState::Awarded,
+        17 | 18 | 30..=33 | 40 => LeaseState::Awarded,
         23 | 24 | 26 | 36 => LeaseState::Ended,
-        27..=29 => LeaseState::Settled,
+        27..=29 | 41 | 42 => LeaseState::Settled,
         _ => LeaseState::Active,
     };
     let rows: Vec<(&LeaseId, &Lease)> =
         world.state.rows::<Leases>().filter(|(_, row)| row.state == wanted || one.part == 4).collect();
+    // A grant pays for no extension.
+    let extends = (38..=40).contains(&one.kind);
+    let rows: Vec<_> = rows.into_iter().filter(|(_, row)| !extends || row.sponsor.is_none()).collect();
     // Of the settled ones the last, before its audit window has passed.
-    let rows = if (27..=29).contains(&one.kind) {
+    let rows = if matches!(one.kind, 27..=29 | 41 | 42) {
         rows.into_iter().max_by_key(|(_, row)| row.ended_at).into_iter().collect()
     } else {
         rows
@@ -265,7 +274,11 @@ fn lease_action(world: &World, one: &Try) -> Option<(String, Action)> {
             let admitted = row.reported * one.part.min(3) / 4;
             (format!("{} treasury", row.requester_home), ContestUsage { lease, admitted }.into())
         }
-        27..=29 => (format!("{} treasury", row.requester_home), ObjectLease { lease }.into()),
+        38..=40 => {
+            let slots = 1 + u32::try_from(one.amount % 20).unwrap();
+            (requester, ExtendLease { lease, slots, price_max: Price(u64::MAX) }.into())
+        }
+        27..=29 | 41 | 42 => (format!("{} treasury", row.requester_home), ObjectLease { lease }.into()),
         _ => (provider, CancelLease { lease }.into()),
     })
 }

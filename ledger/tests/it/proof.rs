@@ -6,7 +6,7 @@ use hansa_ledger::action::{PostOffer, TransferCash};
 use hansa_ledger::apply::build_block;
 use hansa_ledger::block::transaction_leaf;
 use hansa_ledger::event::Event;
-use hansa_ledger::id::{BlockId, Hash};
+use hansa_ledger::id::{BlockId, Hash, TransactionId};
 use hansa_ledger::market::Calendar;
 use hansa_ledger::merkle;
 use hansa_ledger::money::{Money, Price};
@@ -73,6 +73,8 @@ fn every_row_of_every_table_is_shown_under_the_root_of_the_header() {
     let wanted = demand(&scene.world, Purse::Grant(scene.grant));
     place(&mut scene.world, "tallinn", wanted);
     scene.world.pass_until(|event| matches!(event, Event::AidGranted { .. }).then_some(()));
+    // And a transaction that a proposer has seen waiting.
+    crate::withheld::list(&mut scene.world, &[TransactionId([7; 32])]);
     let root = signed_root(&mut scene);
     let world = &scene.world;
     let mut tables = BTreeSet::new();

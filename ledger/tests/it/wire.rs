@@ -130,6 +130,7 @@ fn header() -> Header {
         parent: BlockId([1; 32]),
         proposer: member("EE"),
         transactions_root: [2; 32],
+        waiting_root: [6; 32],
         receipts_root: [3; 32],
         state_root: [4; 32],
         members_hash: [5; 32],
@@ -140,7 +141,8 @@ fn header() -> Header {
 fn blocks_receipts_proofs_and_the_genesis_keep_their_bytes() {
     check("header", &header());
     let transactions = samples::actions().into_iter().take(2).map(transaction).collect();
-    let block = Block { header: header(), transactions };
+    let waiting = vec![TransactionId([7; 32]), TransactionId([8; 32])];
+    let block = Block { header: header(), transactions, waiting };
     check("block", &block);
     assert_eq!(Block::decode(&block.encode()), Ok(block));
     let id = TransactionId([6; 32]);

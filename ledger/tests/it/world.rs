@@ -10,6 +10,7 @@ use hansa_ledger::apply::{BlockError, PROTOCOL_VERSION, apply_block, build_block
 use hansa_ledger::block::{Header, Receipts};
 use hansa_ledger::deadline::next_deadline;
 use hansa_ledger::event::Event;
+use hansa_ledger::figures::Tally;
 use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember, GenesisOffice};
 use hansa_ledger::id::{ChainId, CodeHash, OrganisationId};
 use hansa_ledger::invariants::check_state;
@@ -174,6 +175,7 @@ impl World {
             parent: self.state.tip(),
             proposer: member("DE"),
             transactions_root: [0; 32],
+            waiting_root: hansa_ledger::waiting::waiting_root(&[]),
             receipts_root: [0; 32],
             state_root: [0; 32],
             members_hash: [0; 32],
@@ -246,6 +248,11 @@ impl World {
 
     /// Carries out what a batch of `a100-64` decided, outside of a block.
     pub fn carry_out(&mut self, clearing: Clearing, reference: Option<Price>) -> Vec<Event> {
+        self.carry_out_tallied(clearing, reference).0
+    }
+
+    /// [`Self::carry_out`], and what was counted.
+    pub fn carry_out_tallied(&mut self, clearing: Clearing, reference: Option<Price>) -> (Vec<Event>, Tally) {
         let mut block = BlockInHand {
             view: self.state.view(),
             params: self.params(),
@@ -255,14 +262,14 @@ impl World {
             fuel: self.params().block_fuel_max,
             events: Vec::new(),
         };
-        block.carry_out(&name("a100-64"), reference, clearing);
+        let tally = block.carry_out(&name("a100-64"), reference, clearing);
         let events = std::mem::take(&mut block.events);
         let changes = block.view.into_changes(self.state.trie());
         let tip = self.state.tip();
         self.state.commit(changes.clone(), tip);
         self.twin.commit(changes, tip);
         check_state(&self.state).unwrap();
-        events
+        (events, tally)
     }
 
     /// One transaction in a block of its own: what it did, or why it was refused.

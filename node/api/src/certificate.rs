@@ -188,6 +188,7 @@ mod tests {
             parent: BlockId([2; 32]),
             proposer: validators[0].member,
             transactions_root: [3; 32],
+            waiting_root: [6; 32],
             receipts_root: [4; 32],
             state_root: [5; 32],
             members_hash: members_hash(validators),

@@ -18,7 +18,7 @@ use crate::filter::{
     OrganisationFilter, Page, PageFilter, ProposalFilter, RequestFilter, SiteFilter,
 };
 use crate::governance::ProposalInfo;
-use crate::lease::{ContractInfo, JobInfo, LeaseInfo, SettlementInfo};
+use crate::lease::{ContractInfo, ExtensionInfo, JobInfo, LeaseInfo, SettlementInfo};
 use crate::market::{
     CapacityInfo, ClassInfo, OfferInfo, QuoteAnswer, QuoteRequest, RequestInfo, RequestWhy, SiteInfo,
 };
@@ -361,6 +361,14 @@ impl Client {
     /// As [`ApiError`].
     pub async fn settlement(&self, lease: &LeaseId) -> Result<SettlementInfo, ApiError> {
         self.get(&format!("/v1/leases/{lease}/settlement")).await
+    }
+
+    /// What extending a lease by so many slots would give and take now. Nothing is signed or changed.
+    ///
+    /// # Errors
+    /// As [`ApiError`]; also with the reason why it would be refused.
+    pub async fn extension(&self, lease: &LeaseId, slots: u32) -> Result<ExtensionInfo, ApiError> {
+        self.get(&format!("/v1/leases/{lease}/extension?slots={slots}")).await
     }
 
     /// The grants that the reader may see: its own.

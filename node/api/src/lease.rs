@@ -1,8 +1,10 @@
 //! Leases, jobs, settlements and contracts.
 
 use hansa_ledger::id::{CodeHash, LeaseId};
+use hansa_ledger::money::{Money, Price};
 use hansa_ledger::name::Name;
 use hansa_ledger::row::{Job, Lease, Settlement};
+use hansa_ledger::time::TimeMs;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -42,6 +44,28 @@ pub struct SettlementInfo {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     pub row: Settlement,
+}
+
+/// What extending a lease would give and take now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExtensionInfo {
+    /// The lease.
+    #[schema(value_type = String)]
+    pub lease: LeaseId,
+    /// By how many slots.
+    pub slots: u32,
+    /// Its end then.
+    #[schema(value_type = String)]
+    pub end: TimeMs,
+    /// The price per accelerator-hour: the lease's own.
+    #[schema(value_type = String)]
+    pub price: Price,
+    /// What would be locked for the whole lease.
+    #[schema(value_type = String)]
+    pub locked: Money,
+    /// What of that would be locked on top.
+    #[schema(value_type = String)]
+    pub added: Money,
 }
 
 /// A contract.

@@ -253,6 +253,7 @@ impl Agent {
             | Event::LeaseEnded { lease, .. }
             | Event::LeaseSettled { lease, .. }
             | Event::JobSubmitted { lease, .. }
+            | Event::LeaseExtended { lease, .. }
                 if self.wakes.contains_key(lease) =>
             {
                 self.wake(*lease);

@@ -270,6 +270,9 @@ pub trait RunningJob: Send + Sync {
     /// Tell every process of the job, by SIGTERM, that its end is near.
     async fn signal_before_end(&self);
 
+    /// Let the job run for `left` from now on, where its wall time would end it sooner. It is told anew when that end is near.
+    async fn prolong(&self, left: Duration);
+
     /// Kill every process of the job, also those that left its process group or session.
     async fn kill_tree(&self);
 

@@ -114,9 +114,11 @@ impl Capacity {
             calendar.prune(next);
             calendar
         };
-        let end = offer.calendar.points().last().map_or(now, |(end, _)| *end);
+        // What is free, whichever lane it is for.
+        let free = offer.market.plus(&offer.reserve);
+        let end = free.points().last().map_or(now, |(end, _)| *end);
         let wanted = self.free(leases, now, Slot(now.0.saturating_add(self.horizon)));
-        let current = from_next(offer.calendar.clone());
+        let current = from_next(free);
         // The slot in hand is left alone: what a lease gives back early is free from the next slot on.
         let differs = from_next(self.free(leases, now, end)) != current;
         let short = end.0.saturating_sub(now.0) < self.horizon - self.horizon / 4;
@@ -133,6 +135,9 @@ impl Capacity {
             class: self.class.clone(),
             ask: self.ask,
             calendar,
+            owner: None,
+            reserve_bps: None,
+            reserve_cycle_slots: None,
             contract: self.contract,
             contract_params: self.contract_params.clone(),
         })
@@ -316,7 +321,11 @@ async fn advertise(core: &Core, interval: u64) -> Result<(), ApiError> {
             provider: core.provider.0,
             site: capacity.site.to_string(),
             class: capacity.class.to_string(),
-            free: offer.calendar.free_at(now.slot(params.slot_s)).min(capacity.accelerators),
+            free: offer
+                .market
+                .plus(&offer.reserve)
+                .free_at(now.slot(params.slot_s))
+                .min(capacity.accelerators),
             total: capacity.accelerators,
             tier: core.backend.tier().number(),
             price_ask_ueur: offer.ask.0,

@@ -49,7 +49,8 @@ pub(crate) struct JobLife {
     pub core: Arc<Core>,
     pub lease: LeaseId,
     pub home: MemberCode,
-    pub end: TimeMs,
+    /// The lease's end, which moves when it is extended.
+    pub end: watch::Receiver<TimeMs>,
     pub number: u32,
     pub accelerators: Option<String>,
     pub stop: watch::Receiver<Stop>,
@@ -121,20 +122,27 @@ impl JobLife {
             Ok(running) => running,
             Err(error) => return self.end(None, Some(&error.to_string())).await,
         };
-        let (exit_code, reason) = self.follow(running, &spec).await;
+        let wall_max = Duration::from_secs(manifest.limits.wall_s);
+        let (exit_code, reason) = self.follow(running, &spec, wall_max).await;
         self.end(exit_code, reason.as_deref()).await
     }
 
     fn surroundings(&self) -> Surroundings {
         let settings = &self.core.settings;
-        let left = Duration::from_millis(self.end.0.saturating_sub(self.core.clock.now().0));
+        let left = self.left();
         Surroundings {
             lease: self.lease.to_string(),
             accelerators: self.accelerators.clone().filter(|_| settings.accelerators_visible),
-            left: left + BACKSTOP,
+            left,
             notice: Duration::from_millis(settings.notice_ms),
             log_bytes_max: settings.log_bytes_max,
         }
+    }
+
+    /// How long the backend may let a job run by itself: until the lease's end, and a moment more.
+    fn left(&self) -> Duration {
+        let end = *self.end.borrow();
+        Duration::from_millis(end.0.saturating_sub(self.core.clock.now().0)) + BACKSTOP
     }
 
     /// Lays down the manifest and the files it names, each verified by its hash.
@@ -216,7 +224,11 @@ impl JobLife {
         &mut self,
         running: Box<dyn RunningJob>,
         spec: &JobSpec,
+        wall_max: Duration,
     ) -> (Option<i32>, Option<String>) {
+        let started = self.core.clock.now();
+        let mut end = self.end.clone();
+        let mut ends = true;
         if let Some(lines) = running.log_lines() {
             // It ends by itself with the job.
             tokio::spawn(work::show_log(lines, self.lease.to_string(), self.number));
@@ -231,6 +243,7 @@ impl JobLife {
         let mut followed = true;
         let ended = loop {
             let stop = *self.stop.borrow_and_update();
+            told &= stop != Stop::Run;
             if stop == Stop::Notice && !told {
                 told = true;
                 tracing::info!(lease = %self.lease, job = self.number, "the job is told that its end is near");
@@ -245,6 +258,12 @@ impl JobLife {
                 ended = running.wait() => break ended,
                 changed = self.stop.changed(), if followed => followed = changed.is_ok(),
                 () = &mut feeding, if feeds => feeds = false,
+                changed = end.changed(), if ends => {
+                    ends = changed.is_ok();
+                    // The job's own limit of wall time stays what it was.
+                    let ran = Duration::from_millis(self.core.clock.now().0.saturating_sub(started.0));
+                    running.prolong(self.left().min(wall_max.saturating_sub(ran))).await;
+                }
             }
         };
         let (exit_code, reason) = match ended {

@@ -45,6 +45,7 @@ pub(crate) struct LeaseLife {
 /// A job in hand. Dropping it drops the job, and with it the backend's processes.
 struct Runner {
     stop: watch::Sender<Stop>,
+    end: watch::Sender<TimeMs>,
     task: JoinHandle<()>,
 }
 
@@ -134,23 +135,39 @@ impl LeaseLife {
         }
     }
 
-    /// The award, once it is proven.
-    async fn proven(&mut self) -> Result<Lease, Setback> {
-        if let Some(award) = &self.award {
+    /// The award, once it is proven; proven anew once the ledger says that it was extended. An extension that is not proven
+    /// changes nothing.
+    async fn proven(&mut self, lease: &Lease) -> Result<Lease, Setback> {
+        let known = self.award.clone();
+        if let Some(award) = known.as_ref().filter(|award| award.agreement.end >= lease.agreement.end) {
             return Ok(award.clone());
         }
+        match (self.prove().await, known) {
+            (Ok(award), _) => {
+                self.prolong(award.agreement.end);
+                self.award = Some(award.clone());
+                Ok(award)
+            }
+            (Err(error), Some(award)) => {
+                tracing::warn!(lease = %self.id, %error, "the lease's extension is not proven; it counts for nothing yet");
+                Ok(award)
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    async fn prove(&self) -> Result<Lease, Setback> {
         let proof = self.core.federation.prove_lease(&self.id).await?;
         let now = self.core.clock.now();
         let award = self.core.trust.check_award(&proof, &self.id, &self.core.provider, now)?;
         tracing::info!(lease = %self.id, requester = %award.requester, quantity = award.quantity,
             start = %award.agreement.start, end = %award.agreement.end, height = proof.header.height,
             "the award is proven");
-        self.award = Some(award.clone());
         Ok(award)
     }
 
     async fn begin(&mut self, lease: &Lease) -> Result<Next, Setback> {
-        let award = self.proven().await?;
+        let award = self.proven(lease).await?;
         let now = self.core.clock.now();
         if now < award.agreement.start {
             return Ok(Next::At(award.agreement.start));
@@ -174,14 +191,18 @@ impl LeaseLife {
     }
 
     async fn deliver(&mut self, lease: &Lease) -> Result<Next, Setback> {
-        let award = self.proven().await?;
+        let award = self.proven(lease).await?;
         let end = award.agreement.end;
         let notice = TimeMs(end.0.saturating_sub(self.core.settings.notice_ms));
         let now = self.core.clock.now();
+        // An extension that is not proven yet is asked for again.
+        let again = if end < lease.agreement.end { now.plus(REST_MS) } else { TimeMs::MAX };
         if now >= end {
             self.tell(Stop::Kill("the lease has ended"));
-            if now < end.plus(END_GRACE_MS) {
-                return Ok(Next::At(end.plus(END_GRACE_MS)));
+            // Also where it was extended and that is not proven: the ledger ends it no sooner.
+            let grace = end.max(lease.agreement.end).plus(END_GRACE_MS);
+            if now < grace {
+                return Ok(Next::At(grace));
             }
             return self.report_final(lease).await;
         }
@@ -190,9 +211,9 @@ impl LeaseLife {
         }
         if now >= notice {
             self.tell(Stop::Notice);
-            return Ok(Next::At(end));
+            return Ok(Next::At(end.min(again)));
         }
-        Ok(Next::At(notice))
+        Ok(Next::At(notice.min(again)))
     }
 
     /// The lease is over: jobs are put away and returned first, for settling closes the requester's node for them.
@@ -258,11 +279,12 @@ impl LeaseLife {
             .accelerators
             .get_or_insert_with(|| core.accelerators.take(&award.site, &award.class, award.quantity));
         let (sender, receiver) = watch::channel(stop);
+        let (end, ends) = watch::channel(award.agreement.end);
         let life = JobLife {
             core: self.core.clone(),
             lease: self.id,
             home: award.requester_home,
-            end: award.agreement.end,
+            end: ends,
             number: *number,
             accelerators: Some(accelerators.text()),
             stop: receiver,
@@ -272,8 +294,27 @@ impl LeaseLife {
             life.run().await;
             wake.send_modify(|count| *count += 1);
         });
-        self.runner = Some(Runner { stop: sender, task });
+        self.runner = Some(Runner { stop: sender, end, task });
         Ok(true)
+    }
+
+    /// The lease was extended: the job in hand goes on, and is told again when the new end is near.
+    fn prolong(&self, end: TimeMs) {
+        let Some(runner) = &self.runner else { return };
+        let later = runner.end.send_if_modified(|known| {
+            let later = end > *known;
+            *known = end.max(*known);
+            later
+        });
+        if later {
+            runner.stop.send_if_modified(|told| {
+                let again = *told == Stop::Notice;
+                if again {
+                    *told = Stop::Run;
+                }
+                again
+            });
+        }
     }
 
     /// Tells the job in hand; never less than it was told before.

@@ -166,8 +166,9 @@ pub fn spec(manifest: &Manifest, folder: &JobFolder, number: u32, surroundings: 
             memory_bytes_max: limits.memory_bytes,
             disk_bytes_max: limits.disk_bytes,
             file_bytes_max: limits.disk_bytes,
-            // The manifest bounds the wall time only; every accelerator's host has far fewer cores than this.
-            cpu_s_max: wall.as_secs().saturating_add(1).saturating_mul(1_024),
+            // The manifest bounds the wall time only, and a lease may be extended while the job runs; every accelerator's host has
+            // far fewer cores than this.
+            cpu_s_max: limits.wall_s.saturating_add(1).saturating_mul(1_024),
             processes_max: limits.processes,
             open_files_max: 4_096,
             log_bytes_max: surroundings.log_bytes_max.min(LOG_OWN_BYTES_MAX),

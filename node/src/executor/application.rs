@@ -6,10 +6,11 @@ use crate::consensus::application::{
 };
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use hansa_ledger::apply::{BlockError, build_block, chain, known_version, params};
+use hansa_ledger::apply::{BlockError, Proposal, build_listing, chain, known_version, params};
 use hansa_ledger::block::validators;
 use hansa_ledger::governance::protocol_version_at;
 use hansa_ledger::id::BlockId;
+use hansa_ledger::waiting::WAITING_MAX;
 use hansa_ledger_signature::PublicKey;
 use hansa_ledger_store::{Commit, StoreError};
 use std::time::{Duration, Instant};
@@ -63,21 +64,18 @@ impl Application for Executor {
         let params = params(&state);
         let time = block_time(&state);
         let deadline = Instant::now() + budget;
-        let candidates = self
-            .lock_mempool()
-            .candidates(params.block_transactions_max as usize, params.block_bytes_max as usize);
+        let (candidates, seen) = {
+            let mempool = self.lock_mempool();
+            let transactions_max = params.block_transactions_max as usize;
+            let candidates = mempool.candidates(transactions_max, params.block_bytes_max as usize);
+            // What stands in the block is taken off the list, so it has to reach beyond that.
+            (candidates, mempool.waited(time, transactions_max + WAITING_MAX))
+        };
+        let proposal = Proposal { proposer: self.member, time, candidates: &candidates, seen: &seen };
         let mut first = true;
         // One at least, however little time there is: a budget that never suffices must not stop the federation.
         let mut go_on = || std::mem::take(&mut first) || Instant::now() < deadline;
-        match build_block(
-            &state,
-            self.runtime.as_ref(),
-            self.chain,
-            self.member,
-            time,
-            &candidates,
-            &mut go_on,
-        ) {
+        match build_listing(&state, self.runtime.as_ref(), self.chain, &proposal, &mut go_on) {
             Ok((block, outcome)) => {
                 drop(state);
                 let id = block.header.id();

@@ -15,6 +15,7 @@ use hansa_ledger::possession::Possession;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::row::{OrganisationClass, Principal, Roles};
 use hansa_ledger::state::State;
+use hansa_ledger::tables::Waits;
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::{SignedTransaction, Transaction};
 use hansa_ledger_signature::{Cache, Lookup, SecretKey};
@@ -418,4 +419,56 @@ fn a_proposer_out_of_time_builds_what_it_can() {
         let built = node.build(1, 0, budget).unwrap().unwrap();
         assert_eq!(Block::decode(&built.body).unwrap().transactions.len(), count);
     }
+}
+
+#[test]
+fn what_does_not_fit_into_a_small_block_is_listed_once_it_has_waited_for_a_whole_height() {
+    let mut genesis = genesis();
+    genesis.params.block_transactions_max = 1;
+    let [node, other] = [0, 1].map(|_| open(&genesis, Arc::new(MemoryStore::new())));
+    let listed = |node: &Executor| {
+        let height = node.tip().height + 1;
+        let built = node.build(height, 0, Duration::from_secs(1)).unwrap().expect("something waits");
+        Block::decode(&built.body).unwrap().waiting
+    };
+    let five: Vec<_> = (0..5).map(|nonce| accreditation(&node, nonce, &format!("number-{nonce}"))).collect();
+    assert!(node.submit_all(five.clone()).iter().all(Result::is_ok));
+    // They came before the first height, and nobody had a height to take them in.
+    assert_eq!(listed(&node), []);
+    advance(&node, &other);
+    assert_eq!(listed(&node), [], "they came while the last height was made");
+    advance(&node, &other);
+    // Two are final, one stands in the block, and two have waited through the second height.
+    let mut late = [five[3].id(), five[4].id()];
+    late.sort_unstable();
+    assert_eq!(listed(&node), late);
+    advance(&node, &other);
+    for node in [&node, &other] {
+        let followed: Vec<_> = node.state().rows::<Waits>().map(|(id, _)| *id).collect();
+        assert_eq!(followed, late);
+    }
+    // One that came just now is not listed beside them.
+    assert!(node.submit_all(vec![accreditation(&node, 5, "number-5")])[0].is_ok());
+    assert_eq!(listed(&node), [five[4].id()]);
+    for _ in 0..3 {
+        advance(&node, &other);
+    }
+    assert_eq!(other.state().rows::<Waits>().count(), 0, "what is included is followed no more");
+    assert_eq!(
+        node.build(7, 0, Duration::from_secs(1)).unwrap(),
+        None,
+        "nothing is left to make a block for"
+    );
+}
+
+#[test]
+fn a_body_with_another_list_is_not_the_block_its_id_names() {
+    let node = open(&genesis(), Arc::new(MemoryStore::new()));
+    assert!(node.submit_all(vec![accreditation(&node, 0, "one")])[0].is_ok());
+    let built = node.build(1, 0, Duration::from_secs(1)).unwrap().unwrap();
+    let mut block = Block::decode(&built.body).unwrap();
+    block.waiting.push(hansa_ledger::id::TransactionId([1; 32]));
+    let proposer = key("DE consensus").public_key();
+    let verdict = node.check(1, 0, &proposer, &built.id, &block.encode(), Origin::Live);
+    assert!(matches!(verdict, Verdict::Mismatch(_)), "{verdict:?}");
 }

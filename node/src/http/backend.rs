@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use hansa_contracts_abi::Terms;
+use hansa_ledger::extension::Extended;
 use hansa_ledger::genesis::Genesis;
-use hansa_ledger::id::{BlobHash, ChainId, CodeHash, OrganisationId, TransactionId};
+use hansa_ledger::id::{BlobHash, ChainId, CodeHash, LeaseId, OrganisationId, TransactionId};
 use hansa_ledger::money::Money;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::state::State;
@@ -116,6 +117,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What a contract would lock for a lease under these terms; none when it declines.
     fn contract_quote(&self, contract: &CodeHash, params: &[u8], terms: &Terms) -> Option<Money>;
+
+    /// What extending a lease by so many slots would give and take if its requester did it now, or why it would be refused.
+    fn preview_extension(&self, lease: &LeaseId, slots: u32) -> Result<Extended, Rejection>;
 
     /// Keeps a blob on the account of `owner`, if its content has this hash; gives its size in bytes.
     fn put_blob(

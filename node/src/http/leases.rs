@@ -7,13 +7,14 @@ use super::reader::{Reader, Who};
 use super::visibility;
 use axum::Json;
 use axum::extract;
+use hansa_ledger::extension::Extended;
 use hansa_ledger::id::{CodeHash, LeaseId};
 use hansa_ledger::row::{Contract, Lease};
 use hansa_ledger::state::State;
 use hansa_ledger::tables::{Contracts, Jobs, Leases, Settlements};
 use hansa_node_api::error::{ErrorBody, Fault};
 use hansa_node_api::filter::{ContractFilter, LeaseFilter, Page, PageFilter};
-use hansa_node_api::lease::{ContractInfo, JobInfo, LeaseInfo, SettlementInfo};
+use hansa_node_api::lease::{ContractInfo, ExtensionInfo, JobInfo, LeaseInfo, SettlementInfo};
 use hansa_node_api::view::ShownLease;
 use serde::Deserialize;
 use std::ops::Bound;
@@ -113,6 +114,33 @@ pub(super) async fn contracts(
 ) -> Answer<Page<ContractInfo>> {
     let code = filter.code.unwrap_or(false);
     page::<Contracts, _>(&shared, &filter, |_, hash, row| Some(contract_info(hash, row, code)))
+}
+
+/// By how much a lease would be extended.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ByHowMuch {
+    /// Slots that would follow on it.
+    slots: u32,
+}
+
+/// What extending a lease would give and take now; refused with the reason why it could not be extended.
+#[utoipa::path(get, path = "/v1/leases/{id}/extension", tag = "leases",
+    params(("id" = String, Path, description = "the lease's id"), ByHowMuch),
+    responses((status = 200, body = ExtensionInfo), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(super) async fn extension(
+    extract::State(shared): extract::State<Shared>,
+    Segments(id): Segments<String>,
+    Parameters(wanted): Parameters<ByHowMuch>,
+) -> Answer<ExtensionInfo> {
+    let id: LeaseId = parse("lease id", &id)?;
+    let slots = wanted.slots;
+    if read(&*shared.backend, |state| state.get::<Leases>(&id).is_none()) {
+        return Err(Problem::unknown("lease", &id));
+    }
+    let Extended { end, price, locked, added } = shared.backend.preview_extension(&id, slots)?;
+    Ok(Json(ExtensionInfo { lease: id, slots, end, price, locked, added }))
 }
 
 /// What of a contract is wanted.

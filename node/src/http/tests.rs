@@ -2,6 +2,7 @@
 
 mod bundles;
 mod double;
+mod extension;
 mod limits;
 mod logs;
 mod market;

@@ -38,9 +38,9 @@ use hansa_ledger::row::{
 };
 use hansa_ledger::state::{State, Table};
 use hansa_ledger::tables::{
-    Accounts, Aids, Chains, Classes, Contracts, Entitlements, Grants, Jobs, Keys, Leases, LeasesLive,
-    Members, Offers, OffersOpen, Offices, Organisations, Outages, ParamsTable, Proposals, Quotas, Requests,
-    RequestsOpen, Settlements, Sites, Usages, ValidatorSets,
+    Accounts, Aids, Chains, Classes, Contracts, Entitlements, FiguresTable, Grants, Jobs, Keys, Leases,
+    LeasesLive, Members, Offers, OffersOpen, Offices, Organisations, Outages, ParamsTable, Proposals,
+    Proposers, Quotas, Requests, RequestsOpen, Settlements, Sites, Usages, ValidatorSets, Waits,
 };
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::error::Fault;
@@ -201,7 +201,8 @@ pub(super) fn is_public(event: &Event) -> bool {
         | Event::MemberJoined { .. }
         | Event::MemberLeft { .. }
         | Event::MemberKeysChanged { .. }
-        | Event::UpgradeScheduled { .. } => true,
+        | Event::UpgradeScheduled { .. }
+        | Event::TransactionWithheld { .. } => true,
         Event::OrganisationAccredited { .. }
         | Event::KeySet { .. }
         | Event::KeyRemoved { .. }
@@ -228,6 +229,7 @@ pub(super) fn is_public(event: &Event) -> bool {
         | Event::PayHeldBack { .. }
         | Event::LeaseObjected { .. }
         | Event::HoldbackReleased { .. }
+        | Event::LeaseExtended { .. }
         | Event::OrderPlaced { .. }
         | Event::OrderApproved { .. }
         | Event::OrderExecuted { .. }
@@ -282,7 +284,8 @@ pub(super) fn concerns(state: &State, event: &Event, one: OrganisationId) -> boo
         | Event::SponsorContested { lease, .. }
         | Event::PayHeldBack { lease, .. }
         | Event::LeaseObjected { lease, .. }
-        | Event::HoldbackReleased { lease, .. } => of_lease(lease),
+        | Event::HoldbackReleased { lease, .. }
+        | Event::LeaseExtended { lease, .. } => of_lease(lease),
         Event::SiteConfirmed { provider, .. } => *provider == one,
         Event::OutageAnnounced { provider, leases, .. } => *provider == one || leases.iter().any(of_lease),
         Event::BatchCleared { .. }
@@ -305,7 +308,8 @@ pub(super) fn concerns(state: &State, event: &Event, one: OrganisationId) -> boo
         | Event::MemberJoined { .. }
         | Event::MemberLeft { .. }
         | Event::MemberKeysChanged { .. }
-        | Event::UpgradeScheduled { .. } => false,
+        | Event::UpgradeScheduled { .. }
+        | Event::TransactionWithheld { .. } => false,
     }
 }
 
@@ -324,6 +328,9 @@ pub(super) fn sees_row(who: Who, state: &State, table: u8, key: &[u8]) -> bool {
         Outages::ID,
         Offices::ID,
         Proposals::ID,
+        FiguresTable::ID,
+        Waits::ID,
+        Proposers::ID,
         ValidatorSets::ID,
     ];
     if who.sees_all() || open.contains(&table) {

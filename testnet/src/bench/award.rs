@@ -100,15 +100,20 @@ async fn offer(federation: &Federation, firm: &Firm) -> Result<(), TestnetError>
         tier: 2,
         certificates: 0,
         pool: Pool::Public,
+        parts: Vec::new(),
     }
     .into();
     seed::sign(federation, firm.home, Office::Registrar, vec![accredit]).await?;
+    seed::confirm(federation).await?;
     let end = validity_end().slot(federation.genesis().params.slot_s);
     let offer = PostOffer {
         site,
         class: class()?,
         ask: Price(1_000_000),
         calendar: Calendar::constant(Slot(slot(federation)), end, ACCELERATORS),
+        owner: None,
+        reserve_bps: None,
+        reserve_cycle_slots: None,
         contract: CodeHash(*blake3::hash(hansa_contracts_bundle::SPOT).as_bytes()),
         // No least fee.
         contract_params: vec![0; 16],

@@ -69,7 +69,8 @@ pub fn accredited_and_funded(market: &Market) {
     let [grant] = account.grants.as_slice() else { panic!("{:?}", account.grants) };
     assert_eq!((grant.balance, grant.row.purpose), (eur("250"), Purpose::Innovation));
     assert_eq!(grant.row.budget_line.as_str(), "startup-vouchers");
-    let listed: Vec<OrganisationInfo> = home.ask(&["--key", &treasury, "org", "list", "--member", "EE"]);
+    let listed: Vec<OrganisationInfo> =
+        home.ask(&["--key", &market.office("EE", "treasury"), "org", "list", "--member", "EE"]);
     let names: Vec<&str> = listed.iter().map(|one| one.row.name.as_str()).collect();
     assert!(names.contains(&"newco") && names.contains(&"startup-ee"), "{names:?}");
     assert!(listed.iter().all(|one| one.row.home == member("EE")));

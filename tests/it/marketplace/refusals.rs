@@ -215,7 +215,8 @@ pub fn offices(market: &Market) {
     act(&ee_registrar, &["org", "revoke", "shell-company"]).succeeded();
     act("shell", &bid).refused(Rejection::OrganisationRevoked.code());
     // Neither a stranger nor the public learns any of it; the organisation itself still does, and so does every office.
-    let shown: serde_json::Value = act(&fr_treasury, &["account", "show", "shell-company"]).read();
+    let shown: serde_json::Value =
+        act(&market.office("FR", "treasury"), &["account", "show", "shell-company"]).read();
     let own: serde_json::Value = act("shell", &["account", "show"]).read();
     assert_eq!(own["organisation"]["cash"], shown["organisation"]["cash"]);
     let id = shown["organisation"]["id"].as_str().unwrap();

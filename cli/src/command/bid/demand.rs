@@ -44,9 +44,9 @@ impl Wish {
             purpose: self.purpose(client, organisation, &sources).await?,
             sources,
             job,
-            lane: Default::default(),
-            interruptible: false,
-            any_of: Vec::new(),
+            lane: self.lane.unwrap_or_default(),
+            interruptible: self.interruptible,
+            any_of: self.or.iter().map(|other| other.0.clone()).collect(),
         })
     }
 

@@ -2,10 +2,11 @@
 
 use super::Row;
 use hansa_ledger::action::{
-    Action, CancelLease, ContestUsage, CountersignUsage, EndLease, LeaseUsage, ObjectLease, ReportJob,
-    ReportUsage, RunJob, StartLease,
+    Action, CancelLease, ContestUsage, CountersignUsage, EndLease, ExtendLease, LeaseUsage, ObjectLease,
+    ReportJob, ReportUsage, RunJob, StartLease,
 };
 use hansa_ledger::id::{BlobHash, LeaseId};
+use hansa_ledger::money::Price;
 use hansa_ledger::rejection::Rejection::*;
 
 const NONE: LeaseId = LeaseId([9; 32]);
@@ -19,6 +20,7 @@ pub fn tables() -> Vec<(&'static str, Vec<Row>)> {
         ("ObjectLease", object()),
         ("EndLease", end()),
         ("CancelLease", cancel()),
+        ("ExtendLease", extend()),
         ("RunJob", run_job()),
         ("ReportJob", report_job()),
     ]
@@ -34,6 +36,24 @@ fn start() -> Vec<Row> {
         ("twice", "bsc", |s| StartLease { lease: s.active }.into(), LeaseStateWrong),
         ("after its end", "bsc", |s| StartLease { lease: s.ended }.into(), LeaseStateWrong),
         ("after it was cancelled", "bsc", |s| StartLease { lease: s.settled }.into(), LeaseStateWrong),
+    ]
+}
+
+fn extended(lease: LeaseId, slots: u32) -> Action {
+    ExtendLease { lease, slots, price_max: Price(u64::MAX) }.into()
+}
+
+fn extend() -> Vec<Row> {
+    vec![
+        ("no such lease", "tallinn", |_| extended(NONE, 1), LeaseUnknown),
+        ("by the provider", "bsc", |s| extended(s.active, 1), LeaseUnknown),
+        ("by a treasurer", "tallinn treasurer", |s| extended(s.active, 1), RoleMissing),
+        ("by nothing", "tallinn", |s| extended(s.active, 0), DurationInvalid),
+        ("over the longest lease", "tallinn", |s| extended(s.active, 86_401), ExtensionTooLong),
+        ("longer than can be counted", "tallinn", |s| extended(s.active, u32::MAX), ExtensionTooLong),
+        ("after its end", "tallinn", |s| extended(s.ended, 1), LeaseStateWrong),
+        ("after it was cancelled", "tallinn", |s| extended(s.settled, 1), LeaseStateWrong),
+        ("that a grant pays", "tallinn", |s| extended(s.active, 1), ExtensionSponsored),
     ]
 }
 

@@ -158,6 +158,7 @@ pub fn actions() -> Vec<Action> {
         }
         .into(),
         EndOutage { outage: OUTAGE }.into(),
+        ExtendLease { lease: LEASE, slots: 8, price_max: Price(1_800_000) }.into(),
         ApproveOrder { order: ORDER }.into(),
         CancelOrder { order: ORDER }.into(),
         SetOfficeKey {
@@ -312,6 +313,21 @@ pub fn events() -> Vec<Event> {
             lease,
             payments: vec![payment(AccountId::Escrow(request, 0), AccountId::Cash(provider))],
             refunds: vec![payment(AccountId::Escrow(request, 0), AccountId::Grant(GRANT))],
+        },
+        Event::LeaseExtended {
+            lease,
+            provider,
+            requester,
+            end: TIME,
+            slots: 8,
+            price: Price(1_800_000),
+            locked: amount,
+        },
+        Event::TransactionWithheld {
+            transaction: TransactionId([0x0b; 32]),
+            since: 41,
+            listed_by: vec![member("EE"), member("ES")],
+            proposers: vec![member("DE"), member("FR")],
         },
         Event::OrderPlaced { order: ORDER, member: member("EE"), office: Office::Treasury, due: TIME },
         Event::OrderApproved { order: ORDER, key, approvals: 2, threshold: 3 },

@@ -324,6 +324,10 @@ impl RunningJob for LocalJob {
         self.order(Order::Signal).await;
     }
 
+    async fn prolong(&self, left: Duration) {
+        self.order(Order::Prolong(left)).await;
+    }
+
     async fn kill_tree(&self) {
         self.order(Order::Kill).await;
     }

@@ -22,6 +22,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::Pid;
 use serde::de::DeserializeOwned;
@@ -64,6 +65,8 @@ pub(crate) struct Plan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Order {
     Signal,
+    /// The wall time ends no sooner than so long from now.
+    Prolong(Duration),
     Kill,
 }
 

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use hansa_ledger::action::{Action, EndLease};
+use hansa_ledger::action::{Action, EndLease, ExtendLease};
 use hansa_ledger::event::Event;
 use hansa_ledger::id::BlobHash;
+use hansa_ledger::money::Price;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::row::{AccountId, Closing, JobState, LeaseState};
 use hansa_ledger::tables::Accounts;
@@ -300,5 +302,52 @@ async fn usage_of_many_leases_is_one_report() {
         bench.world.act("tallinn", vec![EndLease { lease: *lease, cumulative: None }.into()]).unwrap();
     }
     bench.until("all have a final report", |world| count(world, reported) == 4).await;
+    agent.stop().await;
+}
+
+/// A job runs on when its lease is extended, also when it was told before that the end is near; it is told again then.
+#[tokio::test]
+async fn an_extended_lease_keeps_its_job() {
+    let bench = Bench::new();
+    let agent = bench.start(INVENTORY).await;
+    let lease = bench.lease(10, Some(bench.job(&["hang"]))).await;
+    bench.until("the job is told", |_| bench.runs().first().is_some_and(|run| run.told)).await;
+    let before = bench.world.lease_row(&lease).agreement.end;
+    let extend = ExtendLease { lease, slots: 10, price_max: Price(1_800_000) };
+    bench.world.act("tallinn", vec![extend.into()]).unwrap();
+    let after = bench.world.lease_row(&lease).agreement.end;
+    assert_eq!(after, before.plus(10_000));
+    bench.until("the job may run on", |_| !bench.runs()[0].prolonged.is_empty()).await;
+    assert!(!bench.runs()[0].told, "what it was told does not hold any more");
+    bench.until("the old end has passed", |world| *world.clock.borrow() > before.plus(2_500)).await;
+    let run = bench.runs().remove(0);
+    assert!(!run.killed && !run.told);
+    // Until the new end, and the second that the backend has beyond it.
+    assert_eq!(run.prolonged.len(), 1);
+    assert!(run.prolonged[0] > Duration::from_secs(10) && run.prolonged[0] <= Duration::from_secs(13));
+    bench.until("the job is told again", |_| bench.runs()[0].told).await;
+    assert!(*bench.world.clock.borrow() >= TimeMs(after.0 - 2_000));
+    bench.until_state(lease, LeaseState::Settled).await;
+    assert!(bench.runs()[0].killed);
+    let row = bench.world.lease_row(&lease);
+    assert_eq!(row.reported, 4 * ((after.0 - row.started_at.unwrap().0) / 1_000));
+    agent.stop().await;
+}
+
+/// What too few members signed for does not let a job run on.
+#[tokio::test]
+async fn an_extension_without_proof_keeps_nothing() {
+    let bench = Bench::new();
+    let agent = bench.start(INVENTORY).await;
+    let lease = bench.lease(10, Some(bench.job(&["hang"]))).await;
+    bench.until("the job runs", |_| !bench.runs().is_empty()).await;
+    bench.world.signers.store(2, Ordering::SeqCst);
+    let before = bench.world.lease_row(&lease).agreement.end;
+    let extend = ExtendLease { lease, slots: 10, price_max: Price(1_800_000) };
+    bench.world.act("tallinn", vec![extend.into()]).unwrap();
+    bench.until("the old end is near", |world| world.clock.borrow().0 > before.0 - 1_000).await;
+    assert!(bench.runs()[0].prolonged.is_empty());
+    bench.world.signers.store(3, Ordering::SeqCst);
+    bench.until("the job may run on", |_| !bench.runs()[0].prolonged.is_empty()).await;
     agent.stop().await;
 }

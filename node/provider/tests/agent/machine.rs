@@ -17,6 +17,8 @@ pub struct Run {
     pub environment: Vec<(String, String)>,
     pub told: bool,
     pub killed: bool,
+    /// How long it was allowed to run on, each time its lease was extended.
+    pub prolonged: Vec<std::time::Duration>,
 }
 
 pub struct Machine {
@@ -93,6 +95,13 @@ impl RunningJob for Process {
         if self.polite {
             self.end.send_replace(Some(JobEnd::Exited(0)));
         }
+    }
+
+    async fn prolong(&self, left: std::time::Duration) {
+        let mut runs = self.runs.lock().unwrap();
+        runs[self.index].prolonged.push(left);
+        // Told anew when the end is near.
+        runs[self.index].told = false;
     }
 
     async fn kill_tree(&self) {

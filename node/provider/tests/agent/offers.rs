@@ -30,7 +30,7 @@ async fn offers_follow_the_inventory() {
     let agent = bench.start(INVENTORY).await;
     bench.until("the offer is posted", |world| open(world).len() == 1).await;
     let (first, offer) = open(&bench.world).remove(0);
-    assert_eq!((offer.ask, offer.calendar.peak()), (Price(1_800_000), 16));
+    assert_eq!((offer.ask, offer.market.peak()), (Price(1_800_000), 16));
 
     // A higher price and fewer accelerators amend it; a lease in between does not.
     let lease = bench.lease(600, None).await;
@@ -44,8 +44,8 @@ async fn offers_follow_the_inventory() {
     let (same, offer) = open(&bench.world).remove(0);
     let row = bench.world.lease_row(&lease);
     assert_eq!(same, first);
-    assert_eq!(offer.calendar.free_at(next_slot(&bench.world)), 8, "12 less the 4 that are leased");
-    assert_eq!(offer.calendar.free_at(Slot(row.start.0 + row.slots)), 12);
+    assert_eq!(offer.market.free_at(next_slot(&bench.world)), 8, "12 less the 4 that are leased");
+    assert_eq!(offer.market.free_at(Slot(row.start.0 + row.slots)), 12);
 
     // Another contract makes another offer, in one transaction. Its least fee is within the price of one accelerator-slot.
     let params = "contract_params = \"64000000000000000000000000000000\"\n";
@@ -71,7 +71,7 @@ async fn an_offer_in_line_costs_nothing() {
         performed.iter().filter(|(actions, _)| actions.iter().any(is_change)).count()
     };
     assert_eq!(changes(&bench.world), 1);
-    let end = |world: &World| open(world)[0].1.calendar.points().last().unwrap().0;
+    let end = |world: &World| open(world)[0].1.market.points().last().unwrap().0;
     let before = end(&bench.world);
     bench.world.advance(1_000_000);
     bench.until("the offer is extended", |world| end(world) > before).await;

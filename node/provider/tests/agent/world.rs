@@ -75,7 +75,7 @@ pub fn genesis() -> Genesis {
         name: name("test"),
         time: START,
         vm_profile: [0; 32],
-        params: Params { cap_bps: 10_000, ..Params::testnet() },
+        params: Params { cap_bps: 10_000, reserve_bps_min: 0, ..Params::testnet() },
         members: members.to_vec(),
         contracts: contracts
             .map(|(text, code)| GenesisContract { name: name(text), code: code.to_vec() })
@@ -258,6 +258,7 @@ impl World {
             tier: 2,
             certificates: 0,
             pool: Pool::Public,
+            parts: Vec::new(),
         };
         self.act(&format!("{country} registrar"), vec![action.into()]).unwrap();
     }

@@ -13,9 +13,9 @@ use hansa_ledger::action::{
 };
 use hansa_ledger::apply::build_block;
 use hansa_ledger::deadline::next_deadline;
+use hansa_ledger::extension::{Extended, preview_extension};
 use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember, GenesisOffice};
-use hansa_ledger::id::LeaseId;
-use hansa_ledger::id::{BlobHash, ChainId, CodeHash, GrantId, OrganisationId, TransactionId};
+use hansa_ledger::id::{BlobHash, ChainId, CodeHash, GrantId, LeaseId, OrganisationId, TransactionId};
 use hansa_ledger::market::Calendar;
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::{Money, Price};
@@ -105,6 +105,7 @@ pub fn market(chain: ChainId) -> Vec<(&'static str, Action)> {
         tier: 2,
         certificates: 1,
         pool: Pool::Public,
+        parts: Vec::new(),
     };
     let issue = IssueGrant {
         holder: startup(),
@@ -120,6 +121,9 @@ pub fn market(chain: ChainId) -> Vec<(&'static str, Action)> {
         class: name("h100"),
         ask: Price(2_000_000),
         calendar: Calendar::constant(Slot(slot()), Slot(slot() + 100_000), 64),
+        owner: None,
+        reserve_bps: None,
+        reserve_cycle_slots: None,
         contract: spot(),
         // No minimum fee.
         contract_params: vec![0; 16],
@@ -472,6 +476,11 @@ impl Backend for Double {
 
     fn peers(&self) -> Vec<PeerStatus> {
         vec![PeerStatus { member: "FR".parse().unwrap(), connected: true, address: None, height: Some(1) }]
+    }
+
+    fn preview_extension(&self, lease: &LeaseId, slots: u32) -> Result<Extended, Rejection> {
+        let inner = self.inner.read().unwrap();
+        preview_extension(&inner.state, &self.host, self.chain, lease, slots, TimeMs(now_ms()))
     }
 
     fn contract_quote(&self, contract: &CodeHash, params: &[u8], terms: &Terms) -> Option<Money> {

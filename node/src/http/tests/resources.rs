@@ -143,6 +143,7 @@ async fn bad_questions_are_refused_in_one_shape() {
         "leases/{}",
         "leases/{}/jobs",
         "leases/{}/settlement",
+        "leases/{}/extension?slots=1",
         "contracts/{}",
     ] {
         let path = format!("/v1/{}", rest.replace("{}", &zeros));

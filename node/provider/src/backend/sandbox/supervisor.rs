@@ -113,6 +113,8 @@ struct Watch<'a> {
     running: bool,
     failed: Option<String>,
     noticed: bool,
+    /// When the job has to end, counted from its start.
+    wall: Duration,
     usage: JobUsage,
     sample_next: Instant,
     disk_next: Instant,
@@ -133,6 +135,7 @@ impl<'a> Watch<'a> {
             running: false,
             failed: None,
             noticed: false,
+            wall: plan.limits.wall,
             usage: JobUsage::default(),
             sample_next: started + SAMPLE_PERIOD,
             disk_next: started + DISK_PERIOD,
@@ -164,7 +167,7 @@ impl<'a> Watch<'a> {
 
     /// Wait for a message, the end of the first process or the next time to look.
     fn sleep(&self) {
-        let wall = self.started + self.plan.limits.wall;
+        let wall = self.started + self.wall;
         let next =
             if self.noticed { wall } else { wall.checked_sub(self.plan.limits.notice).unwrap_or(wall) };
         let pause = next.min(self.sample_next).saturating_duration_since(Instant::now());
@@ -224,10 +227,20 @@ impl<'a> Watch<'a> {
         for order in self.orders.take::<Order>() {
             match order {
                 Order::Signal => self.signal_before_end(),
+                Order::Prolong(left) => self.prolong(left),
                 Order::Kill => return Some(JobEnd::Killed),
             }
         }
         self.orders.ended.then_some(JobEnd::Killed)
+    }
+
+    /// An end that is further away than what was told is told anew.
+    fn prolong(&mut self, left: Duration) {
+        let wall = self.started.elapsed().saturating_add(left);
+        if wall > self.wall {
+            self.wall = wall;
+            self.noticed &= left <= self.plan.limits.notice;
+        }
     }
 
     fn signal_before_end(&self) {
@@ -238,10 +251,10 @@ impl<'a> Watch<'a> {
     fn check_time(&mut self) -> Option<JobEnd> {
         let limits = &self.plan.limits;
         let elapsed = self.started.elapsed();
-        if elapsed >= limits.wall {
+        if elapsed >= self.wall {
             return Some(JobEnd::TimedOut);
         }
-        if !self.noticed && !limits.notice.is_zero() && elapsed >= limits.wall - limits.notice {
+        if !self.noticed && !limits.notice.is_zero() && elapsed >= self.wall - limits.notice {
             self.noticed = true;
             self.signal_before_end();
         }
