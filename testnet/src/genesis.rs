@@ -93,6 +93,11 @@ pub fn parse_members(text: &str) -> Result<Vec<MemberCode>, TestnetError> {
     ORDER.iter().chain(others).take(count).map(|text| code(text)).collect()
 }
 
+/// The parameters: where there is another member, it confirms each site.
+fn params(members: &[GenesisMember]) -> Params {
+    Params { site_confirmations: u8::from(members.len() > 1), ..Params::testnet() }
+}
+
 /// Makes the folder of a federation: genesis, keys, and the record. The ports are not chosen yet.
 ///
 /// # Errors
@@ -115,7 +120,7 @@ pub fn found(layout: &Layout, plan: &Plan) -> Result<State, TestnetError> {
         name: name(FEDERATION),
         time: TimeMs(now_ms()),
         vm_profile: hansa_contracts_host::vm_profile(),
-        params: Params::testnet(),
+        params: params(&members),
         members,
         contracts: hansa_contracts_bundle::builtin()
             .iter()
@@ -296,7 +301,7 @@ mod tests {
             let genesis = layout.read_genesis().unwrap();
             assert_eq!(genesis.chain_id(), state.chain);
             genesis.state().expect("the ledger accepts the genesis");
-            assert_eq!(genesis.params, Params::testnet());
+            assert_eq!(genesis.params, Params { site_confirmations: 1, ..Params::testnet() });
             assert_eq!(layout.read_state().unwrap(), state);
             assert!(found(&layout, &plan).is_err(), "a testnet is not written over");
             for member in &genesis.members {

@@ -5,7 +5,8 @@ use crate::error::{TestnetError, api_error};
 use crate::federation::Federation;
 use crate::layout::{ProviderRecord, UserRecord};
 use hansa_ledger::action::{
-    AccreditOrganisation, AccreditSite, Action, ApproveOrder, AttestDeposit, IssueGrant, grant_id,
+    AccreditOrganisation, AccreditSite, Action, ApproveOrder, AttestDeposit, ConfirmSite, IssueGrant,
+    grant_id,
 };
 use hansa_ledger::event::Event;
 use hansa_ledger::id::OrganisationId;
@@ -13,9 +14,10 @@ use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
 use hansa_ledger::possession::Possession;
-use hansa_ledger::row::{Office, OrganisationClass};
+use hansa_ledger::row::{Office, OrganisationClass, SiteKey};
 use hansa_ledger::time::TimeMs;
 use hansa_node_api::chain::FinalTransaction;
+use hansa_node_api::filter::SiteFilter;
 use hansa_node_api::peer::now_ms;
 use hansa_node_api::{Client, Fault};
 use std::time::Duration;
@@ -26,7 +28,8 @@ const VALIDITY: Duration = Duration::from_secs(365 * 86_400);
 /// The interconnect tier of the sites: one fabric that all nodes share. The data do not tell them apart.
 const TIER: u8 = 2;
 
-/// Accredits the providers and their sites: each by the registrar of the member it stands in, all members at once.
+/// Accredits the providers and their sites: each by the registrar of the member it stands in, all members at once. Then the
+/// member that comes next by code confirms each site, as another member has to.
 ///
 /// # Errors
 /// Which member's node refused, and why.
@@ -40,7 +43,36 @@ pub async fn providers(federation: &Federation) -> Result<(), TestnetError> {
         }
         send(federation, code, Office::Registrar, actions).await
     })
+    .await?;
+    each_member(federation, |code| async move {
+        let mut actions = Vec::new();
+        for provider in &federation.state().providers {
+            let country = provider.capacity.country;
+            if confirmer(federation, country) == Some(code) {
+                actions.extend(confirmation(federation.client(country)?, provider).await?);
+            }
+        }
+        send(federation, code, Office::Registrar, actions).await
+    })
     .await
+}
+
+/// The member that confirms the sites of `country`: the next by code.
+pub(crate) fn confirmer(federation: &Federation, country: MemberCode) -> Option<MemberCode> {
+    let codes =
+        || federation.state().members.iter().map(|member| member.code).filter(|code| *code != country);
+    codes().filter(|code| *code > country).min().or_else(|| codes().min())
+}
+
+/// The confirmation of a provider's site, if it awaits one.
+async fn confirmation(client: &Client, provider: &ProviderRecord) -> Result<Option<Action>, TestnetError> {
+    let filter = SiteFilter { provider: Some(provider.organisation), ..SiteFilter::default() };
+    let sites = client.sites(&filter).await.map_err(api_error("the sites cannot be read"))?;
+    let waits = sites.into_iter().find(|one| one.row.confirmed < one.row.accelerators);
+    Ok(waits.map(|one| {
+        let SiteKey { provider, site, class } = one.key;
+        ConfirmSite { provider, site, class, accelerators: one.row.accelerators }.into()
+    }))
 }
 
 /// Accredits the users and gives them their money: each by its home member, all members at once.
@@ -147,6 +179,7 @@ fn provider_actions(federation: &Federation, provider: &ProviderRecord) -> Resul
         tier: TIER,
         certificates: 0,
         pool: capacity.pool,
+        parts: Vec::new(),
     };
     let proof = federation.proof(&federation.layout().provider_key(name), *organisation)?;
     let accreditation = accredit(register_number, name, OrganisationClass::Research, *key, proof);

@@ -9,7 +9,7 @@ use hansa_ledger::event::Event;
 use hansa_ledger::market::Calendar;
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
-use hansa_ledger::row::OfferState;
+use hansa_ledger::row::{OfferState, PoolOwner};
 use hansa_node_api::filter::OfferFilter;
 use serde_json::json;
 
@@ -50,11 +50,17 @@ struct Post {
     /// The resource class
     #[arg(long)]
     class: Name,
+    /// Whose part of the site: `private` or a member's code; may be left out where the site is one part
+    #[arg(long)]
+    owner: Option<PoolOwner>,
     /// Least price per accelerator-hour
     #[arg(long)]
     ask: Limit,
     #[command(flatten)]
     span: Span,
+    /// The part that is kept for the open-access reserve, in basis points; left out it is the least there is
+    #[arg(long, value_name = "BPS")]
+    reserve_bps: Option<u16>,
     /// The contract that settles the leases: its name, or the hash of its code
     #[arg(long, default_value = "spot")]
     contract: String,
@@ -130,8 +136,11 @@ impl Post {
         let action = PostOffer {
             site: self.site,
             class: self.class,
+            owner: self.owner,
             ask: self.ask.0,
             calendar,
+            reserve_bps: self.reserve_bps,
+            reserve_cycle_slots: None,
             contract,
             contract_params,
         };
@@ -194,7 +203,12 @@ async fn list(session: &Session, class: Option<Name>, all: bool) -> Outcome {
     session.printer.data(&offers, || {
         let rows = offers.iter().map(|one| {
             let row = &one.row;
-            let end = row.calendar.points().last().map(|(slot, _)| clock.begins(*slot).to_string());
+            let end = row
+                .market
+                .plus(&row.reserve)
+                .points()
+                .last()
+                .map(|(slot, _)| clock.begins(*slot).to_string());
             [
                 short(&one.id),
                 row.class.to_string(),

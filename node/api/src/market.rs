@@ -6,7 +6,9 @@ use hansa_ledger::market::{Bucket, Unmatched};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::name::Name;
-use hansa_ledger::row::{Class, Demand, Offer, Pool, Purse, Request, RequestState, Site, SiteKey};
+use hansa_ledger::row::{
+    Class, Demand, Entitlement, Offer, PoolOwner, Purse, Request, RequestState, Site, SiteKey,
+};
 use hansa_ledger::time::{Slot, TimeMs};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -22,6 +24,20 @@ pub struct SiteInfo {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     pub row: Site,
+    /// Its parts, by owner.
+    pub parts: Vec<PartInfo>,
+}
+
+/// An owner's part of a site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PartInfo {
+    /// Whose it is.
+    #[schema(value_type = Object)]
+    pub owner: PoolOwner,
+    /// Its row on the ledger.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub row: Entitlement,
 }
 
 /// A resource class.
@@ -110,22 +126,24 @@ pub struct CapacityInfo {
     pub provider_name: Name,
     /// Accredited accelerators.
     pub accelerators: u32,
+    /// Those of them that another member has confirmed, and that may be offered.
+    pub confirmed: u32,
     /// Accelerators of one node.
     pub node_size: u32,
     /// Interconnect tier.
     pub tier: u8,
     /// Certificates, as bits.
     pub certificates: u32,
-    /// Whose money built it.
-    #[schema(value_type = String)]
-    pub pool: Pool,
-    /// Its open offer.
+    /// Whose its parts are.
+    #[schema(value_type = Vec<Object>)]
+    pub owners: Vec<PoolOwner>,
+    /// Its open offer, the cheapest where each part has its own.
     #[schema(value_type = Option<String>)]
     pub offer: Option<OfferId>,
-    /// Least price of the offer.
+    /// Least price of that offer.
     #[schema(value_type = Option<String>)]
     pub ask: Option<Price>,
-    /// Accelerators the offer has free in the slot in hand: what the market can give.
+    /// Accelerators its offers have free in the slot in hand, the reserve's included: what the market can give.
     pub free_now: u32,
     /// What the provider says is free, if it has said so within the last minutes. It binds nobody.
     pub advert: Option<AdvertInfo>,

@@ -8,15 +8,15 @@ use axum::extract;
 use hansa_ledger::id::{LeaseId, OfferId, RequestId};
 use hansa_ledger::money::Price;
 use hansa_ledger::name::Name;
-use hansa_ledger::row::{Offer, OfferState, Site, SiteKey};
+use hansa_ledger::row::{EntitlementKey, Offer, OfferState, PoolOwner, Site, SiteKey};
 use hansa_ledger::state::{State, Table};
 use hansa_ledger::tables::{
-    Classes, LeasesLive, Offers, OffersOpen, Organisations, ParamsTable, RequestsOpen, Sites,
+    Classes, Entitlements, LeasesLive, Offers, OffersOpen, Organisations, ParamsTable, RequestsOpen, Sites,
 };
 use hansa_ledger::time::{Slot, TimeMs};
 use hansa_node_api::error::ErrorBody;
 use hansa_node_api::filter::{CapacityFilter, OfferFilter, Page, PageFilter, SiteFilter};
-use hansa_node_api::market::{AdvertInfo, CapacityInfo, ClassInfo, OfferInfo, SiteInfo};
+use hansa_node_api::market::{AdvertInfo, CapacityInfo, ClassInfo, OfferInfo, PartInfo, SiteInfo};
 use hansa_node_api::peer::now_ms;
 use std::collections::BTreeMap;
 
@@ -27,12 +27,20 @@ pub(super) async fn sites(
     extract::State(shared): extract::State<Shared>,
     Parameters(filter): Parameters<SiteFilter>,
 ) -> Answer<Page<SiteInfo>> {
-    page::<Sites, _>(&shared, &filter, |_, key, row| {
+    page::<Sites, _>(&shared, &filter, |state, key, row| {
         let wanted = filter.class.as_ref().is_none_or(|class| *class == key.class)
             && filter.provider.is_none_or(|provider| provider == key.provider)
             && filter.country.is_none_or(|country| country == row.country);
-        wanted.then(|| SiteInfo { key: key.clone(), row: row.clone() })
+        wanted.then(|| SiteInfo { key: key.clone(), row: row.clone(), parts: parts(state, key) })
     })
+}
+
+/// The parts of a site, by owner.
+fn parts(state: &State, site: &SiteKey) -> Vec<PartInfo> {
+    let first = EntitlementKey { site: site.clone(), owner: PoolOwner::Private };
+    let view = state.view();
+    let here = view.range::<Entitlements>(first..).take_while(|(key, _)| key.site == *site);
+    here.map(|(key, row)| PartInfo { owner: key.owner, row: row.clone() }).collect()
 }
 
 /// The resource classes.
@@ -97,7 +105,7 @@ fn offer_info(state: &State, id: &OfferId, row: &Offer) -> OfferInfo {
 }
 
 fn free_now(row: &Offer, slot: Slot) -> u32 {
-    if row.state == OfferState::Open { row.calendar.free_at(slot) } else { 0 }
+    if row.state == OfferState::Open { row.market.plus(&row.reserve).free_at(slot) } else { 0 }
 }
 
 /// The slot that the next lease could start in: the one in hand has begun already.
@@ -129,7 +137,6 @@ pub(super) async fn capacity(
             adverts.insert(key, (advert.issued_ms, info));
         }
     }
-    let mut open: Option<BTreeMap<SiteKey, OfferId>> = None;
     page::<Sites, _>(&shared, &filter, |state, key, row| {
         let wanted = filter.class.as_ref().is_none_or(|class| *class == key.class)
             && filter.provider.is_none_or(|provider| provider == key.provider)
@@ -137,25 +144,21 @@ pub(super) async fn capacity(
         if !wanted || row.accelerators == 0 {
             return None;
         }
-        let offer = open.get_or_insert_with(|| open_offers(state)).get(key).copied();
-        let mut info = capacity_info(state, key, row, offer)?;
+        let mut info = capacity_info(state, key, row)?;
         info.advert = adverts.get(key).map(|(_, advert)| advert.clone());
         Some(info)
     })
 }
 
-fn open_offers(state: &State) -> BTreeMap<SiteKey, OfferId> {
-    state
-        .rows::<OffersOpen>()
-        .filter_map(|((class, id), ())| {
-            let row = state.get::<Offers>(id)?;
-            Some((SiteKey { provider: row.provider, site: row.site.clone(), class: class.clone() }, *id))
-        })
-        .collect()
-}
-
-fn capacity_info(state: &State, key: &SiteKey, site: &Site, offer: Option<OfferId>) -> Option<CapacityInfo> {
-    let row = offer.and_then(|id| state.get::<Offers>(&id));
+fn capacity_info(state: &State, key: &SiteKey, site: &Site) -> Option<CapacityInfo> {
+    let parts = parts(state, key);
+    let offers: Vec<(OfferId, &Offer)> = parts
+        .iter()
+        .filter_map(|part| part.row.offer)
+        .filter_map(|id| Some((id, state.get::<Offers>(&id)?)))
+        .collect();
+    let cheapest = offers.iter().min_by_key(|(id, row)| (row.ask, *id));
+    let slot = slot_now(state);
     Some(CapacityInfo {
         class: key.class.clone(),
         site: key.site.clone(),
@@ -163,13 +166,14 @@ fn capacity_info(state: &State, key: &SiteKey, site: &Site, offer: Option<OfferI
         provider: key.provider,
         provider_name: state.get::<Organisations>(&key.provider)?.name.clone(),
         accelerators: site.accelerators,
+        confirmed: site.confirmed,
         node_size: site.node_size,
         tier: site.tier,
         certificates: site.certificates,
-        pool: site.pool,
-        offer,
-        ask: row.map(|row| row.ask),
-        free_now: row.map_or(0, |row| free_now(row, slot_now(state))),
+        owners: parts.iter().map(|part| part.owner).collect(),
+        offer: cheapest.map(|(id, _)| *id),
+        ask: cheapest.map(|(_, row)| row.ask),
+        free_now: offers.iter().fold(0, |sum, (_, row)| sum.saturating_add(free_now(row, slot))),
         advert: None,
     })
 }

@@ -7,7 +7,7 @@ use crate::error::{TestnetError, api_error};
 use crate::federation::Federation;
 use crate::seed;
 use futures::StreamExt as _;
-use hansa_ledger::action::{AccreditSite, Action, PlaceRequest, PostOffer, request_id};
+use hansa_ledger::action::{AccreditSite, Action, ConfirmSite, PlaceRequest, PostOffer, request_id};
 use hansa_ledger::event::Event;
 use hansa_ledger::id::{CodeHash, RequestId};
 use hansa_ledger::market::Calendar;
@@ -100,15 +100,28 @@ async fn offer(federation: &Federation, firm: &Firm) -> Result<(), TestnetError>
         tier: 2,
         certificates: 0,
         pool: Pool::Public,
+        parts: Vec::new(),
     }
     .into();
     seed::sign(federation, firm.home, Office::Registrar, vec![accredit]).await?;
+    if let Some(other) = seed::confirmer(federation, firm.home) {
+        let confirm = ConfirmSite {
+            provider: firm.organisation,
+            site: site.clone(),
+            class: class()?,
+            accelerators: ACCELERATORS,
+        };
+        seed::sign(federation, other, Office::Registrar, vec![confirm.into()]).await?;
+    }
     let end = validity_end().slot(federation.genesis().params.slot_s);
     let offer = PostOffer {
         site,
         class: class()?,
         ask: Price(1_000_000),
+        owner: None,
         calendar: Calendar::constant(Slot(slot(federation)), end, ACCELERATORS),
+        reserve_bps: None,
+        reserve_cycle_slots: None,
         contract: CodeHash(*blake3::hash(hansa_contracts_bundle::SPOT).as_bytes()),
         // No least fee.
         contract_params: vec![0; 16],

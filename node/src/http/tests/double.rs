@@ -99,6 +99,7 @@ pub fn market(chain: ChainId) -> Vec<(&'static str, Action)> {
         tier: 2,
         certificates: 1,
         pool: Pool::Public,
+        parts: Vec::new(),
     };
     let issue = IssueGrant {
         holder: startup(),
@@ -113,7 +114,10 @@ pub fn market(chain: ChainId) -> Vec<(&'static str, Action)> {
         site: name("mare-1"),
         class: name("h100"),
         ask: Price(2_000_000),
+        owner: None,
         calendar: Calendar::constant(Slot(slot()), Slot(slot() + 100_000), 64),
+        reserve_bps: None,
+        reserve_cycle_slots: None,
         contract: spot(),
         // No minimum fee.
         contract_params: vec![0; 16],

@@ -210,5 +210,5 @@ async fn capacity_is_the_offer_beside_what_the_provider_says() {
         client.offers(&OfferFilter { class: Some(name("h100")), ..Default::default() }).await.unwrap();
     assert_eq!((offers.len(), offers[0].free_now), (1, 64));
     assert_eq!(client.offer(&offers[0].id).await.unwrap(), offers[0]);
-    assert_eq!(offers[0].row.calendar.free_at(Slot(slot() + 10)), 64);
+    assert_eq!(offers[0].row.market.plus(&offers[0].row.reserve).free_at(Slot(slot() + 10)), 64);
 }
