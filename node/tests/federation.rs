@@ -172,14 +172,7 @@ async fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
 async fn accredit(node: &Node, nonce: u64) -> TransactionId {
     let executor = &node.parts().executor;
     let number = format!("org-{nonce}");
-    let action = AccreditOrganisation {
-        register_number: number.clone(),
-        owner: None,
-        name: Name::new(&number).unwrap(),
-        class: OrganisationClass::Sme,
-        accredited_until: clock().plus(86_400_000),
-        key: key(&number).public_key(),
-    };
+    let action = accreditation(executor.chain(), &number);
     let registrar = key("EE registrar");
     let transaction = Transaction {
         chain: executor.chain(),

@@ -237,6 +237,9 @@ fn what(action: &Action) -> String {
         Action::AccreditSite(one) => {
             format!("accredit {} x {} at {} of {}", one.accelerators, one.class, one.site, one.provider)
         }
+        Action::ConfirmSite(one) => {
+            format!("confirm {} x {} at {} of {}", one.accelerators, one.class, one.site, one.provider)
+        }
         Action::SetOfficeKey(one) => format!("add key {} to the {}", one.key, one.office),
         Action::RemoveOfficeKey(one) => format!("take key {} from the {}", one.key, one.office),
         Action::SetOfficeThreshold(one) => {

@@ -387,7 +387,8 @@ fn an_outage_names_the_leases_it_hits_the_latest_first() {
         let from = first - world.now.slot(1).0;
         let (_, mut hit) = announce(&mut world, accelerators, from, 1);
         let mut expect = expect.to_vec();
-        (hit.sort(), expect.sort());
+        hit.sort();
+        expect.sort();
         assert_eq!(hit, expect, "{accelerators} of 64 are out");
     };
     check(1, &ids[2..]);

@@ -7,6 +7,7 @@ use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::CodeHash;
 use hansa_ledger::money::Price;
 use hansa_ledger::name::Name;
+use hansa_ledger::row::PoolOwner;
 use hansa_node_api::job::LOG_BYTES_MAX;
 use serde::Deserialize;
 
@@ -112,6 +113,9 @@ pub struct InventoryEntry {
     pub site: Name,
     /// The resource class.
     pub class: Name,
+    /// Whose part of it: `"private"` or a member's code. May be left out where the site is one part.
+    #[serde(default, deserialize_with = "owner")]
+    pub owner: Option<PoolOwner>,
     /// Accelerators that are offered, leased ones included.
     pub accelerators: u32,
     /// Accelerators of one node, as accredited.
@@ -127,6 +131,11 @@ pub struct InventoryEntry {
     /// How far ahead capacity is offered, in seconds; the federation's horizon bounds it.
     #[serde(default = "defaults::horizon_s")]
     pub horizon_s: u64,
+}
+
+fn owner<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<PoolOwner>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
 }
 
 mod defaults {

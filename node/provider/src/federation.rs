@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use hansa_ledger::action::Action;
 use hansa_ledger::id::{BlobHash, LeaseId, OfferId, OrganisationId};
 use hansa_ledger::member::MemberCode;
-use hansa_ledger::row::{Job, Lease, Offer, Site, SiteKey};
+use hansa_ledger::row::{Job, Lease, Offer, SiteKey};
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::ApiError;
 use hansa_node_api::client::EventStream;
 use hansa_node_api::event::{BlockMark, EventCursor};
+use hansa_node_api::market::SiteInfo;
 use hansa_node_api::peer::advert::Advert;
 use hansa_node_api::peer::log::{LogHeld, LogPart};
 use hansa_node_api::proof::ProofInfo;
@@ -25,7 +26,7 @@ pub trait Federation: Send + Sync {
     async fn organisation_of(&self, key: &PublicKey) -> Result<OrganisationId, ApiError>;
 
     /// The accredited capacity of one class at one site.
-    async fn site(&self, key: &SiteKey) -> Result<Option<Site>, ApiError>;
+    async fn site(&self, key: &SiteKey) -> Result<Option<SiteInfo>, ApiError>;
 
     /// The open offers of a provider.
     async fn offers_open(&self, provider: &OrganisationId) -> Result<Vec<(OfferId, Offer)>, ApiError>;

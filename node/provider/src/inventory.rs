@@ -1,17 +1,18 @@
 //! Keep the offers on the ledger in line with the inventory, and say what is free now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hansa_ledger::action::{Action, AmendOffer, PostOffer, WithdrawOffer};
 use hansa_ledger::genesis::Genesis;
-use hansa_ledger::id::{CodeHash, LeaseId, OfferId, OrganisationId};
+use hansa_ledger::id::{CodeHash, OfferId, OrganisationId};
 use hansa_ledger::market::Calendar;
 use hansa_ledger::money::Price;
 use hansa_ledger::name::Name;
 use hansa_ledger::params::Params;
-use hansa_ledger::row::{Lease, LeaseState, Offer, SiteKey};
+use hansa_ledger::row::{Entitlement, Offer, PoolOwner, SiteKey};
 use hansa_ledger::time::{Slot, TimeMs};
 use hansa_node_api::ApiError;
+use hansa_node_api::market::{PartInfo, SiteInfo};
 use hansa_node_api::peer::advert::{Advert, AdvertContent};
 
 use crate::agent::Core;
@@ -34,6 +35,8 @@ pub struct Capacity {
     pub site: Name,
     /// The resource class.
     pub class: Name,
+    /// Whose part of the place; none where it is one part.
+    pub owner: Option<PoolOwner>,
     /// Accelerators, leased ones included.
     pub accelerators: u32,
     /// Accelerators of one node.
@@ -59,6 +62,7 @@ impl Capacity {
         Ok(Self {
             site: entry.site.clone(),
             class: entry.class.clone(),
+            owner: entry.owner,
             accelerators: entry.accelerators,
             node_size: entry.node_size,
             ask: entry.ask,
@@ -72,70 +76,61 @@ impl Capacity {
         self.site == *site && self.class == *class
     }
 
-    /// What is free from `now` until before `end`: all that is not leased.
-    fn free(&self, leases: &[(LeaseId, Lease)], now: Slot, end: Slot) -> Calendar {
-        let held: Vec<&Lease> = leases
-            .iter()
-            .map(|(_, lease)| lease)
-            .filter(|lease| matches!(lease.state, LeaseState::Awarded | LeaseState::Active))
-            .filter(|lease| self.is_at(&lease.site, &lease.class))
-            .collect();
-        let until = |lease: &Lease| Slot(lease.start.0.saturating_add(lease.slots));
-        let mut slots: Vec<Slot> = held.iter().flat_map(|lease| [lease.start, until(lease)]).collect();
-        slots.retain(|slot| *slot > now && *slot < end);
-        slots.push(now);
-        slots.sort_unstable();
-        slots.dedup();
-        let mut steps: Vec<(Slot, u32)> = slots
-            .into_iter()
-            .map(|slot| {
-                let taken = held.iter().filter(|lease| lease.start <= slot && slot < until(lease));
-                let taken = taken.fold(0u32, |sum, lease| sum.saturating_add(lease.quantity));
-                (slot, self.accelerators.saturating_sub(taken))
-            })
-            .collect();
-        if end <= now {
-            return Calendar::default();
+    /// Whether an offer sells this capacity.
+    fn is_sold_by(&self, offer: &Offer) -> bool {
+        self.is_at(&offer.site, &offer.class) && self.owner.is_none_or(|owner| owner == offer.pool)
+    }
+
+    /// The part of the site that this capacity is: the only one, or its owner's.
+    fn part<'a>(&self, sites: &'a [SiteInfo]) -> Option<&'a PartInfo> {
+        let site = sites.iter().find(|site| self.is_at(&site.key.site, &site.key.class))?;
+        match self.owner {
+            Some(owner) => site.parts.iter().find(|part| part.owner == owner),
+            None if site.parts.len() == 1 => site.parts.first(),
+            None => None,
         }
-        steps.push((end, 0));
-        Calendar::from_steps(&steps).expect("the steps rise and the last frees nothing")
+    }
+
+    /// What is free from `now` until before `end`: all that is neither leased nor out. What is not offered of the part is out
+    /// first, as on the ledger.
+    fn free(&self, part: &Entitlement, now: Slot, end: Slot) -> Calendar {
+        let spare = part.accelerators.saturating_sub(self.accelerators);
+        let out = part.outage.minus(&Calendar::constant(now, end, spare));
+        let mut free = Calendar::constant(now, end, self.accelerators).minus(&out).minus(&part.leased());
+        free.prune(now);
+        free
     }
 
     /// What has to change in an open offer, if anything.
-    fn amendment(
-        &self,
-        id: OfferId,
-        offer: &Offer,
-        leases: &[(LeaseId, Lease)],
-        now: Slot,
-    ) -> Option<AmendOffer> {
+    fn amendment(&self, id: OfferId, offer: &Offer, part: &Entitlement, now: Slot) -> Option<AmendOffer> {
         let next = Slot(now.0.saturating_add(1));
         let from_next = |mut calendar: Calendar| {
             calendar.prune(next);
             calendar
         };
-        // What is free, whichever lane it is for.
-        let free = offer.market.plus(&offer.reserve);
-        let end = free.points().last().map_or(now, |(end, _)| *end);
-        let wanted = self.free(leases, now, Slot(now.0.saturating_add(self.horizon)));
-        let current = from_next(free);
+        let offered = offer.market.plus(&offer.reserve);
+        let end = offered.points().last().map_or(now, |(end, _)| *end);
+        let wanted = self.free(part, now, Slot(now.0.saturating_add(self.horizon)));
+        let current = from_next(offered);
         // The slot in hand is left alone: what a lease gives back early is free from the next slot on.
-        let differs = from_next(self.free(leases, now, end)) != current;
+        let differs = from_next(self.free(part, now, end)) != current;
         let short = end.0.saturating_sub(now.0) < self.horizon - self.horizon / 4;
         let extend = short && from_next(wanted.clone()) != current;
         let calendar = (differs || extend).then_some(wanted);
-        let ask = (offer.ask != self.ask).then_some(self.ask);
+        // A raise that waits for its batch has been asked for.
+        let asked = offer.ask_raise.as_ref().map_or(offer.ask, |raise| raise.ask);
+        let ask = (asked != self.ask).then_some(self.ask);
         (calendar.is_some() || ask.is_some()).then_some(AmendOffer { offer: id, ask, calendar })
     }
 
-    fn post(&self, leases: &[(LeaseId, Lease)], now: Slot) -> Option<PostOffer> {
-        let calendar = self.free(leases, now, Slot(now.0.saturating_add(self.horizon)));
+    fn post(&self, part: &Entitlement, now: Slot) -> Option<PostOffer> {
+        let calendar = self.free(part, now, Slot(now.0.saturating_add(self.horizon)));
         (calendar.peak() > 0).then(|| PostOffer {
             site: self.site.clone(),
             class: self.class.clone(),
+            owner: self.owner,
             ask: self.ask,
             calendar,
-            owner: None,
             reserve_bps: None,
             reserve_cycle_slots: None,
             contract: self.contract,
@@ -157,17 +152,18 @@ pub struct Change {
     pub actions: Vec<Action>,
 }
 
-/// What has to change so that the open offers are the inventory's. `leases` are the provider's that hold capacity.
+/// What has to change so that the open offers are the inventory's. `sites` are the places of the
+/// inventory that are accredited; capacity without a part there is left alone.
 #[must_use]
 pub fn changes(
     inventory: &[Capacity],
     offers: &[(OfferId, Offer)],
-    leases: &[(LeaseId, Lease)],
+    sites: &[SiteInfo],
     now: Slot,
 ) -> Vec<Change> {
     let mut changes = Vec::new();
     for (id, offer) in offers {
-        if !inventory.iter().any(|capacity| capacity.is_at(&offer.site, &offer.class)) {
+        if !inventory.iter().any(|capacity| capacity.is_sold_by(offer)) {
             changes.push(Change {
                 site: offer.site.clone(),
                 class: offer.class.clone(),
@@ -177,20 +173,21 @@ pub fn changes(
         }
     }
     for capacity in inventory {
-        let open = offers.iter().find(|(_, offer)| capacity.is_at(&offer.site, &offer.class));
+        let open = offers.iter().find(|(_, offer)| capacity.is_sold_by(offer));
+        let Some(part) = capacity.part(sites).map(|part| &part.row) else { continue };
         let (verb, actions): (_, Vec<Action>) = match open {
-            None => ("post", capacity.post(leases, now).into_iter().map(Action::from).collect()),
+            None => ("post", capacity.post(part, now).into_iter().map(Action::from).collect()),
             // An offer's contract is fixed: another one makes another offer.
             Some((id, offer))
                 if offer.contract != capacity.contract
                     || offer.contract_params != capacity.contract_params =>
             {
                 let withdraw = Action::from(WithdrawOffer { offer: *id });
-                let post = capacity.post(leases, now).map(Action::from);
+                let post = capacity.post(part, now).map(Action::from);
                 ("replace", [withdraw].into_iter().chain(post).collect())
             }
             Some((id, offer)) => {
-                let amendment = capacity.amendment(*id, offer, leases, now);
+                let amendment = capacity.amendment(*id, offer, part, now);
                 ("amend", amendment.into_iter().map(Action::from).collect())
             }
         };
@@ -207,8 +204,8 @@ pub fn changes(
 struct Rests(BTreeMap<(Name, Name), (TimeMs, u64)>);
 
 impl Rests {
-    fn is_resting(&self, change: &Change, now: TimeMs) -> bool {
-        let rest = self.0.get(&(change.site.clone(), change.class.clone()));
+    fn is_resting(&self, site: &Name, class: &Name, now: TimeMs) -> bool {
+        let rest = self.0.get(&(site.clone(), class.clone()));
         rest.is_some_and(|(until, _)| now < *until)
     }
 
@@ -242,15 +239,21 @@ pub(crate) async fn keep_offers(core: &Core) {
 
 async fn keep_once(core: &Core, rests: &mut Rests) -> Result<(), ApiError> {
     let inventory = core.inventory.borrow().clone();
-    let (offers, leases, now) = read(core, &core.provider).await?;
+    let (offers, sites, now) = read(core, &core.provider, &inventory).await?;
     let slot = now.slot(core.trust.params().slot_s);
-    for change in changes(&inventory, &offers, &leases, slot) {
-        let (site, class, verb) = (&change.site, &change.class, change.verb);
-        if rests.is_resting(&change, core.clock.now()) {
-            continue;
+    // Without a confirmed accreditation the ledger would only refuse the offer and count it against the quota.
+    let sites: Vec<SiteInfo> = sites.into_iter().filter(|site| site.row.confirmed > 0).collect();
+    for capacity in inventory.iter().filter(|capacity| capacity.part(&sites).is_none()) {
+        let (site, class, now) = (&capacity.site, &capacity.class, core.clock.now());
+        if !rests.is_resting(site, class, now) {
+            let refusal = hansa_ledger::rejection::Rejection::SiteUnknown;
+            tracing::warn!(%site, %class, hint = refusal.hint(), "no offer is posted: {refusal}");
+            rests.refused(site, class, now);
         }
-        if verb == "post" && !is_accredited(core, site, class).await? {
-            rests.refused(site, class, core.clock.now());
+    }
+    for change in changes(&inventory, &offers, &sites, slot) {
+        let (site, class, verb) = (&change.site, &change.class, change.verb);
+        if rests.is_resting(site, class, core.clock.now()) {
             continue;
         }
         match core.federation.perform(change.actions.clone()).await {
@@ -269,28 +272,24 @@ async fn keep_once(core: &Core, rests: &mut Rests) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Without an accreditation the ledger would only refuse the offer and count it against the quota.
-async fn is_accredited(core: &Core, site: &Name, class: &Name) -> Result<bool, ApiError> {
-    let key = SiteKey { provider: core.provider, site: site.clone(), class: class.clone() };
-    if core.federation.site(&key).await?.is_some_and(|row| row.accelerators > 0) {
-        return Ok(true);
-    }
-    let refusal = hansa_ledger::rejection::Rejection::SiteUnknown;
-    tracing::warn!(%site, %class, hint = refusal.hint(), "no offer is posted: {refusal}");
-    Ok(false)
-}
+type Standing = (Vec<(OfferId, Offer)>, Vec<SiteInfo>, TimeMs);
 
-type Standing = (Vec<(OfferId, Offer)>, Vec<(LeaseId, Lease)>, TimeMs);
-
-/// The offers and leases of one moment. An award between two reads would look like capacity that nobody offers.
-async fn read(core: &Core, provider: &OrganisationId) -> Result<Standing, ApiError> {
+/// The offers and sites of one moment. An award between two reads would look like capacity that nobody offers.
+async fn read(core: &Core, provider: &OrganisationId, inventory: &[Capacity]) -> Result<Standing, ApiError> {
+    let keys: BTreeSet<SiteKey> = inventory
+        .iter()
+        .map(|one| SiteKey { provider: *provider, site: one.site.clone(), class: one.class.clone() })
+        .collect();
     let mut offers = core.federation.offers_open(provider).await?;
     for _ in 0..READS_MAX {
-        let leases = core.federation.leases_unsettled(provider).await?;
+        let mut sites = Vec::new();
+        for key in &keys {
+            sites.extend(core.federation.site(key).await?);
+        }
         let again = core.federation.offers_open(provider).await?;
         if again == offers {
             // By the last block's time the calendar is within the horizon of the block that takes it.
-            return Ok((offers, leases, core.federation.tip().await?.time));
+            return Ok((offers, sites, core.federation.tip().await?.time));
         }
         offers = again;
     }
@@ -314,7 +313,7 @@ async fn advertise(core: &Core, interval: u64) -> Result<(), ApiError> {
     let now = core.clock.now();
     let params: &Params = core.trust.params();
     for capacity in inventory {
-        let offer = offers.iter().find(|(_, offer)| capacity.is_at(&offer.site, &offer.class));
+        let offer = offers.iter().find(|(_, offer)| capacity.is_sold_by(offer));
         let Some((_, offer)) = offer else { continue };
         let content = AdvertContent {
             chain_id: core.trust.chain().0,

@@ -12,12 +12,13 @@ use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::{BlobHash, ChainId, LeaseId, OfferId, OrganisationId};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::rejection::Rejection;
-use hansa_ledger::row::{Job, Lease, LeaseState, Offer, OfferState, Principal, Site, SiteKey};
+use hansa_ledger::row::{Job, Lease, LeaseState, Offer, OfferState, Principal, SiteKey};
 use hansa_ledger::tables::{Jobs, Leases};
 use hansa_ledger_signature::{PublicKey, SecretKey};
 use hansa_node_api::client::EventStream;
 use hansa_node_api::event::{BlockMark, EventCursor};
 use hansa_node_api::filter::{EventFilter, LeaseFilter, OfferFilter, SiteFilter};
+use hansa_node_api::market::SiteInfo;
 use hansa_node_api::peer::advert::Advert;
 use hansa_node_api::peer::blob::BlobRefusal;
 use hansa_node_api::peer::client::PeerClient;
@@ -166,7 +167,7 @@ impl Federation for NodeLink {
         }
     }
 
-    async fn site(&self, key: &SiteKey) -> Result<Option<Site>, ApiError> {
+    async fn site(&self, key: &SiteKey) -> Result<Option<SiteInfo>, ApiError> {
         let filter = SiteFilter {
             class: Some(key.class.clone()),
             provider: Some(key.provider),
@@ -174,7 +175,7 @@ impl Federation for NodeLink {
         };
         let filter = &filter;
         let sites = self.ask(|client| async move { client.sites(filter).await }).await?;
-        Ok(sites.into_iter().find(|site| site.key == *key).map(|site| site.row))
+        Ok(sites.into_iter().find(|site| site.key == *key))
     }
 
     async fn offers_open(&self, provider: &OrganisationId) -> Result<Vec<(OfferId, Offer)>, ApiError> {

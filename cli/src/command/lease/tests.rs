@@ -4,7 +4,7 @@ use hansa_ledger::id::{CodeHash, GroupId, OfferId, OrganisationId, RequestId};
 use hansa_ledger::market::Lane;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::name::Name;
-use hansa_ledger::row::{Agreement, Lease, LeaseState};
+use hansa_ledger::row::{AccountId, Agreement, Lease, LeaseState, PoolOwner};
 use hansa_ledger::time::{Slot, TimeMs};
 
 /// An ended lease of one accelerator over the first thousand seconds.
@@ -18,11 +18,15 @@ pub(crate) fn lease() -> Lease {
         group: GroupId([4; 32]),
         provider: OrganisationId([5; 32]),
         provider_home: "ES".parse().unwrap(),
+        payee: AccountId::Cash(OrganisationId([5; 32])),
+        pool: PoolOwner::Member("ES".parse().unwrap()),
+        offer_revision: 1,
         site: name("site"),
         class: name("class"),
         quantity: 1,
         start: Slot(0),
         slots: 1_000,
+        extensions: Vec::new(),
         agreement: Agreement {
             start: TimeMs(0),
             end: TimeMs(1_000_000),

@@ -1,8 +1,9 @@
 //! The offers on the ledger follow the inventory.
 
-use hansa_ledger::action::Action;
+use hansa_ledger::action::{Action, AnnounceOutage};
 use hansa_ledger::event::Event;
 use hansa_ledger::id::OfferId;
+use hansa_ledger::market::Calendar;
 use hansa_ledger::money::Price;
 use hansa_ledger::row::{Offer, OfferState};
 use hansa_ledger::tables::Offers;
@@ -11,13 +12,18 @@ use hansa_ledger_signature::{Signed as _, verify_bytes};
 use hansa_node_api::peer::advert::Advert;
 
 use crate::bench::{Bench, INVENTORY, count};
-use crate::world::World;
+use crate::world::{World, name};
 
 fn open(world: &World) -> Vec<(OfferId, Offer)> {
     world.with(|state| {
         let open = state.rows::<Offers>().filter(|(_, offer)| offer.state == OfferState::Open);
         open.map(|(id, offer)| (*id, offer.clone())).collect()
     })
+}
+
+/// What an offer has free, for the market and for the reserve.
+fn offered(offer: &Offer) -> Calendar {
+    offer.market.plus(&offer.reserve)
 }
 
 fn next_slot(world: &World) -> Slot {
@@ -30,7 +36,7 @@ async fn offers_follow_the_inventory() {
     let agent = bench.start(INVENTORY).await;
     bench.until("the offer is posted", |world| open(world).len() == 1).await;
     let (first, offer) = open(&bench.world).remove(0);
-    assert_eq!((offer.ask, offer.market.peak()), (Price(1_800_000), 16));
+    assert_eq!((offer.ask, offered(&offer).peak()), (Price(1_800_000), 16));
 
     // A higher price and fewer accelerators amend it; a lease in between does not.
     let lease = bench.lease(600, None).await;
@@ -44,8 +50,8 @@ async fn offers_follow_the_inventory() {
     let (same, offer) = open(&bench.world).remove(0);
     let row = bench.world.lease_row(&lease);
     assert_eq!(same, first);
-    assert_eq!(offer.market.free_at(next_slot(&bench.world)), 8, "12 less the 4 that are leased");
-    assert_eq!(offer.market.free_at(Slot(row.start.0 + row.slots)), 12);
+    assert_eq!(offered(&offer).free_at(next_slot(&bench.world)), 8, "12 less the 4 that are leased");
+    assert_eq!(offered(&offer).free_at(Slot(row.start.0 + row.slots)), 12);
 
     // Another contract makes another offer, in one transaction. Its least fee is within the price of one accelerator-slot.
     let params = "contract_params = \"64000000000000000000000000000000\"\n";
@@ -71,11 +77,43 @@ async fn an_offer_in_line_costs_nothing() {
         performed.iter().filter(|(actions, _)| actions.iter().any(is_change)).count()
     };
     assert_eq!(changes(&bench.world), 1);
-    let end = |world: &World| open(world)[0].1.market.points().last().unwrap().0;
+    let end = |world: &World| offered(&open(world)[0].1).points().last().unwrap().0;
     let before = end(&bench.world);
     bench.world.advance(1_000_000);
     bench.until("the offer is extended", |world| end(world) > before).await;
     assert_eq!(changes(&bench.world), 2);
+    agent.stop().await;
+}
+
+/// What an outage takes out of the offer is not offered again, and comes back with its end, without a word of the agent.
+#[tokio::test]
+async fn what_is_out_is_not_offered() {
+    let bench = Bench::new();
+    let agent = bench.start(INVENTORY).await;
+    bench.until("the offer is posted", |world| open(world).len() == 1).await;
+    let start = Slot(next_slot(&bench.world).0 + 10);
+    let outage = AnnounceOutage {
+        site: name("marenostrum"),
+        class: name("h100"),
+        owner: None,
+        start,
+        end: Slot(start.0 + 2_000),
+        accelerators: 6,
+        planned: true,
+    };
+    bench.world.act("bsc", vec![outage.into()]).unwrap();
+    let free = |world: &World| offered(&open(world)[0].1).free_at(start);
+    assert_eq!(free(&bench.world), 10);
+    // The agent looks again when the offer's end comes near.
+    let end = |world: &World| offered(&open(world)[0].1).points().last().unwrap().0;
+    let before = end(&bench.world);
+    bench.world.advance(1_000_000);
+    bench.until("the offer is extended", |world| end(world) > before).await;
+    let later = next_slot(&bench.world);
+    assert!(later < Slot(start.0 + 2_000));
+    let offer = open(&bench.world).remove(0).1;
+    assert_eq!(offered(&offer).free_at(later), 10);
+    assert_eq!(offered(&offer).free_at(Slot(start.0 + 2_000)), 16);
     agent.stop().await;
 }
 

@@ -24,10 +24,10 @@ use hansa_ledger::possession::Possession;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::root::key_hash;
 use hansa_ledger::row::{
-    Job, Lease, LeaseState, Offer, OfferState, OrganisationClass, Pool, Principal, Site, SiteKey,
+    EntitlementKey, Job, Lease, LeaseState, Offer, OfferState, OrganisationClass, Pool, Principal, SiteKey,
 };
 use hansa_ledger::state::{State, Table};
-use hansa_ledger::tables::{Jobs, Keys, Leases, Offers, Sites};
+use hansa_ledger::tables::{Entitlements, Jobs, Keys, Leases, Offers, Sites};
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::Transaction;
 use hansa_ledger_signature::{Cache, PublicKey, SecretKey};
@@ -35,6 +35,7 @@ use hansa_node_api::ApiError;
 use hansa_node_api::certificate::{Certificate, precommit_bytes};
 use hansa_node_api::client::EventStream;
 use hansa_node_api::event::{BlockMark, EventCursor, EventInfo, EventMessage};
+use hansa_node_api::market::{PartInfo, SiteInfo};
 use hansa_node_api::peer::advert::Advert;
 use hansa_node_api::peer::log::{LogHeld, LogPart};
 use hansa_node_api::proof::ProofInfo;
@@ -339,8 +340,13 @@ impl Federation for View {
         unreachable!("the tests name the provider")
     }
 
-    async fn site(&self, key: &SiteKey) -> Result<Option<Site>, ApiError> {
-        Ok(self.0.with(|state| state.get::<Sites>(key).cloned()))
+    async fn site(&self, key: &SiteKey) -> Result<Option<SiteInfo>, ApiError> {
+        let of = |part: &&EntitlementKey| part.site == *key;
+        Ok(self.0.with(|state| {
+            let rows = state.rows::<Entitlements>().filter(|(part, _)| of(part));
+            let parts = rows.map(|(part, row)| PartInfo { owner: part.owner, row: row.clone() }).collect();
+            Some(SiteInfo { key: key.clone(), row: state.get::<Sites>(key)?.clone(), parts })
+        }))
     }
 
     async fn offers_open(&self, provider: &OrganisationId) -> Result<Vec<(OfferId, Offer)>, ApiError> {
