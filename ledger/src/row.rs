@@ -35,10 +35,12 @@ pub(crate) use data;
 mod figures;
 mod kind;
 mod lease;
+mod waiting;
 
 pub use figures::*;
 pub use kind::*;
 pub use lease::*;
+pub use waiting::*;
 
 /// The roles a key of an organisation may have, as bits.
 #[derive(
@@ -564,16 +566,6 @@ data! {
         /// The module.
         #[serde(with = "crate::bytes")]
         pub code: Vec<u8>,
-    }
-
-    /// A transaction that proposers have seen waiting and not included.
-    pub struct Waiting {
-        /// Who listed it, by code.
-        pub listed_by: Vec<MemberCode>,
-        /// The last height whose proposer listed it.
-        pub listed_last: u64,
-        /// The height at which more had listed it than can be at fault together.
-        pub since: Option<u64>,
     }
 
     /// Quota used in an epoch.
