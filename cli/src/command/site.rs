@@ -2,7 +2,7 @@
 
 use crate::error::Outcome;
 use crate::session::{Session, short};
-use crate::units::{word, word_text};
+use crate::units::word;
 use clap::{Args, Subcommand};
 use hansa_ledger::action::AccreditSite;
 use hansa_ledger::member::MemberCode;
@@ -108,13 +108,13 @@ impl List {
                     row.accelerators.to_string(),
                     row.node_size.to_string(),
                     row.tier.to_string(),
-                    word_text(&row.pool),
+                    row.confirmed.to_string(),
                     short(&key.provider),
                 ]
             });
             session
                 .printer
-                .table(["SITE", "COUNTRY", "CLASS", "COUNT", "NODE", "TIER", "POOL", "PROVIDER"], rows)
+                .table(["SITE", "COUNTRY", "CLASS", "COUNT", "NODE", "TIER", "CONFIRMED", "PROVIDER"], rows)
         });
         Ok(())
     }
