@@ -37,12 +37,14 @@ mod governance;
 mod kind;
 mod lease;
 mod office;
+mod waiting;
 
 pub use figures::*;
 pub use governance::*;
 pub use kind::*;
 pub use lease::*;
 pub use office::*;
+pub use waiting::*;
 
 /// The roles a key of an organisation may have, as bits.
 #[derive(
@@ -571,16 +573,6 @@ data! {
         /// The module.
         #[serde(with = "crate::bytes")]
         pub code: Vec<u8>,
-    }
-
-    /// A transaction that proposers have seen waiting and not included.
-    pub struct Waiting {
-        /// Who listed it, by code.
-        pub listed_by: Vec<MemberCode>,
-        /// The last height whose proposer listed it.
-        pub listed_last: u64,
-        /// The height at which more had listed it than can be at fault together.
-        pub since: Option<u64>,
     }
 
     /// Quota used in an epoch.

@@ -129,7 +129,7 @@ fn what_is_included_in_time_is_told_of_by_nobody() {
     }
     assert!(world.state.get::<Waits>(&payment.id()).unwrap().since.is_some());
     // The last height that is in time.
-    let (made, _) = block(&mut world, "DE", &[payment.clone()], &[payment.id()]);
+    let (made, _) = block(&mut world, "DE", std::slice::from_ref(&payment), &[payment.id()]);
     assert!(made.waiting.is_empty(), "what the block holds is not listed in it");
     assert!(followed(&world).is_empty());
     for _ in 0..6 {
@@ -139,7 +139,7 @@ fn what_is_included_in_time_is_told_of_by_nobody() {
 
 #[test]
 fn what_too_few_list_is_forgotten() {
-    for (codes, listers) in [(&FOUR[..], &["EE"][..]), (&SEVEN[..], &["EE", "ES"])] {
+    for (codes, listers) in [(&FOUR[..], &["EE"][..]), (&SEVEN[..], &["EE", "ES"][..])] {
         let mut world = world(codes, Params { withheld_heights: 2, ..Params::testnet() });
         for lister in listers {
             block(&mut world, lister, &[], &[id(1)]);

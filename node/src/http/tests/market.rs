@@ -134,7 +134,7 @@ async fn what_stands_in_the_way_is_told_before_and_after() {
     let server = Server::start(HttpLimits::default()).await;
     server.open_market().await;
     let client = &server.client;
-    let cheap = Demand { limit: Price(1_000_000), ..demand() };
+    let cheap = Demand { limit: Price(900_000), ..demand() };
     let quote = client.quote(&quote_of(&cheap)).await.unwrap();
     let unmatched = quote.unmatched.expect("the limit is below the ask");
     assert_eq!(
