@@ -76,6 +76,7 @@ pub fn genesis() -> Genesis {
         name: name("test"),
         time: START,
         vm_profile: [0; 32],
+        // All capacity is for the market, and for anybody: what the reserve and the caps do has tests of its own.
         params: Params { cap_bps: 10_000, reserve_bps_min: 0, ..Params::testnet() },
         members: members.to_vec(),
         contracts: contracts
