@@ -38,7 +38,15 @@ pub fn lines(labels: &Labels<'_>, series: &[(String, Vec<(f64, f64)>)]) -> Resul
     let points = || series.iter().flat_map(|(_, points)| points.iter().copied());
     let right = points().map(|point| point.0).fold(1.0, f64::max);
     let top = points().map(|point| point.1).fold(0.0, f64::max) * 1.08;
-    draw(labels, 0.0..right, 0.0..top, |value| format!("{value:.2}"), |value| format!("{value:.0}"), series, false)
+    draw(
+        labels,
+        0.0..right,
+        0.0..top,
+        |value| format!("{value:.2}"),
+        |value| format!("{value:.0}"),
+        series,
+        false,
+    )
 }
 
 /// The same with both axes logarithmic and the points marked.
@@ -132,7 +140,9 @@ pub fn bars(labels: &Labels<'_>, groups: &[&str], series: &[(String, Vec<f64>)])
             .bold_line_style(RGBColor(225, 225, 225))
             .x_labels(groups.len() * 2 + 1)
             .x_label_formatter(&name)
-            .y_label_formatter(&|percent| if *percent > 100.0 { String::new() } else { format!("{percent:.0} %") })
+            .y_label_formatter(&|percent| {
+                if *percent > 100.0 { String::new() } else { format!("{percent:.0} %") }
+            })
             .x_desc(labels.across)
             .y_desc(labels.upwards)
             .label_style(("sans-serif", 13))

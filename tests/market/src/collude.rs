@@ -11,6 +11,7 @@ use hansa_ledger::id::{GroupId, OrganisationId, RequestId};
 use hansa_ledger::market::{Lane, LaneHint, Order, clear};
 use hansa_ledger::member::{CountrySet, MemberCode};
 use hansa_ledger::money::Price;
+use hansa_ledger::params::Params;
 use hansa_ledger::row::OrganisationClass;
 use hansa_ledger::time::Slot;
 use serde::Serialize;
@@ -133,6 +134,7 @@ fn world(seed: u64, organisations: u32, days: u32, asks: f64, guise: Guise) -> R
         load: 1.4,
         reserve_bps: 2_000,
         limit_first: false,
+        price_candidates: Params::default().price_candidates,
         class: Some(CLASS.into()),
     })?;
     let home: MemberCode = "DE".parse().map_err(|_| "no member")?;

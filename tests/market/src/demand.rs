@@ -53,7 +53,13 @@ impl Request {
 /// Draws the requests of `days` days, by the time they are placed: in each market as many as ask together for `load` times
 /// its capacity.
 #[must_use]
-pub fn requests(seed: u64, days: u32, load: f64, people: &[Organisation], markets: &[Market]) -> Vec<Request> {
+pub fn requests(
+    seed: u64,
+    days: u32,
+    load: f64,
+    people: &[Organisation],
+    markets: &[Market],
+) -> Vec<Request> {
     let mut requests = Vec::new();
     for (index, market) in markets.iter().enumerate() {
         let mut draw = Draw::new(seed, people, market, index);

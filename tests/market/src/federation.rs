@@ -152,8 +152,10 @@ pub fn numbered(number: u64) -> [u8; 32] {
 /// Names a member code that is none, which cannot be.
 pub fn organisations(seed: u64, count: u32) -> Result<Vec<Organisation>, String> {
     let mut random = Random::new(seed, 1);
-    let members: Result<Vec<MemberCode>, String> =
-        INHABITANTS.iter().map(|(code, _)| code.parse().map_err(|_| format!("`{code}` is no member"))).collect();
+    let members: Result<Vec<MemberCode>, String> = INHABITANTS
+        .iter()
+        .map(|(code, _)| code.parse().map_err(|_| format!("`{code}` is no member")))
+        .collect();
     let members = members?;
     let inhabitants = INHABITANTS.map(|(_, inhabitants)| inhabitants);
     let weights = CLASSES.map(|class| habit(class).organisations);

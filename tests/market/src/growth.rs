@@ -48,7 +48,8 @@ impl Point {
     }
 }
 
-/// A book of `orders` orders, each for one accelerator anywhere in the same window, and half as many accelerators.
+/// A book of `orders` orders, each for one accelerator anywhere in the same window, and half as many accelerators, each free
+/// for one order.
 ///
 /// # Errors
 /// Never, unless the names in this file are wrong.
@@ -86,7 +87,7 @@ fn supply(random: &mut Random, home: MemberCode, number: u32, orders: u32) -> Su
         ask: Price(u64::from(random.between(1_200, 2_000)) * PRICE_TICK_UEUR),
         pool: Pool::Private,
         owner: None,
-        market: Calendar::constant(Slot(1), Slot(97), (orders / 2 / OFFERS).max(1)),
+        market: Calendar::constant(Slot(1), Slot(5), (orders / 2 / OFFERS).max(1)),
         reserve: Calendar::default(),
         commercial_left: None,
     }

@@ -57,6 +57,9 @@ struct Quarter {
     /// What is asked for in each resource class, as a multiple of its capacity; 0.01 to 10
     #[arg(long, default_value_t = 1.6, value_parser = load)]
     load: f64,
+    /// How many prices a batch tries
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    price_candidates: u16,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -156,6 +159,7 @@ fn quarters(options: &Quarter) -> Result<Vec<Run>, String> {
             load: options.load,
             reserve_bps,
             limit_first,
+            price_candidates: options.price_candidates,
             class: None,
         })?;
         Ok((name, figures(&world, &run(&world)?)))
@@ -185,8 +189,16 @@ fn grow(options: &Growth) -> Result<String, String> {
 }
 
 fn publish_all(seed: u64) -> Result<String, String> {
-    let options =
-        Quarter { seed, reserve_bps: 2_000, days: 90, batch_slots: 4, organisations: 2_000, load: 1.6, json: false };
+    let options = Quarter {
+        seed,
+        reserve_bps: 2_000,
+        days: 90,
+        batch_slots: 4,
+        organisations: 2_000,
+        load: 1.6,
+        price_candidates: 64,
+        json: false,
+    };
     let runs = quarters(&options)?;
     let (small, large) = misreports(seed, 800)?;
     let parts = [

@@ -24,6 +24,8 @@ pub struct Figures {
     pub hours_leased: f64,
     /// The latter as a share of the former.
     pub utilisation: f64,
+    /// Share of the hours asked for by class of organisation, in the order of the tables.
+    pub asked_by_class: [f64; 5],
     /// Share of the leased hours by class of organisation, in the order of the tables.
     pub hours_by_class: [f64; 5],
     /// Share of the decided requests that were served, by class of organisation.
@@ -95,7 +97,9 @@ pub fn figures(world: &World, outcome: &Outcome) -> Figures {
     let total: f64 = outcome.awards.iter().map(hours).sum();
     let offered: f64 =
         world.markets.iter().map(|market| f64::from(market.capacity) * f64::from(end.0 / HOUR)).sum();
-    let lane = |chosen: fn(&Award) -> bool| outcome.awards.iter().filter(|award| chosen(award)).map(hours).sum();
+    let lane = |chosen: fn(&Award) -> bool| {
+        outcome.awards.iter().filter(|award| chosen(award)).map(hours).fold(0.0, |sum, hours| sum + hours)
+    };
     let taken: f64 = lane(|award| award.trade.lane == Lane::Reserve);
     let released: f64 = lane(|award| award.trade.released);
     let reserve: f64 = reserve_hours(world);
@@ -110,7 +114,9 @@ pub fn figures(world: &World, outcome: &Outcome) -> Figures {
     let mut by_class = [(0u64, 0u64); 5];
     let mut by_size = [(0u64, 0u64); 4];
     let mut reasons: BTreeMap<String, f64> = BTreeMap::new();
-    for (index, request) in world.requests.iter().enumerate().filter(|(index, request)| decided(*index, request)) {
+    for (index, request) in
+        world.requests.iter().enumerate().filter(|(index, request)| decided(*index, request))
+    {
         let won = u64::from(served.contains(&index));
         for (asked, got) in [&mut by_class[place(request.class)], &mut by_size[sizes.quartile(request)]] {
             *asked += 1;
@@ -131,6 +137,7 @@ pub fn figures(world: &World, outcome: &Outcome) -> Figures {
         hours_offered: offered,
         hours_leased: total,
         utilisation: ratio(total, offered),
+        asked_by_class: asked_by_class(world),
         hours_by_class: CLASSES.map(|class| {
             let those = outcome.awards.iter().filter(|award| world.requests[award.request].class == class);
             ratio(those.map(hours).sum(), total)
@@ -143,7 +150,8 @@ pub fn figures(world: &World, outcome: &Outcome) -> Figures {
         wait_now_by_size,
         wait_all,
         concentration: markets.iter().map(|market| market.concentration).sum::<f64>() / counted,
-        largest_share: (0..markets.len()).map(|market| shares(world, outcome, market).1).sum::<f64>() / counted,
+        largest_share: (0..markets.len()).map(|market| shares(world, outcome, market).1).sum::<f64>()
+            / counted,
         reserve_hours: reserve,
         reserve_used: ratio(taken, reserve),
         reserve_released: ratio(released, reserve),
@@ -177,7 +185,8 @@ fn reason_name(reason: Reason) -> String {
 
 fn reserve_hours(world: &World) -> f64 {
     let supplies = world.markets.iter().flat_map(|market| &market.supplies);
-    let slots = supplies.map(|supply| f64::from(supply.reserve.free_at(Slot(0))) * f64::from(world.scenario.end().0));
+    let slots =
+        supplies.map(|supply| f64::from(supply.reserve.free_at(Slot(0))) * f64::from(world.scenario.end().0));
     slots.sum::<f64>() / f64::from(HOUR)
 }
 
@@ -212,6 +221,14 @@ fn waits(world: &World, outcome: &Outcome, sizes: &Sizes) -> (f64, [f64; 4], f64
         }
     }
     (median(now.concat()), now.map(median), median(all))
+}
+
+fn asked_by_class(world: &World) -> [f64; 5] {
+    let total: u64 = world.requests.iter().map(Request::size).sum();
+    CLASSES.map(|class| {
+        let those = world.requests.iter().filter(|request| request.class == class);
+        ratio(those.map(Request::size).sum::<u64>() as f64, total as f64)
+    })
 }
 
 fn reached(world: &World, served: &BTreeSet<usize>) -> [f64; 5] {

@@ -93,8 +93,10 @@ fn traded(clearing: &Clearing) -> f64 {
 
 fn declared_eur(book: &Book, clearing: &Clearing) -> f64 {
     let each = clearing.trades.iter().map(|trade| {
-        let limit = book.orders.iter().find(|order| order.request == trade.request).map_or(0, |order| order.limit.0);
-        let ask = book.supplies.iter().find(|supply| supply.offer == trade.offer).map_or(0, |supply| supply.ask.0);
+        let limit =
+            book.orders.iter().find(|order| order.request == trade.request).map_or(0, |order| order.limit.0);
+        let ask =
+            book.supplies.iter().find(|supply| supply.offer == trade.offer).map_or(0, |supply| supply.ask.0);
         // A slot is a quarter of an hour.
         (limit as f64 - ask as f64) / 1e6 * f64::from(trade.quantity) * f64::from(trade.slots) / 4.0
     });

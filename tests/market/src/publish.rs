@@ -54,23 +54,40 @@ pub fn quarter_charts(runs: &[Run]) -> Result<Vec<(&'static str, String)>, Strin
     };
     let text = |error: Box<dyn std::error::Error>| error.to_string();
     let by_class = bars(
-        &Labels { title: "Requests served, by class of organisation", across: "", upwards: "of those decided" },
+        &Labels {
+            title: "Requests served, by class of organisation",
+            across: "",
+            upwards: "of those decided",
+        },
         &CLASSES.map(class_name),
         &of(|(_, run)| run.success_by_class.to_vec()),
     );
     let by_size = bars(
-        &Labels { title: "Requests served, by size", across: "quartile of accelerator-hours", upwards: "of those decided" },
+        &Labels {
+            title: "Requests served, by size",
+            across: "quartile of accelerator-hours",
+            upwards: "of those decided",
+        },
         &["smallest", "second", "third", "largest"],
         &of(|(_, run)| run.success_by_size.to_vec()),
     );
     let first = runs.first().ok_or("there is no run to draw")?;
-    let prices: Vec<(String, Vec<(f64, f64)>)> =
-        first.1.markets.iter().map(|market| (market.class.clone(), by_day(market.price_by_day.iter().copied()))).collect();
+    let prices: Vec<(String, Vec<(f64, f64)>)> = first
+        .1
+        .markets
+        .iter()
+        .map(|market| (market.class.clone(), by_day(market.price_by_day.iter().copied())))
+        .collect();
     let prices = lines(
-        &Labels { title: "Price of the market lane, mean of each day", across: "day", upwards: "EUR per accelerator-hour" },
+        &Labels {
+            title: "Price of the market lane, mean of each day",
+            across: "day",
+            upwards: "EUR per accelerator-hour",
+        },
         &prices,
     );
-    let used: Vec<(String, Vec<(f64, f64)>)> = runs.iter().map(|run| (run.0.clone(), used_by_day(run))).collect();
+    let used: Vec<(String, Vec<(f64, f64)>)> =
+        runs.iter().map(|run| (run.0.clone(), used_by_day(run))).collect();
     let used = lines(
         &Labels { title: "Leased, as a share of all accelerators", across: "day", upwards: "share" },
         &used,

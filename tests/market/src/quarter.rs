@@ -5,7 +5,8 @@ use crate::federation::{Market, Organisation, markets, organisations};
 use hansa_ledger::demand::book_params;
 use hansa_ledger::id::{ChainId, GroupId};
 use hansa_ledger::market::{
-    Book, BookParams, Bucket, BucketPrice, Clearing, GroupShare, Hold, Lane, Order, Reason, Supply, Trade, clear,
+    Book, BookParams, Bucket, BucketPrice, Clearing, GroupShare, Hold, Lane, Order, Reason, Supply, Trade,
+    clear,
 };
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Price;
@@ -30,6 +31,8 @@ pub struct Scenario {
     pub reserve_bps: u16,
     /// Whether the market lane serves the highest limit first, in place of who has had least.
     pub limit_first: bool,
+    /// How many prices a batch tries.
+    pub price_candidates: u16,
     /// The one class to simulate; all without it.
     pub class: Option<String>,
 }
@@ -64,7 +67,10 @@ impl World {
     /// Says what is wrong with the scenario, or with the table of systems.
     pub fn new(scenario: Scenario) -> Result<Self, String> {
         if scenario.days == 0 || scenario.batch_slots == 0 || scenario.organisations == 0 {
-            return Err("a quarter needs days, organisations and time between batches; give at least 1 of each".into());
+            return Err(
+                "a quarter needs days, organisations and time between batches; give at least 1 of each"
+                    .into(),
+            );
         }
         // Far enough for the latest start of the last request and the longest lease.
         let horizon = Slot(scenario.end().0 + LEAD_MAX + FLEXIBILITY_MAX + SLOTS_MAX + 1);
@@ -123,6 +129,7 @@ pub struct Outcome {
 pub fn run(world: &World) -> Result<Outcome, String> {
     let rules = BookParams {
         limit_first: world.scenario.limit_first,
+        price_candidates: world.scenario.price_candidates,
         ..book_params(&world.params, ChainId([7; 32]))
     };
     let mut desks: Vec<Desk> = world.markets.iter().map(Desk::new).collect();
@@ -229,7 +236,8 @@ impl Desk {
         self.epoch += 1;
         self.reference = clearing.prices.first().map(|first| first.price).or(self.reference);
         outcome.prices.extend(clearing.prices.into_iter().map(|price| PriceAt { market, at, price }));
-        let indices: BTreeMap<_, _> = self.open.iter().map(|(index, order)| (order.request, *index)).collect();
+        let indices: BTreeMap<_, _> =
+            self.open.iter().map(|(index, order)| (order.request, *index)).collect();
         for unmatched in clearing.unmatched {
             outcome.reasons.insert(indices[&unmatched.request], unmatched.reason);
         }
@@ -249,7 +257,13 @@ impl Desk {
         Ok(())
     }
 
-    fn take(&mut self, supply: usize, trade: &Trade, group: GroupId, credit: Option<MemberCode>) -> Result<(), String> {
+    fn take(
+        &mut self,
+        supply: usize,
+        trade: &Trade,
+        group: GroupId,
+        credit: Option<MemberCode>,
+    ) -> Result<(), String> {
         let from = &mut self.supplies[supply];
         let reserved = trade.lane == Lane::Reserve || trade.released;
         let calendar = if reserved { &mut from.reserve } else { &mut from.market };

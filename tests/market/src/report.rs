@@ -56,7 +56,9 @@ pub fn quarter(runs: &[Run]) -> String {
         row("utilisation", &|run| percent(run.utilisation)),
     ];
     for (at, class) in CLASSES.into_iter().enumerate() {
-        rows.push(row(&format!("hours to {}", class_name(class)), &|run| percent(run.hours_by_class[at])));
+        let asked = runs.first().map_or(0.0, |(_, run)| run.asked_by_class[at]);
+        let name = format!("hours to {} ({} of what was asked for)", class_name(class), percent(asked));
+        rows.push(row(&name, &|run| percent(run.hours_by_class[at])));
     }
     for (at, class) in CLASSES.into_iter().enumerate() {
         rows.push(row(&format!("served, of the requests of {}", class_name(class)), &|run| {
@@ -74,7 +76,9 @@ pub fn quarter(runs: &[Run]) -> String {
     }
     rows.push(row("median wait of requests for now", &|run| hours(run.wait_now)));
     for at in 0..4 {
-        rows.push(row(&format!("the same, size quartile {}", at + 1), &|run| hours(run.wait_now_by_size[at])));
+        rows.push(row(&format!("the same, size quartile {}", at + 1), &|run| {
+            hours(run.wait_now_by_size[at])
+        }));
     }
     rows.extend([
         row("median wait of all, chosen lead time counted", &|run| hours(run.wait_all)),
@@ -97,7 +101,11 @@ pub fn markets(runs: &[Run]) -> String {
     let rows: Vec<Vec<String>> = (0..first.markets.len())
         .map(|at| {
             let market = &first.markets[at];
-            let mut row = vec![format!("`{}`", market.class), market.capacity.to_string(), format!("{:.2}", market.ask)];
+            let mut row = vec![
+                format!("`{}`", market.class),
+                market.capacity.to_string(),
+                format!("{:.2}", market.ask),
+            ];
             row.extend(runs.iter().map(|(_, run)| format!("{:.2}", run.markets[at].price)));
             row.extend(runs.iter().map(|(_, run)| percent(run.markets[at].utilisation)));
             row
@@ -109,14 +117,16 @@ pub fn markets(runs: &[Run]) -> String {
 /// Why requests were not served, in each run.
 #[must_use]
 pub fn reasons(runs: &[Run]) -> String {
-    let heading = cells("reason at the last batch, of all decided requests", runs.iter().map(|(name, _)| name.clone()));
+    let heading =
+        cells("reason at the last batch, of all decided requests", runs.iter().map(|(name, _)| name.clone()));
     let mut names: Vec<&String> = runs.iter().flat_map(|(_, run)| run.reasons.keys()).collect();
     names.sort_unstable();
     names.dedup();
     let rows: Vec<Vec<String>> = names
         .into_iter()
         .map(|name| {
-            let of = |run: &Figures| format!("{:.2} %", run.reasons.get(name).copied().unwrap_or(0.0) * 100.0);
+            let of =
+                |run: &Figures| format!("{:.2} %", run.reasons.get(name).copied().unwrap_or(0.0) * 100.0);
             cells(&format!("`{name}`"), runs.iter().map(|(_, run)| of(run)))
         })
         .collect();
@@ -145,7 +155,9 @@ pub fn misreport(small: &[Row], large: &[Row]) -> String {
         .map(|(size, row)| {
             let kind = if size == "small" { Size::Small } else { Size::Large };
             let before = PROTOTYPE.iter().find(|(rule, of, ..)| *rule == row.rule && *of == kind);
-            let before = |at: fn(&(&str, Size, f64, f64)) -> f64| before.map_or("-".to_owned(), |one| percent(at(one)));
+            let before = |at: fn(&(&str, Size, f64, f64)) -> f64| {
+                before.map_or("-".to_owned(), |one| percent(at(one)))
+            };
             vec![
                 row.rule.to_owned(),
                 format!("{} {size}", row.cases),
@@ -165,7 +177,8 @@ pub fn misreport(small: &[Row], large: &[Row]) -> String {
             cells
         })
         .collect();
-    let mut factors = vec!["a buyer that always says this times its value".to_owned(), "instances".to_owned()];
+    let mut factors =
+        vec!["a buyer that always says this times its value".to_owned(), "instances".to_owned()];
     factors.extend(FACTORS.map(|factor| factor.to_string()));
     format!("{}\n{}", table(&heading, &rows), table(&factors, &always))
 }
@@ -205,7 +218,8 @@ pub fn collude(splits: &[Split], rings: &[Ring]) -> String {
     agreed.extend(FACTORS.map(|factor| factor.to_string()));
     let mut together = Vec::new();
     for ring in rings {
-        let mut gains = vec![format!("{}: their gain", ring.rule), percent(ring.shading), percent(ring.overbidding)];
+        let mut gains =
+            vec![format!("{}: their gain", ring.rule), percent(ring.shading), percent(ring.overbidding)];
         gains.extend(ring.always.map(change));
         let mut prices = vec![format!("{}: the price", ring.rule), String::new(), String::new()];
         prices.extend(ring.price.map(change));
@@ -217,21 +231,30 @@ pub fn collude(splits: &[Split], rings: &[Ring]) -> String {
 /// Times of batches beside n log n from the first.
 #[must_use]
 pub fn growth(points: &[Point]) -> String {
-    let heading =
-        ["resting orders", "served", "one batch", "least to greatest", "n log n from the first", "times that", "per order"]
-            .map(str::to_owned);
+    let heading = [
+        "resting orders",
+        "served",
+        "one batch",
+        "least to greatest",
+        "times n log n from the first row",
+        "times n log n from the row before",
+        "per order",
+    ]
+    .map(str::to_owned);
     let Some(first) = points.first() else { return String::new() };
+    let before = std::iter::once(first).chain(points);
     let rows: Vec<Vec<String>> = points
         .iter()
-        .map(|point| {
-            let expected = point.n_log_n_ms(first);
+        .zip(before)
+        .map(|(point, before)| {
+            let times = |from: &Point| format!("{:.2}", point.median_ms / point.n_log_n_ms(from));
             vec![
                 point.orders.to_string(),
                 point.trades.to_string(),
                 format!("{:.2} ms", point.median_ms),
                 format!("{:.2} to {:.2}, of {}", point.least_ms, point.greatest_ms, point.runs),
-                format!("{expected:.2} ms"),
-                format!("{:.2}", point.median_ms / expected),
+                times(first),
+                times(before),
                 format!("{:.0} ns", point.median_ms * 1e6 / f64::from(point.orders)),
             ]
         })
