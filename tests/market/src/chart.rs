@@ -40,10 +40,11 @@ pub fn lines(labels: &Labels<'_>, series: &[(String, Vec<(f64, f64)>)]) -> Resul
     let top = points().map(|point| point.1).fold(0.0, f64::max) * 1.08;
     draw(
         labels,
-        0.0..right,
+        // Room for the legend, where the data end.
+        0.0..right * 1.35,
         0.0..top,
         |value| format!("{value:.2}"),
-        |value| format!("{value:.0}"),
+        |value| if *value > right { String::new() } else { format!("{value:.0}") },
         series,
         false,
     )
@@ -87,7 +88,6 @@ where
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(64)
-            .right_y_label_area_size(0)
             .build_cartesian_2d(across, upwards)?;
         chart
             .configure_mesh()
@@ -107,7 +107,11 @@ where
                 .label(name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
         }
-        legend(&mut chart)?;
+        // Marked points rise to the right.
+        legend(
+            &mut chart,
+            if marked { SeriesLabelPosition::UpperLeft } else { SeriesLabelPosition::UpperRight },
+        )?;
         area.present()?;
     }
     Ok(text)
@@ -159,20 +163,23 @@ pub fn bars(labels: &Labels<'_>, groups: &[&str], series: &[(String, Vec<f64>)])
                 .label(name)
                 .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));
         }
-        legend(&mut chart)?;
+        legend(&mut chart, SeriesLabelPosition::UpperRight)?;
         area.present()?;
     }
     Ok(text)
 }
 
-fn legend<'a, X, Y>(chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, Y>>) -> Result<()>
+fn legend<'a, X, Y>(
+    chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, Y>>,
+    position: SeriesLabelPosition,
+) -> Result<()>
 where
     X: Ranged<ValueType = f64>,
     Y: Ranged<ValueType = f64>,
 {
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
+        .position(position)
         .background_style(WHITE.mix(0.85))
         .border_style(RGBColor(200, 200, 200))
         .label_font(("sans-serif", 13))

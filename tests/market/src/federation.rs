@@ -146,7 +146,7 @@ pub fn numbered(number: u64) -> [u8; 32] {
     bytes
 }
 
-/// The organisations: classes and homes by their weights. Large companies belong to groups of about three.
+/// The organisations: classes and homes by their weights, and of each member one at least. Large companies belong to groups of about three.
 ///
 /// # Errors
 /// Names a member code that is none, which cannot be.
@@ -167,10 +167,13 @@ pub fn organisations(seed: u64, count: u32) -> Result<Vec<Organisation>, String>
             OrganisationClass::Large => 1_000_000 + u64::from(random.between(0, u32::MAX)) % owners,
             _ => number,
         };
+        // The first of them are one for each member, so that none is without; the others by inhabitants.
+        let drawn = random.weighted(&inhabitants);
+        let place = if number < members.len() as u64 { number as usize } else { drawn };
         made.push(Organisation {
             id: OrganisationId(numbered(number)),
             group: GroupId(numbered(owner)),
-            home: members[random.weighted(&inhabitants)],
+            home: members[place],
             class,
             activity: random.log_normal(1.0, 1.0),
         });
