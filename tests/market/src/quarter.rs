@@ -349,3 +349,50 @@ pub fn bucket_name(bucket: Bucket) -> &'static str {
         Bucket::Forward => "forward",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hansa_ledger::id::{OfferId, RequestId};
+
+    #[test]
+    fn usage_halves_in_fourteen_days_counts_per_class_and_follows_the_group() {
+        let scenario = Scenario {
+            seed: 1,
+            days: 1,
+            batch_slots: 96,
+            organisations: 30,
+            load: 0.01,
+            reserve_bps: 0,
+            limit_first: false,
+            price_candidates: 1,
+            class: None,
+        };
+        let world = World::new(scenario).unwrap();
+        let mut accounts = Accounts::new(&world);
+        let trade = Trade {
+            request: RequestId([1; 32]),
+            offer: OfferId([1; 32]),
+            lane: Lane::Reserve,
+            bucket: Bucket::Spot,
+            released: false,
+            quantity: 10,
+            start: Slot(1),
+            slots: 4,
+            price: Price(1),
+            aid: 7,
+        };
+        let (group, other) = (GroupId([1; 32]), GroupId([2; 32]));
+        accounts.count(group, 0, &trade, Slot(0));
+        accounts.count(group, 0, &trade, Slot(0));
+        let seconds =
+            |market: usize, day: u32| accounts.share(group, market, Slot(day * DAY)).accelerator_seconds;
+        assert_eq!((seconds(0, 0), seconds(1, 0)), (72_000, 0));
+        assert!((35_980..=36_000).contains(&seconds(0, 14)), "{}", seconds(0, 14));
+        let elsewhere = accounts.share(group, 1, Slot(0)).other;
+        assert_eq!(elsewhere, 72_000 * 1_000_000_000 / u64::from(world.markets[0].capacity));
+        assert_eq!(accounts.share(other, 0, Slot(0)), GroupShare::default());
+        let ceiling = u128::from(world.params.aid_ceiling);
+        assert_eq!(accounts.aid_left(group, &world.params), Some(ceiling - 14));
+    }
+}
