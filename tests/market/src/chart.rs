@@ -41,7 +41,7 @@ pub fn lines(labels: &Labels<'_>, series: &[(String, Vec<(f64, f64)>)]) -> Resul
     draw(
         labels,
         // Room for the legend, where the data end.
-        0.0..right * 1.35,
+        0.0..right * 1.5,
         0.0..top,
         |value| format!("{value:.2}"),
         |value| if *value > right { String::new() } else { format!("{value:.0}") },

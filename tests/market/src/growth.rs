@@ -49,14 +49,15 @@ impl Point {
 }
 
 /// A book of `orders` orders, each for one accelerator anywhere in the same window, and half as many accelerators, each free
-/// for one order.
+/// for `calendar_slots` slots: with 4, for the one order it can serve.
 ///
 /// # Errors
 /// Never, unless the names in this file are wrong.
-pub fn plain(seed: u64, orders: u32) -> Result<Book, String> {
+pub fn plain(seed: u64, orders: u32, calendar_slots: u32) -> Result<Book, String> {
     let mut random = Random::new(seed, 21);
     let home: MemberCode = "DE".parse().map_err(|_| "no member")?;
-    let supplies: Vec<Supply> = (0..OFFERS).map(|number| supply(&mut random, home, number, orders)).collect();
+    let supplies: Vec<Supply> =
+        (0..OFFERS).map(|number| supply(&mut random, home, number, (orders, calendar_slots))).collect();
     let capacity = supplies.iter().map(|supply| u64::from(supply.market.peak())).sum();
     Ok(Book {
         params: book_params(&Params::default(), ChainId([9; 32])),
@@ -73,7 +74,7 @@ pub fn plain(seed: u64, orders: u32) -> Result<Book, String> {
     })
 }
 
-fn supply(random: &mut Random, home: MemberCode, number: u32, orders: u32) -> Supply {
+fn supply(random: &mut Random, home: MemberCode, number: u32, (orders, slots): (u32, u32)) -> Supply {
     Supply {
         offer: OfferId(numbered(number.into())),
         provider: OrganisationId(numbered(u64::from(number) | 1 << 40)),
@@ -87,7 +88,7 @@ fn supply(random: &mut Random, home: MemberCode, number: u32, orders: u32) -> Su
         ask: Price(u64::from(random.between(1_200, 2_000)) * PRICE_TICK_UEUR),
         pool: Pool::Private,
         owner: None,
-        market: Calendar::constant(Slot(1), Slot(5), (orders / 2 / OFFERS).max(1)),
+        market: Calendar::constant(Slot(1), Slot(slots.saturating_add(1)), (orders / 2 / OFFERS).max(1)),
         reserve: Calendar::default(),
         commercial_left: None,
     }
@@ -126,8 +127,8 @@ fn order(random: &mut Random, home: MemberCode, number: u32) -> Order {
 ///
 /// # Errors
 /// As [`plain`].
-pub fn measure(seed: u64, orders: u32, runs: u32) -> Result<Point, String> {
-    let book = plain(seed, orders)?;
+pub fn measure(seed: u64, orders: u32, calendar_slots: u32, runs: u32) -> Result<Point, String> {
+    let book = plain(seed, orders, calendar_slots)?;
     let trades = clear(&book).trades.len() as u32;
     let times: Vec<f64> = (0..runs.max(1))
         .map(|_| {

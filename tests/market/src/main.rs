@@ -99,6 +99,9 @@ struct Growth {
     /// Runs of each size
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     runs: u32,
+    /// For how many slots each accelerator is free; an order takes 4, and must start within 4
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(4..=17_280))]
+    calendar_slots: u32,
     /// Write table and chart into docs
     #[arg(long)]
     publish: bool,
@@ -177,8 +180,10 @@ fn splits(seed: u64) -> Result<Vec<hansa_tests_market::collude::Split>, String> 
 }
 
 fn grow(options: &Growth) -> Result<String, String> {
-    let points: Result<Vec<_>, String> =
-        SIZES.iter().map(|orders| growth::measure(options.seed, *orders, options.runs)).collect();
+    let points: Result<Vec<_>, String> = SIZES
+        .iter()
+        .map(|orders| growth::measure(options.seed, *orders, options.calendar_slots, options.runs))
+        .collect();
     let points = points?;
     let table = report::growth(&points);
     if options.publish {

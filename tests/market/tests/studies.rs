@@ -185,7 +185,7 @@ fn one_group_stays_under_its_cap_however_many_organisations_it_has() {
 
 #[test]
 fn the_book_of_the_growth_study_has_no_constraints_and_trades_half() {
-    let book = plain(1, 1_024).unwrap();
+    let book = plain(1, 1_024, 4).unwrap();
     let trades = clear(&book).trades.len();
     assert_eq!(book.orders.len(), 1_024);
     assert!((200..=512).contains(&trades), "{trades}");
