@@ -40,6 +40,8 @@ pub struct Figures {
     pub wait_now: f64,
     /// The same by quartile of size.
     pub wait_now_by_size: [f64; 4],
+    /// The same by lane: the reserve, the market.
+    pub wait_now_by_lane: [f64; 2],
     /// Median hours from placing to start, all awards.
     pub wait_all: f64,
     /// The sum of squared shares of groups in the leased hours, times 10,000; mean over resource classes.
@@ -129,7 +131,7 @@ pub fn figures(world: &World, outcome: &Outcome) -> Figures {
     }
     let all: u64 = by_class.iter().map(|(asked, _)| asked).sum();
     reasons.values_mut().for_each(|count| *count = ratio(*count, all as f64));
-    let (wait_now, wait_now_by_size, wait_all) = waits(world, outcome, &sizes);
+    let (wait_now_by_size, wait_now_by_lane, wait_all) = waits(world, outcome, &sizes);
     Figures {
         requests: world.requests.len() as u64,
         awards: outcome.awards.len() as u64,
@@ -146,8 +148,9 @@ pub fn figures(world: &World, outcome: &Outcome) -> Figures {
         reached_by_class: reached(world, &served),
         success_by_size: by_size.map(|(asked, got)| ratio(got as f64, asked as f64)),
         size_limits: sizes.limits.map(|size| size as f64 / f64::from(HOUR)),
-        wait_now,
+        wait_now: median(wait_now_by_lane.concat()),
         wait_now_by_size,
+        wait_now_by_lane: wait_now_by_lane.map(median),
         wait_all,
         concentration: markets.iter().map(|market| market.concentration).sum::<f64>() / counted,
         largest_share: (0..markets.len()).map(|market| shares(world, outcome, market).1).sum::<f64>()
@@ -208,19 +211,20 @@ impl Sizes {
     }
 }
 
-/// Hours from placing to start: the median of requests for now, by quartile, and of all.
-fn waits(world: &World, outcome: &Outcome, sizes: &Sizes) -> (f64, [f64; 4], f64) {
-    let mut now: [Vec<f64>; 4] = Default::default();
+/// Hours from placing to start: the medians of requests for now by quartile, all of them by lane, and the median of all awards.
+fn waits(world: &World, outcome: &Outcome, sizes: &Sizes) -> ([f64; 4], [Vec<f64>; 2], f64) {
+    let (mut by_size, mut by_lane): ([Vec<f64>; 4], [Vec<f64>; 2]) = Default::default();
     let mut all = Vec::new();
     for award in &outcome.awards {
         let request = &world.requests[award.request];
         let hours = f64::from(award.trade.start.0 - request.placed.0) / f64::from(HOUR);
         all.push(hours);
         if request.order.start_min.0 == request.placed.0 + 1 {
-            now[sizes.quartile(request)].push(hours);
+            by_size[sizes.quartile(request)].push(hours);
+            by_lane[usize::from(award.trade.lane == Lane::Market)].push(hours);
         }
     }
-    (median(now.concat()), now.map(median), median(all))
+    (by_size.map(median), by_lane, median(all))
 }
 
 fn asked_by_class(world: &World) -> [f64; 5] {

@@ -81,6 +81,8 @@ pub fn quarter(runs: &[Run]) -> String {
         }));
     }
     rows.extend([
+        row("the same, out of the reserve", &|run| hours(run.wait_now_by_lane[0])),
+        row("the same, out of the market", &|run| hours(run.wait_now_by_lane[1])),
         row("median wait of all, chosen lead time counted", &|run| hours(run.wait_all)),
         row("HHI of groups per resource class, mean", &|run| format!("{:.0}", run.concentration)),
         row("largest group's share per resource class, mean", &|run| percent(run.largest_share)),
