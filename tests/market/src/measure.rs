@@ -110,27 +110,7 @@ pub fn figures(world: &World, outcome: &Outcome) -> Figures {
     let counted = markets.len().max(1) as f64;
     let served: BTreeSet<usize> = outcome.awards.iter().map(|award| award.request).collect();
     let sizes = Sizes::new(world);
-    let decided = |index: usize, request: &Request| {
-        served.contains(&index) || request.order.start_max < Slot(end.0 + 1)
-    };
-    let mut by_class = [(0u64, 0u64); 5];
-    let mut by_size = [(0u64, 0u64); 4];
-    let mut reasons: BTreeMap<String, f64> = BTreeMap::new();
-    for (index, request) in
-        world.requests.iter().enumerate().filter(|(index, request)| decided(*index, request))
-    {
-        let won = u64::from(served.contains(&index));
-        for (asked, got) in [&mut by_class[place(request.class)], &mut by_size[sizes.quartile(request)]] {
-            *asked += 1;
-            *got += won;
-        }
-        if won == 0 {
-            let reason = outcome.reasons.get(&index).copied().unwrap_or(Reason::WindowPassed);
-            *reasons.entry(reason_name(reason)).or_default() += 1.0;
-        }
-    }
-    let all: u64 = by_class.iter().map(|(asked, _)| asked).sum();
-    reasons.values_mut().for_each(|count| *count = ratio(*count, all as f64));
+    let decided = Decided::new(world, outcome, &served, &sizes);
     let (wait_now_by_size, wait_now_by_lane, wait_all) = waits(world, outcome, &sizes);
     Figures {
         requests: world.requests.len() as u64,
@@ -144,9 +124,9 @@ pub fn figures(world: &World, outcome: &Outcome) -> Figures {
             let those = outcome.awards.iter().filter(|award| world.requests[award.request].class == class);
             ratio(those.map(hours).sum(), total)
         }),
-        success_by_class: by_class.map(|(asked, got)| ratio(got as f64, asked as f64)),
+        success_by_class: decided.by_class.map(success),
         reached_by_class: reached(world, &served),
-        success_by_size: by_size.map(|(asked, got)| ratio(got as f64, asked as f64)),
+        success_by_size: decided.by_size.map(success),
         size_limits: sizes.limits.map(|size| size as f64 / f64::from(HOUR)),
         wait_now: median(wait_now_by_lane.concat()),
         wait_now_by_size,
@@ -160,8 +140,47 @@ pub fn figures(world: &World, outcome: &Outcome) -> Figures {
         reserve_released: ratio(released, reserve),
         aid_eur: outcome.awards.iter().map(|award| award.trade.aid as f64).sum::<f64>() / 1e6,
         markets,
-        reasons,
+        reasons: decided.reasons,
     }
+}
+
+/// The requests that were decided within the quarter: served, or their window over.
+struct Decided {
+    /// Asked and served, by class of organisation.
+    by_class: [(u64, u64); 5],
+    /// Asked and served, by quartile of size.
+    by_size: [(u64, u64); 4],
+    /// Why the others were not served, as shares of all.
+    reasons: BTreeMap<String, f64>,
+}
+
+impl Decided {
+    fn new(world: &World, outcome: &Outcome, served: &BTreeSet<usize>, sizes: &Sizes) -> Self {
+        let end = world.scenario.end();
+        let mut decided = Self { by_class: [(0, 0); 5], by_size: [(0, 0); 4], reasons: BTreeMap::new() };
+        for (index, request) in world.requests.iter().enumerate() {
+            let won = served.contains(&index);
+            if !won && request.order.start_max > end {
+                continue;
+            }
+            let of_class = &mut decided.by_class[place(request.class)];
+            for (asked, got) in [of_class, &mut decided.by_size[sizes.quartile(request)]] {
+                *asked += 1;
+                *got += u64::from(won);
+            }
+            if !won {
+                let reason = outcome.reasons.get(&index).copied().unwrap_or(Reason::WindowPassed);
+                *decided.reasons.entry(reason_name(reason)).or_default() += 1.0;
+            }
+        }
+        let all: u64 = decided.by_class.iter().map(|(asked, _)| asked).sum();
+        decided.reasons.values_mut().for_each(|count| *count = ratio(*count, all as f64));
+        decided
+    }
+}
+
+fn success((asked, got): (u64, u64)) -> f64 {
+    ratio(got as f64, asked as f64)
 }
 
 /// Part of whole; 0 where there is no whole.
