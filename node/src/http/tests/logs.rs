@@ -20,7 +20,7 @@ impl Server {
     async fn with_job(limits: HttpLimits) -> (Self, LeaseId) {
         let server = Self::start(limits).await;
         server.open_market().await;
-        for (who, action) in rival() {
+        for (who, action) in rival(server.double.chain) {
             server.send(who, action).await;
         }
         *server.double.member.lock().unwrap() = "EE".parse().unwrap();

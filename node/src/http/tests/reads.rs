@@ -41,7 +41,7 @@ impl Scene {
     async fn make() -> Self {
         let server = Server::start(HttpLimits::default()).await;
         let mut withdrawn = None;
-        for (who, action) in market().into_iter().chain(rival()) {
+        for (who, action) in market(server.double.chain).into_iter().chain(rival(server.double.chain)) {
             let done = server.send(who, action).await;
             withdrawn = withdrawn.or(offer_of(&done.receipt.events));
         }
@@ -52,6 +52,9 @@ impl Scene {
             class: name("h100"),
             ask: Price(2_000_000),
             calendar: Calendar::constant(Slot(slot()), Slot(slot() + 100_000), 64),
+            owner: None,
+            reserve_bps: None,
+            reserve_cycle_slots: None,
             contract: spot(),
             contract_params: vec![0; 16],
         };
