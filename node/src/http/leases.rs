@@ -122,23 +122,26 @@ pub(super) async fn contracts(
 #[into_params(parameter_in = Query)]
 pub(super) struct ByHowMuch {
     /// Slots that would follow on it.
-    slots: u32,
+    slots: Option<u32>,
 }
 
 /// What extending a lease would give and take now; refused with the reason why it could not be extended.
 #[utoipa::path(get, path = "/v1/leases/{id}/extension", tag = "leases",
     params(("id" = String, Path, description = "the lease's id"), ByHowMuch),
-    responses((status = 200, body = ExtensionInfo), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
+    responses((status = 200, body = ExtensionInfo), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(super) async fn extension(
     extract::State(shared): extract::State<Shared>,
+    reader: Reader,
     Segments(id): Segments<String>,
     Parameters(wanted): Parameters<ByHowMuch>,
 ) -> Answer<ExtensionInfo> {
     let id: LeaseId = parse("lease id", &id)?;
-    let slots = wanted.slots;
-    if read(&*shared.backend, |state| state.get::<Leases>(&id).is_none()) {
-        return Err(Problem::unknown("lease", &id));
+    if read(&*shared.backend, |state| visible(state, reader.who, &id).is_none()) {
+        return Err(reader.who.refuse("lease", &id));
     }
+    let slots = wanted.slots.ok_or_else(|| {
+        Problem::new(Fault::RequestMalformed, "`slots` is missing: by how many the lease is to be extended")
+    })?;
     let Extended { end, price, locked, added } = shared.backend.preview_extension(&id, slots)?;
     Ok(Json(ExtensionInfo { lease: id, slots, end, price, locked, added }))
 }

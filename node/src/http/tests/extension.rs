@@ -37,7 +37,7 @@ async fn an_extension_costs_what_the_node_says_it_would() {
         assert_eq!(error.rejection(), Some(refusal), "{slots}");
     }
     let path = format!("/v1/leases/{lease}/extension");
-    assert_eq!(server.ask("GET", &path).await, (400, "RequestMalformed".to_owned()));
+    assert_eq!(server.ask("GET", &path).await, (403, "ReadForbidden".to_owned()), "a stranger");
     let granted = server.lease("kodu", demand().sources, BlobHash([7; 32])).await;
     let error = server.client.extension(&granted, 1).await.unwrap_err();
     assert_eq!(error.rejection(), Some(Rejection::ExtensionSponsored));
