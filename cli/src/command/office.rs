@@ -94,13 +94,13 @@ impl OfficeArguments {
             }
             Verb::Orders { member, office } => {
                 let filter = OrderFilter { member, office, ..OrderFilter::default() };
-                let orders = session.client()?.orders(&filter).await?;
+                let orders = session.reader().await?.orders(&filter).await?;
                 session.printer.data(&orders, || table(session, &orders));
                 Ok(())
             }
             Verb::Approve { order } => approve(session, &order).await,
             Verb::Cancel { order } => {
-                let order = session.find_order(&session.client()?, &order).await?.id;
+                let order = session.find_order(&session.reader().await?, &order).await?.id;
                 let sent = session.act(CancelOrder { order }).await?;
                 session.tell_sent(&sent, json!({ "order": order }), &format!("cancelled order {order}"));
                 Ok(())

@@ -119,7 +119,9 @@ impl OrgArguments {
                 let organisation = session.find_organisation(&session.reader().await?, &organisation).await?;
                 let sent = session.act(RevokeOrganisation { organisation }).await?;
                 let made = json!({ "organisation": organisation });
-                session.tell_office(&session.client()?, &sent, made, &format!("revoked {organisation}")).await
+                session
+                    .tell_office(&session.reader().await?, &sent, made, &format!("revoked {organisation}"))
+                    .await
             }
             Verb::List { member } => list(session, member).await,
             Verb::Key(KeyVerb::Set { public_key, roles, limit, proof }) => {

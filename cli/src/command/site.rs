@@ -159,7 +159,7 @@ impl Confirm {
         let text = format!("confirmed {accelerators} of class {class} at {site}");
         let made = json!({ "provider": provider, "site": site, "class": class });
         let sent = session.act(ConfirmSite { provider, site, class, accelerators }).await?;
-        session.tell_office(&session.client()?, &sent, made, &text).await
+        session.tell_office(&session.reader().await?, &sent, made, &text).await
     }
 }
 
@@ -208,7 +208,7 @@ impl Accredit {
             parts: self.parts,
         };
         let sent = session.act(action).await?;
-        session.tell_office(&session.client()?, &sent, made, &text).await
+        session.tell_office(&session.reader().await?, &sent, made, &text).await
     }
 }
 

@@ -75,7 +75,7 @@ impl Session {
         }
         match account.client.key(&key).await {
             Ok(_) => return Ok((key, None)),
-            Err(error) if error.fault() == Some(Fault::NotFound) => {}
+            Err(error) if matches!(error.fault(), Some(Fault::NotFound | Fault::ReadForbidden)) => {}
             Err(error) => return Err(error.into()),
         }
         let secret = self.own_secret(text, &key)?;
@@ -98,7 +98,7 @@ impl Session {
     pub async fn principal(&self, account: &Account) -> Outcome<Option<Principal>> {
         match account.client.key(&account.public_key()).await {
             Ok(info) => Ok(Some(info.row.principal)),
-            Err(error) if error.fault() == Some(Fault::NotFound) => Ok(None),
+            Err(error) if matches!(error.fault(), Some(Fault::NotFound | Fault::ReadForbidden)) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

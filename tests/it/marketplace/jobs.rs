@@ -117,7 +117,7 @@ pub fn a_log_is_followed(market: &Market) {
     // Whoever is no side of the lease is refused, and other members' nodes do not have it.
     let theirs = below(&market.testnet.layout.home(), "keys/sme-fr.key");
     let words = ["lease", "logs", &text, "--job", &number];
-    home.run(&[&["--json", "--key", &theirs], &words[..]].concat()).refused(Fault::LogForbidden.code());
+    home.run(&[&["--json", "--key", &theirs], &words[..]].concat()).refused(Fault::ReadForbidden.code());
     let elsewhere = market.testnet.api("FR");
     home.run(&[&["--json", "--node", &elsewhere], &words[..]].concat()).refused(Fault::LogElsewhere.code());
 

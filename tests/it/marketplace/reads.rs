@@ -76,7 +76,7 @@ pub fn told_to_whom_it_belongs(market: &Market) {
     let words = ["chain", "events", "--last", "100000"];
     let (told, own) = (events(public(&words)), events(ask("daily", &words)));
     assert!(
-        told.contains(&"batch_priced".to_owned()) && !told.contains(&"lease_awarded".to_owned()),
+        told.contains(&"batch_cleared".to_owned()) && !told.contains(&"lease_awarded".to_owned()),
         "{told:?}"
     );
     assert!(own.contains(&"lease_awarded".to_owned()), "{own:?}");

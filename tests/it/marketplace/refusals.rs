@@ -175,9 +175,10 @@ pub fn grants_and_offers(market: &Market) {
         home.run(&["--json", "--key", key, "submit", crate::testnet::text(&file)])
     };
     let mut post = serde_json::json!({ "action": "post_offer", "contract_params": own["contract_params"] });
-    for field in ["site", "class", "ask", "calendar", "contract"] {
+    for field in ["site", "class", "ask", "contract"] {
         post[field] = own[field].clone();
     }
+    post["calendar"] = own["market"].clone();
     action(post.clone(), &provider).refused(Rejection::OfferExists.code());
     action(post.clone(), "daily").refused(Rejection::RoleMissing.code());
     post["site"] = "somewhere".into();
