@@ -3,18 +3,19 @@
 use crate::scene::{all_from, demand, place};
 use crate::world::{World, member, name};
 use hansa_ledger::action::{
-    AccreditSite, AmendOffer, AnnounceOutage, ConfirmSite, EndOutage, PostOffer, SitePart, WithdrawOffer,
+    AccreditSite, AmendOffer, AnnounceOutage, CancelRequest, ConfirmSite, EndOutage, PostOffer, SitePart,
+    WithdrawOffer,
 };
 use hansa_ledger::event::Event;
 use hansa_ledger::id::{LeaseId, OfferId, OrganisationId, OutageId, RequestId};
-use hansa_ledger::market::Calendar;
+use hansa_ledger::market::{Calendar, Reason};
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::params::Params;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::row::{
     AccountId, Entitlement, EntitlementKey, Lease, Offer, OrganisationClass, Pool, PoolOwner, Purse, SiteKey,
 };
-use hansa_ledger::tables::{Classes, Entitlements, Leases, Offers, OffersOpen, Outages};
+use hansa_ledger::tables::{Classes, Entitlements, Leases, Offers, OffersOpen, Outages, Requests};
 use hansa_ledger::time::Slot;
 
 fn params() -> Params {
@@ -401,14 +402,20 @@ fn an_outage_names_the_leases_it_hits_the_latest_first() {
 }
 
 #[test]
-fn money_for_nothing_is_locked_by_nobody() {
-    // A request that the reserve holds back from the market keeps its money in escrow and its reason beside it.
+fn a_request_that_the_reserve_keeps_out_holds_its_money_and_its_reason_until_it_is_taken_back() {
     let (mut world, _) = world(params());
     let mut wanted = demand(&world, Purse::Cash);
     (wanted.quantity, wanted.quantity_min, wanted.sources) = (60, 60, all_from(Purse::Cash));
     let request = place(&mut world, "tallinn", wanted);
     batch(&mut world);
     assert_eq!(leased(&world, &request), None);
-    let cash = world.balance(&AccountId::Cash(world.organisation("EE", "tallinn")));
-    assert!(Money(cash) < Money(1_000_000_000));
+    let row = world.state.get::<Requests>(&request).unwrap();
+    assert_eq!(row.last_unmatched().map(|one| one.reason), Some(Reason::PartialNotAllowed));
+    assert_eq!(row.last_unmatched().and_then(|one| one.detail.largest_free), Some(48));
+    // 60 accelerators for ten seconds at 3.60 EUR/h.
+    assert_eq!(row.locked, Money(600_000));
+    let purse = AccountId::Cash(world.organisation("EE", "tallinn"));
+    assert_eq!(world.balance(&purse), 1_000_000_000 - 600_000);
+    world.act("tallinn", CancelRequest { request }).unwrap();
+    assert_eq!(world.balance(&purse), 1_000_000_000);
 }
