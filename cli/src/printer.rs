@@ -181,6 +181,12 @@ impl Progress {
         }
     }
 
+    /// Whether nobody sees the line: the output is no terminal, or should be quiet.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        self.bar.is_hidden()
+    }
+
     /// How many bytes have been moved.
     pub fn moved(&self, bytes: u64) {
         self.bar.set_position(bytes);

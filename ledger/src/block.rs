@@ -9,6 +9,7 @@ use crate::state::State;
 use crate::tables::ValidatorSets;
 use crate::time::TimeMs;
 use crate::transaction::SignedTransaction;
+use crate::waiting::waiting_root;
 use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger_signature::PublicKey;
 use serde::{Deserialize, Serialize};
@@ -107,6 +108,24 @@ impl Block {
         let block: Self = borsh::from_slice(bytes).map_err(|error| format!("no block: {error}"))?;
         if block.encode() != bytes {
             return Err("no block: the encoding is not canonical".to_owned());
+        }
+        Ok(block)
+    }
+
+    /// Reads the body of the block with this id: its header hashes to the id, and commits to everything else in the body.
+    ///
+    /// # Errors
+    /// What does not belong to the id.
+    pub fn read(id: &BlockId, body: &[u8]) -> Result<Self, String> {
+        let block = Self::decode(body)?;
+        if block.header.id() != *id {
+            return Err("the header does not hash to the block's id".to_owned());
+        }
+        if transactions_root(&block.transactions) != block.header.transactions_root {
+            return Err("the transactions are not those the header commits to".to_owned());
+        }
+        if waiting_root(&block.waiting) != block.header.waiting_root {
+            return Err("the list of what waits is not the one the header commits to".to_owned());
         }
         Ok(block)
     }

@@ -13,7 +13,7 @@ use crate::history::History;
 use crate::mempool::Mempool;
 use hansa_contracts_abi::Runtime;
 use hansa_ledger::apply::{Outcome, apply_listing, chain, params};
-use hansa_ledger::block::{Block, Header, transactions_root};
+use hansa_ledger::block::{Block, Header};
 use hansa_ledger::deadline::next_deadline;
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::governance::protocol_version_at;
@@ -24,7 +24,6 @@ use hansa_ledger::state::{ChangedRow, State, Table as _};
 use hansa_ledger::tables::Keys;
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::SignedTransaction;
-use hansa_ledger::waiting::waiting_root;
 use hansa_ledger_signature::{PublicKey, Verified};
 use hansa_ledger_store::{Checkpoint, LedgerStore, StoreError};
 use signatures::Signatures;
@@ -280,21 +279,6 @@ impl Executor {
 
     fn lock_executed(&self) -> MutexGuard<'_, BTreeMap<BlockId, Executed>> {
         self.executed.lock().expect("no thread panics while it holds the executed blocks")
-    }
-
-    /// Reads a block and checks that its body is the one its id commits to.
-    pub(crate) fn read_block(id: &BlockId, body: &[u8]) -> Result<Block, String> {
-        let block = Block::decode(body)?;
-        if block.header.id() != *id {
-            return Err("the header does not hash to the block's id".to_owned());
-        }
-        if transactions_root(&block.transactions) != block.header.transactions_root {
-            return Err("the transactions are not those the header commits to".to_owned());
-        }
-        if waiting_root(&block.waiting) != block.header.waiting_root {
-            return Err("the list of what waits is not the one the header commits to".to_owned());
-        }
-        Ok(block)
     }
 
     /// Executes a block on the last state and remembers what it does.

@@ -9,6 +9,7 @@ use crate::rights::{blob_right, log_right};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use hansa_ledger::block::Block;
 use hansa_ledger::id::{BlobHash, BlockId, LeaseId, OrganisationId};
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::row::{Principal, Roles};
@@ -209,7 +210,7 @@ async fn publish(network: &NetworkHandle, bundle: &[SignedTransaction]) {
 /// Whether `body` is the whole block of this id. Its header alone shows nothing: a member could send it with other transactions,
 /// and the honest ones would not be asked any more.
 fn is_body(id: &[u8; 32], body: &[u8]) -> bool {
-    Executor::read_block(&BlockId(*id), body).is_ok()
+    Block::read(&BlockId(*id), body).is_ok()
 }
 
 /// Bodies from the other members.

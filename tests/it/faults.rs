@@ -1,6 +1,7 @@
 //! What happens to a federation when things break: nothing that was acknowledged is lost, and nothing is done twice.
 
 mod agent;
+mod archive;
 mod crash;
 mod disk;
 mod load;
@@ -20,6 +21,7 @@ fn a_federation_under_faults() {
         ("one data directory has one process", start::one_data_directory_has_one_process),
         ("a node that cannot start says why", start::a_node_says_why),
         ("a damaged ledger is refused, and fetched from the others", start::a_damaged_ledger_is_refused),
+        ("what a node keeps is verified, exported and read again", archive::verified_exported_and_read_again),
         ("a node whose disk is full stops before it harms anything", disk::full),
     ];
     testnet.check(&testnet, features);

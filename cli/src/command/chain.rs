@@ -1,8 +1,11 @@
 //! `hansa chain`: look at blocks, transactions, proofs and events.
 
+mod archive;
+
 use crate::error::{Failure, Outcome};
 use crate::printer::pairs;
 use crate::session::{Session, short};
+use archive::Place;
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
 use hansa_ledger::id::TransactionId;
@@ -50,6 +53,26 @@ enum Verb {
     },
     /// Show what has happened, one event per line
     Events(Events),
+    /// Read and execute again everything that a stopped node keeps, and say whether it is sound
+    Verify(Place),
+    /// Write everything that a stopped node keeps, verified, to one file
+    Export {
+        #[command(flatten)]
+        place: Place,
+        /// The file, which must not exist
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Make a stopped node's ledger of such a file, verified; the node must have none
+    Import {
+        #[command(flatten)]
+        place: Place,
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Write a stopped node's ledger anew, so that its free space goes back to the disk
+    Compact(Place),
 }
 
 #[derive(Debug, Args)]
@@ -90,6 +113,10 @@ impl ChainArguments {
             }
             Verb::Proof { table, row, genesis } => proof(session, &table, &row, genesis).await,
             Verb::Events(events) => events.run(session).await,
+            Verb::Verify(place) => place.verify(session),
+            Verb::Export { place, file } => place.export(session, &file),
+            Verb::Import { place, file } => place.import(session, &file),
+            Verb::Compact(place) => place.compact(session),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::consensus::application::{
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use hansa_ledger::apply::{BlockError, Proposal, build_listing, chain, known_version, params};
-use hansa_ledger::block::validators;
+use hansa_ledger::block::{Block, validators};
 use hansa_ledger::governance::protocol_version_at;
 use hansa_ledger::id::BlockId;
 use hansa_ledger::waiting::WAITING_MAX;
@@ -102,7 +102,7 @@ impl Application for Executor {
         origin: Origin,
     ) -> Verdict {
         let id = BlockId(*id);
-        let block = match Self::read_block(&id, body) {
+        let block = match Block::read(&id, body) {
             Ok(block) => block,
             Err(reason) => return Verdict::Mismatch(reason),
         };
@@ -194,7 +194,7 @@ impl Application for Executor {
             let body = self.store.body(id).map_err(failed)?;
             let body =
                 body.ok_or_else(|| AppError(format!("the body of block {block_id} is not kept here")))?;
-            let block = Self::read_block(&block_id, &body).map_err(AppError)?;
+            let block = Block::read(&block_id, &body).map_err(AppError)?;
             self.execute(block_id, block).map_err(|reason| {
                 AppError(format!("the decided block {block_id} cannot be executed by this program: {reason}"))
             })?;

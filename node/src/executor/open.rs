@@ -7,6 +7,7 @@ use crate::history::History;
 use crate::mempool::{Mempool, MempoolLimits};
 use hansa_contracts_host::{Host, vm_profile};
 use hansa_ledger::apply::{PROTOCOL_VERSIONS, chain};
+use hansa_ledger::block::Block;
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::{BlockId, ChainId};
 use hansa_ledger::invariants::check_state;
@@ -147,7 +148,7 @@ impl Executor {
                 .ok_or_else(|| OpenError::Doubt(format!("block {height} is missing")))?;
             let id = BlockId(decided.block);
             let doubt = |reason: String| OpenError::Doubt(format!("block {height}: {reason}"));
-            let block = Self::read_block(&id, &decided.body).map_err(doubt)?;
+            let block = Block::read(&id, &decided.body).map_err(doubt)?;
             self.execute(id, block).map_err(doubt)?;
             let executed = self.lock_executed().remove(&id);
             let executed = executed.ok_or_else(|| doubt("it vanished while it was executed".to_owned()))?;
@@ -178,7 +179,7 @@ fn check_federation(genesis: &Genesis, store: &dyn LedgerStore) -> Result<(), Op
     let decided = store
         .decided(tip.height)?
         .ok_or_else(|| OpenError::Doubt(format!("the last block, {}, is missing", tip.height)))?;
-    let block = Executor::read_block(&BlockId(decided.block), &decided.body)
+    let block = Block::read(&BlockId(decided.block), &decided.body)
         .map_err(|reason| OpenError::Doubt(format!("block {}: {reason}", tip.height)))?;
     let (stored, expected) = (block.header.chain, genesis.chain_id());
     if stored == expected { Ok(()) } else { Err(OpenError::OtherGenesis { stored, expected }) }
@@ -202,7 +203,7 @@ fn load(genesis: &Genesis, store: &dyn LedgerStore, versions: &[u32]) -> Result<
     let tip = store.decided(checkpoint.height)?.ok_or_else(|| {
         OpenError::Doubt(format!("the block of the checkpoint at {} is missing", checkpoint.height))
     })?;
-    let block = Executor::read_block(&BlockId(tip.block), &tip.body)
+    let block = Block::read(&BlockId(tip.block), &tip.body)
         .map_err(|reason| OpenError::Doubt(format!("block {}: {reason}", checkpoint.height)))?;
     if block.header.chain != genesis.chain_id() {
         return Err(OpenError::OtherGenesis { stored: block.header.chain, expected: genesis.chain_id() });
