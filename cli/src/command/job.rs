@@ -77,13 +77,16 @@ async fn list(session: &Session, lease: &str) -> Outcome {
                 one.job.to_string(),
                 word_text(&row.state),
                 row.exit_code.map(|code| code.to_string()).unwrap_or_default(),
+                row.failure.as_ref().map(word_text).unwrap_or_default(),
                 row.submitted_at.to_string(),
                 row.ended_at.map(|time| time.to_string()).unwrap_or_default(),
                 short(&row.manifest),
                 row.outputs.map(|outputs| short(&outputs)).unwrap_or_default(),
             ]
         });
-        session.printer.table(["JOB", "STATE", "EXIT", "SUBMITTED", "ENDED", "MANIFEST", "OUTPUTS"], rows)
+        session
+            .printer
+            .table(["JOB", "STATE", "EXIT", "FAILURE", "SUBMITTED", "ENDED", "MANIFEST", "OUTPUTS"], rows)
     });
     Ok(())
 }

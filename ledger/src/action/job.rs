@@ -7,7 +7,7 @@ use crate::id::{BlobHash, LeaseId};
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::data;
-use crate::row::{Job, JobState, Lease, LeaseState};
+use crate::row::{Job, JobFailure, JobState, Lease, LeaseState};
 use crate::tables::{Jobs, Leases};
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ data! {
         /// Manifest of its outputs, where they were returned.
         #[serde(default)]
         pub outputs: Option<BlobHash>,
+        /// Why it failed, where the exit code does not say it.
+        #[serde(default)]
+        pub failure: Option<JobFailure>,
     }
 }
 
@@ -65,11 +68,12 @@ impl Perform for ReportJob {
         if job.state != JobState::Submitted {
             return Err(Rejection::JobStateWrong);
         }
-        let succeeded = self.exit_code == Some(0) && self.outputs.is_some();
+        let succeeded = self.exit_code == Some(0) && self.outputs.is_some() && self.failure.is_none();
         job.state = if succeeded { JobState::Succeeded } else { JobState::Failed };
         job.ended_at = Some(context.now);
         job.exit_code = self.exit_code;
         job.outputs = self.outputs;
+        job.failure = self.failure;
         let state = job.state;
         context.view.put::<Jobs>(key, job);
         context.emit(Event::JobEnded { lease: self.lease, job: self.job, state, outputs: self.outputs });
@@ -96,6 +100,7 @@ impl super::BlockInHand<'_> {
             ended_at: None,
             exit_code: None,
             outputs: None,
+            failure: None,
         };
         lease.jobs = number.saturating_add(1);
         let provider = lease.provider;

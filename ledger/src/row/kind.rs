@@ -118,6 +118,28 @@ cases! {
         Failed,
     }
 
+    /// Why a job failed, where its exit code does not say it.
+    pub enum JobFailure {
+        /// Its manifest or an input could not be had.
+        InputMissing,
+        /// Its manifest or an input is not what it should be: another hash or size, or too large.
+        InputInvalid,
+        /// It could not be started.
+        NotStarted,
+        /// It was still running at the end of its time.
+        TimeExceeded,
+        /// It went over a limit of memory, disk, processes or processor time.
+        LimitExceeded,
+        /// It died of a signal.
+        Signalled,
+        /// It was stopped since the lease ended.
+        LeaseEnded,
+        /// The provider's agent was stopped, or started again, while it ran.
+        AgentStopped,
+        /// It exited with 0 and did not leave the outputs it promised.
+        OutputMissing,
+    }
+
     /// Where a proposal stands.
     pub enum ProposalState {
         /// The members vote.

@@ -1,6 +1,6 @@
 //! Leases, their jobs and their settlements.
 
-use super::{AccountId, Closing, JobState, LeaseState, PoolOwner, Purse};
+use super::{AccountId, Closing, JobFailure, JobState, LeaseState, PoolOwner, Purse};
 use crate::id::{BlobHash, CodeHash, GroupId, LeaseId, OfferId, OrganisationId, RequestId};
 use crate::market::Lane;
 use crate::member::MemberCode;
@@ -192,6 +192,9 @@ data! {
         pub exit_code: Option<i32>,
         /// Manifest of its outputs.
         pub outputs: Option<BlobHash>,
+        /// Why it failed, where the exit code does not say it.
+        #[serde(default)]
+        pub failure: Option<JobFailure>,
     }
 
     /// Everything a settlement was decided from, and what was decided.

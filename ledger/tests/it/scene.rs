@@ -201,7 +201,7 @@ impl Scene {
         for manifest in [1, 2].map(|byte| BlobHash([byte; 32])) {
             world.act("tallinn", RunJob { lease: self.active, manifest }).unwrap();
         }
-        let end = ReportJob { lease: self.active, job: 0, exit_code: Some(1), outputs: None };
+        let end = ReportJob { lease: self.active, job: 0, exit_code: Some(1), outputs: None, failure: None };
         world.act("bsc", end).unwrap();
         world.act("bsc", EndLease { lease: self.ended, cumulative: Some(4) }).unwrap();
         for (lease, state) in [

@@ -8,6 +8,7 @@ use hansa_ledger::action::ReportJob;
 use hansa_ledger::id::{BlobHash, LeaseId};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::rejection::Rejection;
+use hansa_ledger::row::JobFailure;
 use hansa_ledger::time::TimeMs;
 use hansa_node_api::ApiError;
 use hansa_node_api::job::Manifest;
@@ -19,7 +20,7 @@ use crate::backend::{JobSpec, RunningJob, collect_outputs};
 use crate::federation::BlobError;
 use crate::feed::LogFeed;
 use crate::journal::{JournalError, Step};
-use crate::work::{self, JobFolder, Surroundings};
+use crate::work::{self, Cause, JobFolder, Surroundings};
 
 /// Rest before something is tried again, in milliseconds; it doubles up to [`REST_MS_MAX`].
 const REST_MS: u64 = 250;
@@ -32,14 +33,14 @@ const REFUSAL_MS_MAX: u64 = 10_000;
 const BACKSTOP: Duration = Duration::from_secs(1);
 
 /// What a job is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// Go on.
     Run,
     /// The end is near.
     Notice,
     /// The end is here, and why.
-    Kill(&'static str),
+    Kill(Cause),
     /// The lease is settled: nothing can be returned any more.
     Abandon,
 }
@@ -70,7 +71,7 @@ enum Setback {
 }
 
 /// Why a blob will never go through.
-struct Hopeless(String);
+struct Hopeless(Cause);
 
 impl JobLife {
     /// Goes on until the job's end stands on the ledger.
@@ -89,10 +90,16 @@ impl JobLife {
             match self.core.journal.step(&self.lease, self.number) {
                 None => self.first_run().await?,
                 Some(Step::Started) => {
-                    self.end(None, Some("the provider's agent was restarted while the job ran")).await?;
+                    let cause = Cause::new(
+                        JobFailure::AgentStopped,
+                        "the provider's agent was restarted while the job ran",
+                    );
+                    self.end(None, Some(cause)).await?;
                 }
-                Some(Step::Ended { exit_code, .. }) => self.bring_back(exit_code).await?,
-                Some(Step::Pushed { exit_code, outputs }) => self.report(exit_code, outputs).await?,
+                Some(Step::Ended { exit_code, failure, .. }) => self.bring_back(exit_code, failure).await?,
+                Some(Step::Pushed { exit_code, failure, outputs }) => {
+                    self.report(exit_code, failure, outputs).await?;
+                }
                 Some(Step::Reported) => return Ok(()),
             }
         }
@@ -101,30 +108,33 @@ impl JobLife {
     async fn first_run(&mut self) -> Result<(), Setback> {
         let folder = self.folder();
         folder.create()?;
-        if let Some(reason) = self.killed() {
-            return self.end(None, Some(reason)).await;
+        if let Some(cause) = self.killed() {
+            return self.end(None, Some(cause)).await;
         }
         let proof = self.core.federation.prove_job(&self.lease, self.number).await?;
         let job = self.core.trust.check_job(&proof, &self.lease, self.number, self.core.clock.now())?;
         let mut stop = self.stop.clone();
         let fetched = tokio::select! {
             fetched = self.fetch(&folder, job.manifest) => fetched?,
-            reason = killed(&mut stop) => Err(Hopeless(reason.to_owned())),
+            cause = killed(&mut stop) => Err(Hopeless(cause)),
         };
         let manifest = match fetched {
             Ok(manifest) => manifest,
-            Err(Hopeless(reason)) => return self.end(None, Some(&reason)).await,
+            Err(Hopeless(cause)) => return self.end(None, Some(cause)).await,
         };
         let spec = work::spec(&manifest, &folder, self.number, &self.surroundings());
         self.record(Step::Started).await?;
         tracing::info!(lease = %self.lease, job = self.number, program = spec.argv[0], "the job starts");
         let running = match self.core.backend.start(spec.clone()).await {
             Ok(running) => running,
-            Err(error) => return self.end(None, Some(&error.to_string())).await,
+            Err(error) => {
+                let cause = Cause::new(JobFailure::NotStarted, error.to_string());
+                return self.end(None, Some(cause)).await;
+            }
         };
         let wall_max = Duration::from_secs(manifest.limits.wall_s);
-        let (exit_code, reason) = self.follow(running, &spec, wall_max).await;
-        self.end(exit_code, reason.as_deref()).await
+        let (exit_code, cause) = self.follow(running, &spec, wall_max).await;
+        self.end(exit_code, cause).await
     }
 
     fn surroundings(&self) -> Surroundings {
@@ -151,25 +161,27 @@ impl JobLife {
             return Ok(Err(hopeless));
         }
         let Some(manifest) = folder.read_manifest() else {
-            return Ok(Err(Hopeless(format!("blob {hash} is no manifest of a job"))));
+            let text = format!("blob {hash} is no manifest of a job");
+            return Ok(Err(Hopeless(Cause::new(JobFailure::InputInvalid, text))));
         };
         let bytes = manifest.files.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
         if bytes > manifest.limits.disk_bytes {
             let most = manifest.limits.disk_bytes;
-            return Ok(Err(Hopeless(format!("the inputs have {bytes} bytes, and the job may use {most}"))));
+            let text = format!("the inputs have {bytes} bytes, and the job may use {most}");
+            return Ok(Err(Hopeless(Cause::new(JobFailure::InputInvalid, text))));
         }
         for file in &manifest.files {
             let place = work::place(folder, &file.path)?;
             match self.fetch_one(file.hash, &place).await {
                 Ok(size) if size != file.size => {
                     let (path, named) = (&file.path, file.size);
-                    let reason =
-                        format!("the input `{path}` has {size} bytes, and the manifest says {named}");
-                    return Ok(Err(Hopeless(reason)));
+                    let text = format!("the input `{path}` has {size} bytes, and the manifest says {named}");
+                    return Ok(Err(Hopeless(Cause::new(JobFailure::InputInvalid, text))));
                 }
                 Ok(_) => work::finish_place(&place, file.executable)?,
-                Err(Hopeless(reason)) => {
-                    return Ok(Err(Hopeless(format!("the input `{}`: {reason}", file.path))));
+                Err(Hopeless(cause)) => {
+                    let text = format!("the input `{}`: {}", file.path, cause.text);
+                    return Ok(Err(Hopeless(Cause::new(cause.failure, text))));
                 }
             }
         }
@@ -191,7 +203,7 @@ impl JobLife {
         let mut refused_since = None;
         loop {
             if *self.stop.borrow() == Stop::Abandon {
-                return Err(Hopeless("the lease is settled".to_owned()));
+                return Err(Hopeless(Cause::lease_settled()));
             }
             match self.core.blobs.push(self.home, self.lease, hash, path).await {
                 Ok(()) => return Ok(()),
@@ -204,11 +216,13 @@ impl JobLife {
     async fn judge(&self, error: BlobError, refused_since: &mut Option<TimeMs>) -> Result<(), Hopeless> {
         let now = self.core.clock.now();
         match error {
-            BlobError::Failed(reason) => return Err(Hopeless(reason)),
+            BlobError::Failed(reason) => {
+                return Err(Hopeless(Cause::new(JobFailure::InputInvalid, reason)));
+            }
             BlobError::Refused(reason) => {
                 let since = *refused_since.get_or_insert(now);
                 if now >= since.plus(REFUSAL_MS_MAX) {
-                    return Err(Hopeless(reason));
+                    return Err(Hopeless(Cause::new(JobFailure::InputMissing, reason)));
                 }
             }
             BlobError::Away(reason) => {
@@ -225,7 +239,7 @@ impl JobLife {
         running: Box<dyn RunningJob>,
         spec: &JobSpec,
         wall_max: Duration,
-    ) -> (Option<i32>, Option<String>) {
+    ) -> (Option<i32>, Option<Cause>) {
         let started = self.core.clock.now();
         let mut end = self.end.clone();
         let mut ends = true;
@@ -242,16 +256,16 @@ impl JobLife {
         let mut told = false;
         let mut followed = true;
         let ended = loop {
-            let stop = *self.stop.borrow_and_update();
+            let stop = self.stop.borrow_and_update().clone();
             told &= stop != Stop::Run;
             if stop == Stop::Notice && !told {
                 told = true;
                 tracing::info!(lease = %self.lease, job = self.number, "the job is told that its end is near");
                 running.signal_before_end().await;
             }
-            if let (Some(reason), None) = (reason_of(stop, followed), killed_for) {
-                killed_for = Some(reason);
-                tracing::info!(lease = %self.lease, job = self.number, reason, "the job is killed");
+            if let (Some(cause), None) = (cause_of(&stop, followed), &killed_for) {
+                tracing::info!(lease = %self.lease, job = self.number, reason = %cause.text, "the job is killed");
+                killed_for = Some(cause);
                 running.kill_tree().await;
             }
             tokio::select! {
@@ -268,37 +282,39 @@ impl JobLife {
         };
         let (exit_code, reason) = match ended {
             Ok(report) => work::verdict(&report),
-            Err(error) => (None, Some(error.to_string())),
+            Err(error) => (None, Some(Cause::new(JobFailure::AgentStopped, error.to_string()))),
         };
         match (killed_for, exit_code) {
-            (Some(killed_for), None) => (None, Some(killed_for.to_owned())),
+            (Some(killed_for), None) => (None, Some(killed_for)),
             (_, Some(0)) => match collect_outputs(spec) {
                 Ok(_) => (exit_code, reason),
                 // To the ledger a job has succeeded when it exits with 0 and its outputs return.
-                Err(missing) => (None, Some(missing.to_string())),
+                Err(missing) => (None, Some(Cause::new(JobFailure::OutputMissing, missing.to_string()))),
             },
             _ => (exit_code, reason),
         }
     }
 
-    async fn end(&self, exit_code: Option<i32>, reason: Option<&str>) -> Result<(), Setback> {
+    async fn end(&self, exit_code: Option<i32>, cause: Option<Cause>) -> Result<(), Setback> {
+        let reason = cause.as_ref().map(|cause| cause.text.as_ref());
         let shown = reason.unwrap_or("it exited");
         tracing::info!(lease = %self.lease, job = self.number, exit_code, reason = shown, "the job has ended");
         if let Some(reason) = reason {
             self.folder().note(reason)?;
         }
-        self.record(Step::Ended { exit_code, reason: reason.map(str::to_owned) }).await
+        let (failure, reason) = (cause.as_ref().map(|cause| cause.failure), reason.map(str::to_owned));
+        self.record(Step::Ended { exit_code, failure, reason }).await
     }
 
     /// Sends outputs and log to the requester's home node, and tells those who follow the log that it has ended.
-    async fn bring_back(&self, exit_code: Option<i32>) -> Result<(), Setback> {
+    async fn bring_back(&self, exit_code: Option<i32>, failure: Option<JobFailure>) -> Result<(), Setback> {
         let finish = async {
             if *self.stop.borrow() != Stop::Abandon {
                 self.feed().finish().await;
             }
         };
         let ((), outputs) = tokio::join!(finish, self.push_outputs());
-        self.record(Step::Pushed { exit_code, outputs: outputs? }).await
+        self.record(Step::Pushed { exit_code, failure, outputs: outputs? }).await
     }
 
     /// Sends what the job left behind, the manifest that names it all last, and gives that manifest's hash; none where it cannot
@@ -311,16 +327,21 @@ impl JobLife {
         });
         let returned = gathered.await.map_err(std::io::Error::other)??;
         for (hash, path) in &returned.files {
-            if let Err(Hopeless(reason)) = self.push_one(*hash, path).await {
-                tracing::warn!(lease = %self.lease, job = self.number, reason, "the job's outputs cannot be returned");
+            if let Err(Hopeless(cause)) = self.push_one(*hash, path).await {
+                tracing::warn!(lease = %self.lease, job = self.number, reason = %cause.text, "the job's outputs cannot be returned");
                 return Ok(None);
             }
         }
         Ok(Some(returned.hash))
     }
 
-    async fn report(&self, exit_code: Option<i32>, outputs: Option<BlobHash>) -> Result<(), Setback> {
-        let report = ReportJob { lease: self.lease, job: self.number, exit_code, outputs };
+    async fn report(
+        &self,
+        exit_code: Option<i32>,
+        failure: Option<JobFailure>,
+        outputs: Option<BlobHash>,
+    ) -> Result<(), Setback> {
+        let report = ReportJob { lease: self.lease, job: self.number, exit_code, outputs, failure };
         match self.core.federation.perform(vec![report.into()]).await {
             Ok(()) => {}
             // It was reported before, and the agent stopped before it could write that down.
@@ -357,29 +378,29 @@ impl JobLife {
         JobFolder::new(&self.core.lease_folder(&self.lease), self.number)
     }
 
-    fn killed(&self) -> Option<&'static str> {
-        reason_of(*self.stop.borrow(), true)
+    fn killed(&self) -> Option<Cause> {
+        cause_of(&self.stop.borrow(), true)
     }
 }
 
 /// Why a job must not run, if so. A job that nobody follows any more must not either.
-fn reason_of(stop: Stop, followed: bool) -> Option<&'static str> {
+fn cause_of(stop: &Stop, followed: bool) -> Option<Cause> {
     match stop {
-        Stop::Kill(reason) => Some(reason),
-        Stop::Abandon => Some("the lease is settled"),
-        Stop::Run | Stop::Notice if !followed => Some("the provider's agent stopped following the job"),
+        Stop::Kill(cause) => Some(cause.clone()),
+        Stop::Abandon => Some(Cause::lease_settled()),
+        Stop::Run | Stop::Notice if !followed => Some(Cause::unfollowed()),
         Stop::Run | Stop::Notice => None,
     }
 }
 
-async fn killed(stop: &mut watch::Receiver<Stop>) -> &'static str {
+async fn killed(stop: &mut watch::Receiver<Stop>) -> Cause {
     loop {
-        let told = *stop.borrow_and_update();
-        if let Some(reason) = reason_of(told, true) {
-            return reason;
+        let told = stop.borrow_and_update().clone();
+        if let Some(cause) = cause_of(&told, true) {
+            return cause;
         }
         if stop.changed().await.is_err() {
-            return "the provider's agent stopped following the job";
+            return Cause::unfollowed();
         }
     }
 }

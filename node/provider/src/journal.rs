@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hansa_ledger::id::{BlobHash, LeaseId};
+use hansa_ledger::row::JobFailure;
 use serde::{Deserialize, Serialize};
 
 /// Hexadecimal digits of a line's checksum.
@@ -25,6 +26,9 @@ pub enum Step {
     Ended {
         /// Its exit code, where it exited by itself.
         exit_code: Option<i32>,
+        /// Why it failed, as the ledger counts it.
+        #[serde(default)]
+        failure: Option<JobFailure>,
         /// Why it failed, where the agent knows more than the exit code says.
         reason: Option<String>,
     },
@@ -32,6 +36,9 @@ pub enum Step {
     Pushed {
         /// The exit code to report.
         exit_code: Option<i32>,
+        /// The failure to report.
+        #[serde(default)]
+        failure: Option<JobFailure>,
         /// The manifest of its outputs; none if they could not be returned.
         outputs: Option<BlobHash>,
     },
@@ -233,7 +240,7 @@ mod tests {
     async fn written(path: &Path) -> Journal {
         let journal = Journal::open(path).unwrap();
         journal.record(LEASE, 0, 1, Step::Started).await.unwrap();
-        let ended = Step::Ended { exit_code: Some(3), reason: None };
+        let ended = Step::Ended { exit_code: Some(3), failure: None, reason: None };
         journal.record(LEASE, 0, 2, ended).await.unwrap();
         journal.record(LEASE, 1, 3, Step::Started).await.unwrap();
         journal.record(OTHER, 0, 4, Step::Reported).await.unwrap();
@@ -247,7 +254,10 @@ mod tests {
         written(&path).await.close(OTHER, 5).await.unwrap();
         for _ in 0..2 {
             let journal = Journal::open(&path).unwrap();
-            assert_eq!(journal.step(&LEASE, 0), Some(Step::Ended { exit_code: Some(3), reason: None }));
+            assert_eq!(
+                journal.step(&LEASE, 0),
+                Some(Step::Ended { exit_code: Some(3), failure: None, reason: None })
+            );
             assert_eq!(journal.step(&LEASE, 1), Some(Step::Started));
             assert_eq!(journal.leases(), [LEASE]);
         }
@@ -266,7 +276,7 @@ mod tests {
             let expected = match whole {
                 0 => None,
                 1 => Some(Step::Started),
-                _ => Some(Step::Ended { exit_code: Some(3), reason: None }),
+                _ => Some(Step::Ended { exit_code: Some(3), failure: None, reason: None }),
             };
             assert_eq!(replay(&path, &bytes[..cut]).unwrap().remove(&(LEASE, 0)), expected, "cut at {cut}");
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hansa_ledger::action::{EndLease, StartLease};
 use hansa_ledger::id::LeaseId;
 use hansa_ledger::rejection::Rejection;
-use hansa_ledger::row::{JobState, Lease, LeaseState};
+use hansa_ledger::row::{JobFailure, JobState, Lease, LeaseState};
 use hansa_ledger::time::TimeMs;
 use hansa_node_api::ApiError;
 use tokio::sync::watch;
@@ -18,6 +18,7 @@ use crate::award::DistrustReason;
 use crate::job::{JobLife, Stop};
 use crate::journal::{JournalError, Step};
 use crate::metering::final_usage;
+use crate::work::Cause;
 
 /// Rest before something is tried again, in milliseconds; it doubles up to [`REST_MS_MAX`].
 const REST_MS: u64 = 250;
@@ -198,7 +199,7 @@ impl LeaseLife {
         // An extension that is not proven yet is asked for again.
         let again = if end < lease.agreement.end { now.plus(REST_MS) } else { TimeMs::MAX };
         if now >= end {
-            self.tell(Stop::Kill("the lease has ended"));
+            self.tell(Stop::Kill(Cause::lease_ended()));
             // Also where it was extended and that is not proven: the ledger ends it no sooner.
             let grace = end.max(lease.agreement.end).plus(END_GRACE_MS);
             if now < grace {
@@ -218,8 +219,8 @@ impl LeaseLife {
 
     /// The lease is over: jobs are put away and returned first, for settling closes the requester's node for them.
     async fn finish(&mut self, lease: &Lease) -> Result<Next, Setback> {
-        let over = Stop::Kill("the lease has ended");
-        self.tell(over);
+        let over = Stop::Kill(Cause::lease_ended());
+        self.tell(over.clone());
         let working = self.runner.is_some() || self.take_next_job(lease, over).await?;
         if lease.reported_final {
             return Ok(Next::Woken);
@@ -329,7 +330,7 @@ impl LeaseLife {
             runner.stop.send_if_modified(|told| {
                 let more = weight(&stop) > weight(told);
                 if more {
-                    *told = stop;
+                    *told = stop.clone();
                 }
                 more
             });
@@ -338,7 +339,7 @@ impl LeaseLife {
 
     /// The agent stops: the job in hand is killed, so that the next agent knows how it ended.
     async fn put_away(mut self) {
-        self.tell(Stop::Kill("the provider's agent was stopped"));
+        self.tell(Stop::Kill(Cause::new(JobFailure::AgentStopped, "the provider's agent was stopped")));
         if let Some(runner) = &mut self.runner {
             // What is not done in time is done by the next agent, from the journal.
             let _ = tokio::time::timeout(STOP_TIME_MAX, &mut runner.task).await;

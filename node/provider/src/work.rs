@@ -1,5 +1,6 @@
 //! One job: fetch it, run it, bring back what it left behind. Nothing here touches the ledger.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hansa_ledger::id::BlobHash;
+use hansa_ledger::row::JobFailure;
 use hansa_node_api::job::{
     LOG_BYTES_MAX, LOG_PATH, MANIFEST_BYTES_MAX, Manifest, OUTPUTS_MAX, OutputFile, OutputManifest,
 };
@@ -188,18 +190,51 @@ fn asked(manifest: &Manifest) -> Vec<Output> {
     manifest.outputs.iter().map(output).collect()
 }
 
+/// Why a job failed, as the ledger counts it and as its log tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The ledger's word.
+    pub failure: JobFailure,
+    /// The sentence.
+    pub text: Cow<'static, str>,
+}
+
+impl Cause {
+    /// A reason with a sentence.
+    pub(crate) fn new(failure: JobFailure, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { failure, text: text.into() }
+    }
+
+    /// The lease is over.
+    pub(crate) fn lease_ended() -> Self {
+        Self::new(JobFailure::LeaseEnded, "the lease has ended")
+    }
+
+    pub(crate) fn lease_settled() -> Self {
+        Self::new(JobFailure::LeaseEnded, "the lease is settled")
+    }
+
+    pub(crate) fn unfollowed() -> Self {
+        Self::new(JobFailure::AgentStopped, "the provider's agent stopped following the job")
+    }
+}
+
 /// The exit code, and why the job failed where the code does not say it.
 #[must_use]
-pub fn verdict(report: &JobReport) -> (Option<i32>, Option<String>) {
-    match report.end {
-        JobEnd::Exited(code) => (Some(code), None),
-        JobEnd::Signalled(signal) => (None, Some(format!("the job died of signal {signal}"))),
-        JobEnd::TimedOut => (None, Some("the job was still running at the end of its time".to_owned())),
-        JobEnd::LimitExceeded(kind) => {
-            (None, Some(format!("the job went over its limit: {kind:?}").to_lowercase()))
+pub fn verdict(report: &JobReport) -> (Option<i32>, Option<Cause>) {
+    let (failure, text) = match report.end {
+        JobEnd::Exited(code) => return (Some(code), None),
+        JobEnd::Signalled(signal) => (JobFailure::Signalled, format!("the job died of signal {signal}")),
+        JobEnd::TimedOut => {
+            (JobFailure::TimeExceeded, "the job was still running at the end of its time".to_owned())
         }
-        JobEnd::Killed => (None, Some("the job was killed".to_owned())),
-    }
+        JobEnd::LimitExceeded(kind) => {
+            (JobFailure::LimitExceeded, format!("the job went over its limit: {kind:?}").to_lowercase())
+        }
+        // Nobody but the agent kills a job, and where it had a reason that one is told.
+        JobEnd::Killed => (JobFailure::AgentStopped, "the job was killed".to_owned()),
+    };
+    (None, Some(Cause::new(failure, text)))
 }
 
 /// Shows the log of a job to whoever follows the agent's own, at its finest level.

@@ -3,7 +3,7 @@
 use super::{MARKET_TIME_MAX, Market};
 use crate::testnet::below;
 use hansa_ledger::id::{BlobHash, LeaseId};
-use hansa_ledger::row::{JobState, LeaseState};
+use hansa_ledger::row::{JobFailure, JobState, LeaseState};
 use hansa_node_api::Account;
 use hansa_node_api::error::Fault;
 use hansa_node_api::job::{JobFile, JobLimits, Manifest};
@@ -50,16 +50,20 @@ pub fn several_jobs_share_a_lease(market: &Market) {
     });
     let end = |job: u64| {
         let job = jobs.iter().find(|one| u64::from(one.job) == job).unwrap();
-        (job.row.state, job.row.exit_code)
+        (job.row.state, job.row.exit_code, job.row.failure)
     };
     assert_eq!(jobs.len(), 7);
-    assert_eq!(end(first), (JobState::Succeeded, Some(0)));
-    assert_eq!(end(crash), (JobState::Failed, Some(3)));
-    assert_eq!(end(endless), (JobState::Failed, None));
-    assert_eq!(end(silent), (JobState::Failed, None), "an output that was asked for is missing");
-    assert_eq!(end(without_input), (JobState::Failed, None));
-    assert_eq!(end(without_input + 1), (JobState::Failed, None));
-    assert_eq!(end(last), (JobState::Succeeded, Some(0)));
+    assert_eq!(end(first), (JobState::Succeeded, Some(0), None));
+    assert_eq!(end(crash), (JobState::Failed, Some(3), None));
+    assert_eq!(end(endless), (JobState::Failed, None, Some(JobFailure::TimeExceeded)));
+    assert_eq!(
+        end(silent),
+        (JobState::Failed, None, Some(JobFailure::OutputMissing)),
+        "an output that was asked for is missing"
+    );
+    assert_eq!(end(without_input), (JobState::Failed, None, Some(JobFailure::InputMissing)));
+    assert_eq!(end(without_input + 1), (JobState::Failed, None, Some(JobFailure::InputMissing)));
+    assert_eq!(end(last), (JobState::Succeeded, Some(0), None));
     let order: Vec<_> = jobs.iter().map(|job: &JobInfo| job.row.ended_at.unwrap()).collect();
     assert!(order.is_sorted(), "jobs of a lease run one after the other: {order:?}");
     assert_eq!(market.show(lease).row.state, LeaseState::Active, "no failed job ends a lease");

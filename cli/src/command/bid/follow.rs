@@ -190,8 +190,11 @@ impl Follow<'_> {
             self.seen.job_told = true;
             self.seen.job_end = Some((job.row.state, job.row.exit_code));
             self.show_log(progress, job).await;
-            let exit =
-                job.row.exit_code.map_or("no exit code".to_owned(), |code| format!("exit code {code}"));
+            let exit = match (job.row.exit_code, &job.row.failure) {
+                (_, Some(failure)) => word_text(failure),
+                (Some(code), None) => format!("exit code {code}"),
+                (None, None) => "no exit code".to_owned(),
+            };
             let text = format!("job        {} with {exit}", word_text(&job.row.state));
             self.tell(progress, "job", json!({ "lease": id, "job": job }), &text);
             if job.row.outputs.is_some() {

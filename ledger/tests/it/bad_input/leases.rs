@@ -198,7 +198,7 @@ fn run_job() -> Vec<Row> {
 }
 
 fn job_ended(lease: LeaseId, job: u32) -> Action {
-    ReportJob { lease, job, exit_code: Some(0), outputs: None }.into()
+    ReportJob { lease, job, exit_code: Some(0), outputs: None, failure: None }.into()
 }
 
 fn report_job() -> Vec<Row> {

@@ -138,7 +138,7 @@ pub fn actions() -> Vec<Action> {
         EndLease { lease: LEASE, cumulative: Some(28_800) }.into(),
         CancelLease { lease: LEASE }.into(),
         RunJob { lease: LEASE, manifest: BLOB }.into(),
-        ReportJob { lease: LEASE, job: 2, exit_code: Some(-1), outputs: Some(BLOB) }.into(),
+        ReportJob { lease: LEASE, job: 2, exit_code: Some(-1), outputs: Some(BLOB), failure: None }.into(),
         ObjectLease { lease: LEASE }.into(),
         ConfirmSite {
             provider: OTHER,

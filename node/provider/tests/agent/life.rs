@@ -10,7 +10,7 @@ use hansa_ledger::event::Event;
 use hansa_ledger::id::BlobHash;
 use hansa_ledger::money::Price;
 use hansa_ledger::rejection::Rejection;
-use hansa_ledger::row::{AccountId, Closing, JobState, LeaseState};
+use hansa_ledger::row::{AccountId, Closing, JobFailure as Failure, JobState, LeaseState};
 use hansa_ledger::tables::Accounts;
 use hansa_ledger::time::TimeMs;
 use hansa_node_api::job::{JobFile, JobLimits, LOG_PATH};
@@ -130,29 +130,33 @@ async fn a_failed_job_leaves_the_lease_active() {
     let short = bench.world.put(b"short");
     let with = |file| bench.job_with(&["double"], vec![file], vec![output("output")], JobLimits::default());
     let jobs = [
-        (bench.job(&["segfault"]), None, "died of signal 11"),
-        (bench.job(&["absent"]), None, "no such program"),
-        (with(input(none, 1)), None, "`data/input`: the node does not have this blob"),
-        (with(input(wrong, 1)), None, "does not match blob"),
-        (with(input(short, 6)), None, "has 5 bytes, and the manifest says 6"),
-        (bench.world.put(b"no manifest"), None, "is no manifest"),
+        (bench.job(&["segfault"]), Some(Failure::Signalled), "died of signal 11"),
+        (bench.job(&["absent"]), Some(Failure::NotStarted), "no such program"),
+        (with(input(none, 1)), Some(Failure::InputMissing), "`data/input`: the node does not have this blob"),
+        (with(input(wrong, 1)), Some(Failure::InputInvalid), "does not match blob"),
+        (with(input(short, 6)), Some(Failure::InputInvalid), "has 5 bytes, and the manifest says 6"),
+        (bench.world.put(b"no manifest"), Some(Failure::InputInvalid), "is no manifest"),
         (
             bench.job_with(&["forget"], Vec::new(), vec![output("result")], JobLimits::default()),
-            None,
+            Some(Failure::OutputMissing),
             "no output `result`",
         ),
-        (bench.double("x"), Some(0), "double says hello"),
+        (bench.double("x"), None, "double says hello"),
     ];
     for (manifest, ..) in &jobs {
         bench.submit(lease, *manifest);
     }
     bench.until_reported(lease, 8).await;
     assert_eq!(bench.world.lease_row(&lease).state, LeaseState::Active);
-    assert_eq!(bench.world.job_row(&lease, 0).exit_code, Some(3));
-    for (number, (_, exit_code, reason)) in (1..).zip(jobs) {
+    let crashed = bench.world.job_row(&lease, 0);
+    assert_eq!((crashed.exit_code, crashed.failure), (Some(3), None), "its exit code says it");
+    for (number, (_, failure, reason)) in (1..).zip(jobs) {
         let job = bench.world.job_row(&lease, number);
-        let expected = if exit_code == Some(0) { JobState::Succeeded } else { JobState::Failed };
-        assert_eq!((job.state, job.exit_code), (expected, exit_code), "job {number}: {reason}");
+        let expected = match failure {
+            None => (JobState::Succeeded, Some(0), None),
+            failure => (JobState::Failed, None, failure),
+        };
+        assert_eq!((job.state, job.exit_code, job.failure), expected, "job {number}: {reason}");
         let log = bench.log(lease, number);
         assert!(log.contains(reason), "job {number}: {log}");
     }
@@ -191,6 +195,7 @@ async fn the_end_of_a_lease_ends_its_jobs() {
     assert_eq!(bench.world.job_row(&polite, 0).state, JobState::Succeeded);
     for job in [0, 1] {
         assert_eq!(bench.world.job_row(&rude, job).state, JobState::Failed);
+        assert_eq!(bench.world.job_row(&rude, job).failure, Some(Failure::LeaseEnded));
         assert!(bench.log(rude, job).contains("hansa: the lease has ended"), "{}", bench.log(rude, job));
     }
     agent.stop().await;
@@ -212,6 +217,7 @@ async fn a_requester_may_end_its_lease() {
     assert_eq!((row.reported, row.closing), (4 * seconds, Some(Closing::Final)));
     assert!(bench.runs()[0].killed);
     assert_eq!(bench.world.job_row(&lease, 0).state, JobState::Failed);
+    assert_eq!(bench.world.job_row(&lease, 0).failure, Some(Failure::LeaseEnded));
     agent.stop().await;
 }
 
@@ -265,6 +271,7 @@ async fn real_programs_run_within_their_wall_time() {
     assert_eq!(left[1], ("result".to_owned(), "from afarfrom afar".to_owned()));
     let late = bench.world.job_row(&lease, 1);
     assert_eq!((late.state, late.exit_code), (JobState::Failed, None));
+    assert_eq!(late.failure, Some(Failure::TimeExceeded));
     let log = bench.log(lease, 1);
     assert!(log.contains("begun") && log.contains("still running at the end of its time"), "{log}");
     agent.stop().await;

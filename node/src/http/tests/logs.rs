@@ -42,7 +42,7 @@ impl Server {
         let mut start = TimeMs(0);
         self.double.read(&mut |state| start = state.get::<Leases>(&lease).unwrap().agreement.start);
         self.act_at("mare", StartLease { lease }, start.max(self.double.later())).await;
-        let report = ReportJob { lease, job: 0, exit_code: Some(0), outputs: None };
+        let report = ReportJob { lease, job: 0, exit_code: Some(0), outputs: None, failure: None };
         self.act_at("mare", report, self.double.later()).await;
     }
 }

@@ -137,7 +137,7 @@ async fn a_provider_opens_nothing_by_what_it_reports() {
     let mut start = TimeMs(0);
     server.double.read(&mut |state| start = state.get::<Leases>(&lease).unwrap().agreement.start);
     server.act_at("mare", StartLease { lease }, start.max(server.double.later())).await;
-    let report = ReportJob { lease, job: 0, exit_code: Some(0), outputs: Some(elsewhere) };
+    let report = ReportJob { lease, job: 0, exit_code: Some(0), outputs: Some(elsewhere), failure: None };
     server.act_at("mare", report, server.double.later()).await;
     for hash in [secret, elsewhere] {
         assert_eq!(server.gets("mare", lease, hash).await, None);
