@@ -93,6 +93,22 @@ fn the_demo_settles_one_real_job_and_leaves_nothing_running() {
     again.failed(1, &["holds a testnet already"]);
 }
 
+#[test]
+fn a_testnet_has_as_many_members_as_asked_for() {
+    let _turn = turn();
+    let ground = Ground::new();
+    let up = ground.ask(&["up", "--detach", "--members", "7", "--providers", "1"]);
+    assert_eq!(up["members"].as_array().unwrap().len(), 7, "{up}");
+    let status = ground.ask(&["status"]);
+    let members = status["members"].as_array().unwrap();
+    let codes: std::collections::BTreeSet<_> =
+        members.iter().map(|member| member["member"].as_str()).collect();
+    assert_eq!(codes.len(), 7, "{status}");
+    assert!(members.iter().all(|member| member["status"]["ready"] == true), "{status}");
+    assert_eq!(ground.ask(&["down"])["stopped"].as_array().unwrap().len(), 8);
+    assert_eq!(processes(&ground.net()), [0; 0]);
+}
+
 fn position(row: &Value) -> f64 {
     row["after"].as_str().unwrap().parse().unwrap()
 }

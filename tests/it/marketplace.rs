@@ -4,6 +4,7 @@ mod bids;
 mod chain;
 mod jobs;
 mod money;
+mod offers;
 mod offices;
 mod reads;
 mod refusals;
@@ -136,6 +137,7 @@ fn the_marketplace_from_the_command_line() {
         ("usage is countersigned, contested or left by policy", usage::judged_by_policy),
         ("what is somebody's is read by its own and by members", reads::told_to_whom_it_belongs),
         ("a pass is kept, renewed, given to programs and forgotten", reads::passes_are_kept),
+        ("a centre offers by hand, and a bid comes from a file", offers::posted_amended_and_withdrawn),
         ("any action is submitted from a file", chain::submitted_from_a_file),
         ("the chain can be looked at and proven", chain::looked_at_and_proven),
         ("bids that cannot be are refused by number", refusals::bids),
