@@ -129,10 +129,10 @@ pub struct MarketBook {
     /// Open requests, those that came since the last batch included.
     pub requests_open: u64,
     /// What the last batch left unserved, in bands of at least three groups, the highest limits first. Empty where fewer wait.
-    pub demand: Vec<DemandBand>,
+    pub wanted: Vec<DemandBand>,
     /// The open requests that are the reader's to see, whole; at most a thousand.
     pub orders: Vec<RequestInfo>,
-    /// Whether the book holds more requests than were looked at for `demand` and `orders`, or more orders than are told.
+    /// Whether the book holds more requests than were looked at for `wanted` and `orders`, or more orders than are told.
     pub more: bool,
 }
 

@@ -186,7 +186,7 @@ fn book_of(state: &State, who: Who, class: Name) -> Result<MarketBook, Problem> 
         open().take(REQUESTS_SCANNED_MAX).filter_map(|id| Some((id, state.get::<Requests>(&id)?))).collect();
     // What has come since the last batch is told to nobody before its own.
     let left = scanned.iter().filter_map(|(_, request)| left_by_batch(request, &class, row.epoch));
-    let demand = bands(left);
+    let wanted = bands(left);
     let mine = || scanned.iter().filter(|(_, request)| who.sees_request(state, request));
     let orders = mine().take(ENTRIES_MAX).map(|(id, row)| RequestInfo { id: *id, row: (*row).clone() });
     Ok(MarketBook {
@@ -198,7 +198,7 @@ fn book_of(state: &State, who: Who, class: Name) -> Result<MarketBook, Problem> 
         asks,
         offers,
         requests_open: requests_open as u64,
-        demand,
+        wanted,
         orders: orders.collect(),
         more: requests_open > REQUESTS_SCANNED_MAX || mine().nth(ENTRIES_MAX).is_some(),
         class,

@@ -70,13 +70,13 @@ async fn the_book_tells_offers_whole_ones_own_orders_and_of_others_sums_over_thr
             assert_eq!((book.epoch, book.requests_open, book.more), (batches, 3, false));
             // What no batch has seen yet is told to nobody.
             let expected = if batches == 0 { vec![] } else { vec![band(3)] };
-            assert_eq!(book.demand, expected, "{client:?}");
-            let ask = AskLevel { ask: Price(2_000_000), offers: 1, free: 51, reserve: 13 };
+            assert_eq!(book.wanted, expected, "{client:?}");
+            let ask = AskLevel { ask: Price(2_000_000), offers: 1, free: 48, reserve: 16 };
             assert_eq!((book.asks.as_slice(), book.capacity), (&[ask][..], 64));
             let offer = &book.offers[0];
             assert_eq!(
                 (offer.provider, offer.free, offer.reserve, offer.pool),
-                (centre(), 51, 13, PoolOwner::Member("ES".parse().unwrap()))
+                (centre(), 48, 16, PoolOwner::Member("ES".parse().unwrap()))
             );
         }
         // Nothing in the answer to somebody else names or prices an order.
@@ -101,14 +101,14 @@ async fn the_book_tells_offers_whole_ones_own_orders_and_of_others_sums_over_thr
     server.place("kodu", cash(250_000)).await;
     let public = &readers(&server)[0];
     let book = public.market_book(&class).await.unwrap();
-    assert_eq!((book.requests_open, book.demand), (4, vec![band(3)]));
+    assert_eq!((book.requests_open, book.wanted), (4, vec![band(3)]));
     server.run_batch("h100");
-    assert_eq!(public.market_book(&class).await.unwrap().demand, [band(4)]);
+    assert_eq!(public.market_book(&class).await.unwrap().wanted, [band(4)]);
     // Two groups are too few to be told of.
     let cancel = hansa_ledger::action::CancelRequest { request: orders[2] };
     server.send("troisieme", cancel).await;
     let book = public.market_book(&class).await.unwrap();
-    assert_eq!((book.requests_open, book.demand), (3, vec![]));
+    assert_eq!((book.requests_open, book.wanted), (3, vec![]));
 }
 
 /// A small site of a higher tier at 2.50 EUR/h, for what asks for that tier.
@@ -154,7 +154,7 @@ async fn prices_are_those_of_each_bucket_and_of_the_reserve_and_history_has_each
     );
     assert_eq!(
         (before.reserve.price_max, before.reserve.price, before.reserve.free),
-        (Price(1_000_000), Some(Price(1_000_000)), 13)
+        (Price(1_000_000), Some(Price(1_000_000)), 16)
     );
     assert_eq!(public.market_figures(&class, &FiguresFilter::default()).await.unwrap(), []);
 
@@ -238,7 +238,7 @@ async fn questions_after_no_class_are_refused() {
 #[tokio::test]
 async fn a_block_names_what_its_proposer_left_waiting() {
     let server = Server::start(HttpLimits::default()).await;
-    server.open_market().await;
+    server.open_wide_market().await;
     let mut seen = [TransactionId([9; 32]), TransactionId([4; 32])];
     *server.double.seen.lock().unwrap() = seen.to_vec();
     let sent = server.send("kodu", PlaceRequest { demand: demand() }).await;

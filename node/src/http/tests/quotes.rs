@@ -51,13 +51,13 @@ impl Server {
     }
 }
 
-/// What is placed first by whom, and then quoted and placed; the lane, the price and the count of the award, none for no award.
+/// What is placed and awarded first, and what is then quoted and placed; the lane, the price and the count of the award, none for no award.
 type Case = (&'static str, Vec<Demand>, Demand, Option<(Lane, u64, u32)>);
 
 fn cases() -> Vec<Case> {
     // Far enough ahead that nothing but the batch decides when it starts.
     let later =
-        |demand: Demand| Demand { start_min: Slot(slot() + 60), start_max: Slot(slot() + 1_000), ..demand };
+        |demand: Demand| Demand { start_min: Slot(slot() + 60), start_max: Slot(slot() + 160), ..demand };
     let base = later(demand());
     let cash = Demand { sources: paid_by(&[(Purse::Cash, 10_000)]), ..base.clone() };
     let or = |limit, other| Demand {
@@ -102,6 +102,7 @@ async fn a_dry_run_is_the_next_batchs_award_in_every_lane() {
         server.open_second_class().await;
         for demand in before {
             server.place("kodu", demand).await;
+            server.run_batch("h100");
         }
         let quote = server.client.quote(&quote_of(&demand)).await.unwrap();
         assert_eq!(quote.refusal, None, "{what}");
