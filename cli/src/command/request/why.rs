@@ -125,7 +125,7 @@ mod tests {
         };
         let text = text(&why, 900);
         for said in [
-            "lane   market only",
+            "lane        market only",
             "price (limit-below-price 5): its limit does not reach",
             "the cheapest compatible offer asks 2.00 EUR/h",
             "would help  a limit of 2.00 EUR/h",
