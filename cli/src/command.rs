@@ -68,7 +68,7 @@ verbs! {
     Credit(credit::CreditArguments),
     /// List what can be had
     Capacity(capacity::CapacityArguments),
-    /// Clear a market book of your own
+    /// Look at the market: classes, books, prices, what batches have decided
     Market(market::MarketArguments),
     /// Offer capacity
     Offer(offer::OfferArguments),

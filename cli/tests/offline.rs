@@ -347,6 +347,15 @@ fn bad_arguments_are_the_users_fault_and_say_how_to_write_them() {
     bid(&["--cash", "--grant", "abc"]).refuses(&["cannot be used with"]);
     bid(&["--within", "2h", "--start", "now"]).refuses(&["cannot be used with"]);
     bid(&["--keep"]).refuses(&["--wait"]);
+    bid(&["--lane", "fast"]).refuses(&["unknown variant `fast`", "reserve"]);
+    bid(&["--or", "a100"]).refuses(&["`a100` names no price", "CLASS=PRICE"]);
+    home.run(&["lease", "extend", "abcdef"]).refuses(&["--for"]);
+    home.run(&["market", "book"]).refuses(&["CLASS"]);
+    home.run(&["market", "price", "H100"]).refuses(&["`H100`"]);
+    home.run(&["market", "history", "h100", "--last", "3", "--from", "2"]).refuses(&["cannot be used with"]);
+    let part =
+        ["site", "accredit", "a", "--provider", "b", "--class", "c", "--accelerators", "8", "--part", "FI"];
+    home.run(&part).refuses(&["`FI` is no part", "OWNER=COUNT"]);
     bid(&["--run", "./nothing"]).refuses(&["there is no program `./nothing` here"]);
     bid(&["--input", "nothing.csv", "--run", "true"]).refuses(&["nothing.csv"]);
     bid(&[]).refuses(&["the bid names no duration"]);
@@ -398,8 +407,8 @@ fn refusals_for_programs_are_json_and_help_is_a_result() {
     let help = home.run(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (0, ""));
     for verb in [
-        "key", "config", "account", "org", "site", "credit", "capacity", "offer", "bid", "request", "job",
-        "lease", "submit", "chain", "node", "provider", "testnet", "demo",
+        "key", "config", "account", "org", "site", "credit", "capacity", "market", "offer", "bid", "request",
+        "job", "lease", "submit", "chain", "node", "provider", "testnet", "demo",
     ] {
         assert!(help.stdout.contains(&format!("\n  {verb} ")), "{verb} is not in the help: {}", help.stdout);
         assert_eq!(home.run(&[verb, "--help"]).code, 0, "{verb}");

@@ -13,12 +13,11 @@ use crate::node::Parts;
 use crate::readiness::Standing;
 use crate::rights::may_read;
 use futures::future::BoxFuture;
-use hansa_contracts_abi::Terms;
+use hansa_contracts_abi::Runtime;
 use hansa_ledger::apply::chain;
 use hansa_ledger::extension::{Extended, preview_extension};
 use hansa_ledger::genesis::Genesis;
-use hansa_ledger::id::{BlobHash, ChainId, CodeHash, LeaseId, OrganisationId, TransactionId};
-use hansa_ledger::money::Money;
+use hansa_ledger::id::{BlobHash, ChainId, LeaseId, OrganisationId, TransactionId};
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::root::Digest;
 use hansa_ledger::state::State;
@@ -217,9 +216,8 @@ impl Backend for NodeBackend {
         preview_extension(&executor.state(), executor.runtime(), executor.chain(), lease, slots, clock())
     }
 
-    fn contract_quote(&self, contract: &CodeHash, contract_params: &[u8], terms: &Terms) -> Option<Money> {
-        let outcome = self.parts.executor.runtime().quote(&contract.0, contract_params, terms);
-        Money::try_from(outcome.result.ok()?.lock).ok()
+    fn runtime(&self) -> &dyn Runtime {
+        self.parts.executor.runtime()
     }
 
     fn put_blob(

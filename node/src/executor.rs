@@ -341,6 +341,7 @@ impl Executor {
             id,
             header: block.header,
             transactions: block.transactions,
+            waiting: block.waiting,
             receipts: outcome.receipts,
             certificate: certificate.to_vec(),
         });

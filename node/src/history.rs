@@ -24,6 +24,8 @@ pub struct BlockRecord {
     pub header: Header,
     /// Its transactions.
     pub transactions: Vec<SignedTransaction>,
+    /// The transactions that its proposer had seen waiting and did not include, rising.
+    pub waiting: Vec<TransactionId>,
     /// What became of them, and what happened by itself.
     pub receipts: Receipts,
     /// Borsh of [`crate::consensus::certificate::Certificate`].
@@ -45,11 +47,12 @@ struct Kept {
 }
 
 impl BlockRecord {
-    /// The size of its transactions, receipts and certificate as they are encoded; counted, not encoded.
+    /// The size of its transactions, waiting list, receipts and certificate as they are encoded; counted, not encoded.
     fn bytes(&self) -> usize {
         let transactions = borsh::object_length(&self.transactions);
         let receipts = borsh::object_length(&self.receipts);
-        let sizes = [transactions.ok(), receipts.ok(), Some(self.certificate.len())];
+        let waiting = borsh::object_length(&self.waiting);
+        let sizes = [transactions.ok(), waiting.ok(), receipts.ok(), Some(self.certificate.len())];
         sizes.into_iter().fold(0, |sum: usize, size| sum.saturating_add(size.unwrap_or(usize::MAX)))
     }
 }
@@ -138,7 +141,14 @@ mod tests {
             events: Vec::new(),
         };
         let receipts = Receipts { deadlines: Vec::new(), transactions: vec![receipt] };
-        BlockRecord { id: BlockId([0; 32]), header, transactions: Vec::new(), receipts, certificate }
+        BlockRecord {
+            id: BlockId([0; 32]),
+            header,
+            transactions: Vec::new(),
+            waiting: Vec::new(),
+            receipts,
+            certificate,
+        }
     }
 
     #[test]

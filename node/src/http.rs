@@ -7,9 +7,11 @@
 mod answer;
 pub mod backend;
 mod blobs;
+mod book;
 mod bundles;
 mod chain;
 mod connection;
+mod desk;
 mod events;
 mod governance;
 mod leases;
@@ -23,6 +25,7 @@ mod quote;
 mod reader;
 mod requests;
 mod visibility;
+mod why;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +47,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+/// Answers of one sort that are computed at a time.
+const COMPUTING_MAX: usize = 2;
+
+/// Answers of one sort that are computed or wait for that.
+const COMPUTING_SEATS_MAX: usize = 32;
 
 /// What the server takes, and how long it waits.
 #[derive(Clone, Debug)]
@@ -101,6 +110,11 @@ struct Shared {
     streams: Arc<Semaphore>,
     log_waits: Arc<Semaphore>,
     passes: Arc<reader::Passes>,
+    /// What clears books: dry runs, and why requests wait.
+    previews: desk::Desk,
+    /// What goes through long books.
+    views: desk::Desk,
+    advice: Arc<why::Advice>,
     shutdown: CancellationToken,
 }
 
@@ -120,6 +134,9 @@ impl Shared {
             log_waits: Arc::new(Semaphore::new(limits.log_waits_max)),
             limits: Arc::new(limits),
             passes: Arc::default(),
+            previews: desk::Desk::new(COMPUTING_MAX, COMPUTING_SEATS_MAX),
+            views: desk::Desk::new(COMPUTING_MAX, COMPUTING_SEATS_MAX),
+            advice: Arc::default(),
             shutdown,
         }
     }
@@ -193,6 +210,10 @@ routes! {
     get "/v1/offers" => market::offers;
     get "/v1/offers/{id}" => market::offer;
     get "/v1/capacity" => market::capacity;
+    get "/v1/market/reasons" => requests::reasons;
+    get "/v1/market/{class}/figures" => book::figures;
+    get "/v1/market/{class}/price" => book::price;
+    get "/v1/market/{class}/book" => book::book;
     get "/v1/requests" => requests::requests;
     get "/v1/requests/{id}" => requests::request;
     get "/v1/requests/{id}/why" => requests::why;

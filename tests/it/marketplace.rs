@@ -3,6 +3,7 @@
 mod bids;
 mod chain;
 mod jobs;
+mod market;
 mod money;
 mod offers;
 mod offices;
@@ -131,6 +132,8 @@ fn the_marketplace_from_the_command_line() {
         ("a dry run tells the award that follows", bids::a_dry_run_tells_the_award),
         ("a bid with a job is followed to its settlement", bids::a_bid_is_followed),
         ("a request that cannot match says why", bids::a_request_says_why),
+        ("the market is looked at and followed", market::looked_at_and_followed),
+        ("a lease is extended at the price that was shown", market::a_lease_is_extended),
         ("several jobs share a lease, and none that fails ends it", jobs::several_jobs_share_a_lease),
         ("a log is followed while its job runs", jobs::a_log_is_followed),
         ("blobs are kept from strangers", jobs::blobs_are_kept_from_strangers),

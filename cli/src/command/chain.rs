@@ -196,6 +196,7 @@ fn block_text(session: &Session, block: &BlockInfo) -> String {
         ("proposer", header.proposer.to_string()),
         ("parent", header.parent.to_string()),
         ("state root", hex::encode(header.state_root)),
+        ("left waiting", waiting_text(block)),
     ]);
     if block.transactions.is_empty() {
         return head;
@@ -217,6 +218,17 @@ fn block_text(session: &Session, block: &BlockInfo) -> String {
         [signed.id().to_string(), short(&signed.transaction.signer), kinds.join(","), outcome]
     });
     format!("{head}\n\n{}", session.printer.table(["TRANSACTION", "SIGNER", "ACTIONS", "OUTCOME"], rows))
+}
+
+/// What its proposer had seen and did not include; nothing where there was none.
+fn waiting_text(block: &BlockInfo) -> String {
+    match block.waiting.as_slice() {
+        [] => String::new(),
+        waiting => {
+            let ids: Vec<String> = waiting.iter().map(short).collect();
+            format!("{} transactions: {}", waiting.len(), ids.join(" "))
+        }
+    }
 }
 
 fn rejection_text(code: u16) -> String {

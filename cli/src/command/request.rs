@@ -1,5 +1,7 @@
 //! `hansa request`: follow your requests, and learn why they wait.
 
+mod why;
+
 use crate::error::Outcome;
 use crate::printer::pairs;
 use crate::session::{Session, short};
@@ -33,7 +35,7 @@ enum Verb {
         /// Request: id or beginning of it
         request: String,
     },
-    /// Tell why a request is not matched, with the numbers behind it
+    /// Tell why a request is not matched, class by class: what stands in the way, the numbers, and what would help
     Why {
         /// Request: id or beginning of it
         request: String,
@@ -74,15 +76,8 @@ impl RequestArguments {
             Verb::Why { request } => {
                 let id = session.find_request(&client, &request).await?;
                 let why = client.request_why(&id).await?;
-                session.printer.data(&why, || {
-                    pairs(&[
-                        ("state", word_text(&why.state)),
-                        ("why", why.sentence.clone()),
-                        ("last batch", why.last.as_ref().map(ToString::to_string).unwrap_or_default()),
-                        ("as of now", why.now.as_ref().map(ToString::to_string).unwrap_or_default()),
-                        ("next batch", why.next_batch.map(|time| time.to_string()).unwrap_or_default()),
-                    ])
-                });
+                let slot_s = client.params().await?.slot_s;
+                session.printer.data(&why, || why::text(&why, slot_s));
                 Ok(())
             }
         }

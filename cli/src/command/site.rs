@@ -1,12 +1,12 @@
 //! `hansa site`: accredit capacity at sites.
 
 use crate::error::Outcome;
-use crate::session::{Session, short};
+use crate::session::{Clock, Session, short};
 use crate::units::{Moment, word};
 use clap::{Args, Subcommand};
 use hansa_ledger::action::{AccreditSite, AnnounceOutage, ConfirmSite, EndOutage, SitePart};
 use hansa_ledger::event::Event;
-use hansa_ledger::id::OutageId;
+use hansa_ledger::id::{OrganisationId, OutageId};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::name::Name;
 use hansa_ledger::row::{Pool, PoolOwner};
@@ -153,26 +153,33 @@ impl SiteArguments {
 }
 
 impl Confirm {
-    async fn run(self, session: &Session) -> Outcome {
+    fn action(&self, provider: OrganisationId) -> ConfirmSite {
         let Self { site, class, accelerators, .. } = self;
+        ConfirmSite { provider, site: site.clone(), class: class.clone(), accelerators: *accelerators }
+    }
+
+    async fn run(self, session: &Session) -> Outcome {
         let provider = session.find_organisation(&session.reader().await?, &self.provider).await?;
-        let text = format!("confirmed {accelerators} of class {class} at {site}");
-        let made = json!({ "provider": provider, "site": site, "class": class });
-        let sent = session.act(ConfirmSite { provider, site, class, accelerators }).await?;
+        let text = format!("confirmed {} of class {} at {}", self.accelerators, self.class, self.site);
+        let made = json!({ "provider": provider, "site": self.site, "class": self.class });
+        let sent = session.act(self.action(provider)).await?;
         session.tell_office(&session.reader().await?, &sent, made, &text).await
     }
 }
 
 impl Outage {
-    async fn run(self, session: &Session) -> Outcome {
-        let account = session.account().await?;
-        let clock = session.clock(&account.client).await?;
-        // An outage begins with the slot it falls into, and ends with the one in which it is over.
+    /// An outage begins with the slot it falls into, and ends with the one in which it is over.
+    fn action(self, clock: &Clock) -> AnnounceOutage {
         let start = self.from.from(clock.now).slot(clock.params.slot_s);
         let end = clock.slot_from(self.until.from(clock.now));
         let Self { site, class, owner, accelerators, planned, .. } = self;
-        let action = AnnounceOutage { site, class, owner, start, end, accelerators, planned };
-        let sent = session.send(&account, vec![action.into()]).await?;
+        AnnounceOutage { site, class, owner, start, end, accelerators, planned }
+    }
+
+    async fn run(self, session: &Session) -> Outcome {
+        let account = session.account().await?;
+        let clock = session.clock(&account.client).await?;
+        let sent = session.send(&account, vec![self.action(&clock).into()]).await?;
         let told = sent.done.receipt.events.iter().find_map(|event| match event {
             Event::OutageAnnounced { outage, leases, .. } => Some((*outage, leases.clone())),
             _ => None,
@@ -192,11 +199,8 @@ impl Outage {
 }
 
 impl Accredit {
-    async fn run(self, session: &Session) -> Outcome {
-        let provider = session.find_organisation(&session.reader().await?, &self.provider).await?;
-        let text = format!("accredited {} of class {} at {}", self.accelerators, self.class, self.site);
-        let made = json!({ "provider": provider, "site": self.site, "class": self.class });
-        let action = AccreditSite {
+    fn action(self, provider: OrganisationId) -> AccreditSite {
+        AccreditSite {
             provider,
             site: self.site,
             class: self.class,
@@ -206,8 +210,14 @@ impl Accredit {
             certificates: self.certificates,
             pool: self.pool,
             parts: self.parts,
-        };
-        let sent = session.act(action).await?;
+        }
+    }
+
+    async fn run(self, session: &Session) -> Outcome {
+        let provider = session.find_organisation(&session.reader().await?, &self.provider).await?;
+        let text = format!("accredited {} of class {} at {}", self.accelerators, self.class, self.site);
+        let made = json!({ "provider": provider, "site": self.site, "class": self.class });
+        let sent = session.act(self.action(provider)).await?;
         session.tell_office(&session.reader().await?, &sent, made, &text).await
     }
 }
@@ -249,5 +259,95 @@ impl List {
             )
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use hansa_ledger::action::Action;
+    use hansa_ledger::params::Params;
+    use hansa_ledger::time::TimeMs;
+    use serde_json::Value;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        site: SiteArguments,
+    }
+
+    /// What would be signed for these words, in JSON, at 2027-01-31T12:00:10Z in slots of 15 minutes.
+    fn signed(words: &[&str]) -> Result<Value, String> {
+        let line = Line::try_parse_from([&["site"], words].concat()).map_err(|error| error.to_string())?;
+        let provider = OrganisationId([7; 32]);
+        let clock = Clock { params: Params::default(), now: TimeMs(1_801_396_810_000) };
+        let action: Action = match line.site.verb {
+            Verb::Accredit(accredit) => accredit.action(provider).into(),
+            Verb::Confirm(confirm) => confirm.action(provider).into(),
+            Verb::Outage(outage) => outage.action(&clock).into(),
+            Verb::Resume { outage } => EndOutage { outage }.into(),
+            Verb::List(_) => return Err("nothing is signed".to_owned()),
+        };
+        Ok(serde_json::to_value(action).unwrap())
+    }
+
+    #[test]
+    fn what_is_typed_is_what_is_signed() {
+        let (provider, outage) = ("07".repeat(32), "ab".repeat(32));
+        let table = [
+            (
+                "accredit lumi --provider csc --class mi250 --accelerators 1000 --node-size 4 --tier 3 --part FI=650 --part EU=350:2000",
+                json!({
+                    "action": "accredit_site", "provider": provider, "site": "lumi", "class": "mi250", "accelerators": 1000,
+                    "node_size": 4, "tier": 3, "certificates": 0, "pool": "public",
+                    "parts": [
+                        { "owner": { "member": "FI" }, "accelerators": 650, "commercial_ceiling_bps": 10000 },
+                        { "owner": { "member": "EU" }, "accelerators": 350, "commercial_ceiling_bps": 2000 },
+                    ],
+                }),
+            ),
+            (
+                "confirm lumi --provider csc --class mi250 --accelerators 990",
+                json!({
+                    "action": "confirm_site", "provider": provider, "site": "lumi", "class": "mi250", "accelerators": 990,
+                }),
+            ),
+            (
+                "outage lumi --class mi250 --owner EU --accelerators 8 --until 2027-01-31T13:01Z --planned",
+                json!({
+                    "action": "announce_outage", "site": "lumi", "class": "mi250", "owner": { "member": "EU" },
+                    "start": 2_001_552, "end": 2_001_557, "accelerators": 8, "planned": true,
+                }),
+            ),
+            (&format!("resume {outage}"), json!({ "action": "end_outage", "outage": outage })),
+        ];
+        for (words, expected) in table {
+            assert_eq!(signed(&words.split(' ').collect::<Vec<_>>()), Ok(expected), "{words}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_part_owner_or_outage_is_told_how_to_write_it() {
+        let accredit =
+            ["accredit", "lumi", "--provider", "csc", "--class", "a", "--accelerators", "8", "--part"];
+        for (part, said) in [
+            ("FI", "`FI` is no part; write `OWNER=COUNT`"),
+            ("FI=many", "`FI=many` is no part"),
+            ("FI=8:most", "`FI=8:most` is no part"),
+            ("XX=8", "XX"),
+        ] {
+            let refused = signed(&[&accredit[..], &[part]].concat()).unwrap_err();
+            assert!(refused.contains(said), "{part}: {refused}");
+        }
+        let outage = ["outage", "lumi", "--class", "a", "--accelerators", "8"];
+        assert!(signed(&outage).unwrap_err().contains("--until"));
+        assert!(
+            signed(&[&outage[..], &["--until", "soon"]].concat())
+                .unwrap_err()
+                .contains("`soon` is no moment")
+        );
+        assert!(signed(&["resume", "12"]).unwrap_err().contains("64 hexadecimal characters"));
+        assert!(signed(&["confirm", "lumi", "--class", "a"]).unwrap_err().contains("--provider"));
     }
 }

@@ -81,6 +81,27 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All reasons, by code: the list is closed.
+    pub const ALL: [Self; 17] = [
+        Self::WindowPassed,
+        Self::NoOfferOfClass,
+        Self::NoOfferMeetsConstraints,
+        Self::SameGroup,
+        Self::LimitBelowPrice,
+        Self::BatchFull,
+        Self::NoCapacityInWindow,
+        Self::PartialNotAllowed,
+        Self::GroupCapReached,
+        Self::NetDebitCap,
+        Self::ContractRefused,
+        Self::NotEligibleForReserve,
+        Self::AidCeiling,
+        Self::MemberReserveCap,
+        Self::CommercialCeiling,
+        Self::AskOverCreditCap,
+        Self::AlternativeServed,
+    ];
+
     /// The fixed code.
     #[must_use]
     pub fn code(self) -> u16 {
@@ -202,6 +223,7 @@ mod tests {
             (Reason::AskOverCreditCap, 16, "ask_over_credit_cap"),
             (Reason::AlternativeServed, 17, "alternative_served"),
         ];
+        assert_eq!(Reason::ALL, table.map(|(reason, ..)| reason));
         for (reason, code, name) in table {
             assert_eq!(reason.code(), code);
             assert_eq!(serde_json::to_value(reason).unwrap(), name);

@@ -20,6 +20,10 @@ pub struct BlockInfo {
     /// The ids of its transactions, in order.
     #[schema(value_type = Vec<String>)]
     pub transactions: Vec<TransactionId>,
+    /// The ids of transactions that its proposer had seen waiting and did not include, rising.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub waiting: Vec<TransactionId>,
     /// What stands in it, for members; everybody else asks for transactions of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<BlockContent>,

@@ -2,6 +2,7 @@
 
 pub mod blob;
 pub mod log;
+mod market;
 mod reader;
 mod stream;
 mod submit;
@@ -19,9 +20,7 @@ use crate::filter::{
 };
 use crate::governance::ProposalInfo;
 use crate::lease::{ContractInfo, ExtensionInfo, JobInfo, LeaseInfo, SettlementInfo};
-use crate::market::{
-    CapacityInfo, ClassInfo, OfferInfo, QuoteAnswer, QuoteRequest, RequestInfo, RequestWhy, SiteInfo,
-};
+use crate::market::{CapacityInfo, ClassInfo, OfferInfo, QuoteAnswer, QuoteRequest, RequestInfo, SiteInfo};
 use crate::office::{OfficeInfo, OrderInfo};
 use crate::organisation::{GrantInfo, KeyInfo, MemberInfo, OrganisationDetail, OrganisationInfo};
 use crate::proof::ProofInfo;
@@ -312,14 +311,6 @@ impl Client {
     /// As [`ApiError`].
     pub async fn request_info(&self, id: &RequestId) -> Result<RequestInfo, ApiError> {
         self.get(&format!("/v1/requests/{id}")).await
-    }
-
-    /// Why a request stands where it stands.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn request_why(&self, id: &RequestId) -> Result<RequestWhy, ApiError> {
-        self.get(&format!("/v1/requests/{id}/why")).await
     }
 
     /// The leases. Those that the reader may see whole; the others stand in [`Self::leases_shown`].

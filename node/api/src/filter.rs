@@ -139,6 +139,11 @@ filters! {
         /// Whether the code comes with them.
         code: bool,
     }
+    /// Narrows the history of a class.
+    FiguresFilter {
+        /// The first batch, by its number.
+        from: u64,
+    }
     /// Narrows the list of capacity.
     CapacityFilter {
         /// Resource class.

@@ -5,6 +5,7 @@
 //! signs and sends; [`peer`] is the other way in, for blobs between machines.
 
 pub mod account;
+pub mod book;
 pub mod bundle;
 pub mod certificate;
 pub mod chain;
@@ -26,6 +27,7 @@ pub mod signed;
 pub mod status;
 pub mod text;
 pub mod view;
+pub mod why;
 
 pub use account::Account;
 pub use client::Client;

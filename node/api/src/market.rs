@@ -1,14 +1,13 @@
 //! Sites, offers, requests, capacity and quotes.
 
 use crate::error::ErrorDetail;
+use crate::why::ReasonInfo;
 use hansa_ledger::id::{OfferId, OrganisationId, RequestId};
-use hansa_ledger::market::{Bucket, Unmatched};
+use hansa_ledger::market::{Bucket, Lane};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::name::Name;
-use hansa_ledger::row::{
-    Class, Demand, Entitlement, Offer, Pool, PoolOwner, Purse, Request, RequestState, Site, SiteKey,
-};
+use hansa_ledger::row::{Class, Demand, Entitlement, Offer, Pool, PoolOwner, Purse, Request, Site, SiteKey};
 use hansa_ledger::time::{Slot, TimeMs};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -82,28 +81,6 @@ pub struct RequestInfo {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     pub row: Request,
-}
-
-/// Why a request stands where it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct RequestWhy {
-    /// The request.
-    #[schema(value_type = String)]
-    pub request: RequestId,
-    /// Where it stands.
-    #[schema(value_type = String)]
-    pub state: RequestState,
-    /// Why the last batch did not match it, with the numbers behind it.
-    #[schema(value_type = Option<Object>)]
-    pub last: Option<Unmatched>,
-    /// Why the next batch would not match it, as things stand now.
-    #[schema(value_type = Option<Object>)]
-    pub now: Option<Unmatched>,
-    /// The same as a sentence.
-    pub sentence: String,
-    /// When the next batch of its class runs, if one is due.
-    #[schema(value_type = Option<String>)]
-    pub next_batch: Option<TimeMs>,
 }
 
 /// What can be had of one class at one site.
@@ -185,15 +162,13 @@ pub struct QuoteRequest {
     pub demand: Demand,
 }
 
-/// What would become of a demand if it were placed now and its batch ran next. Binds nobody.
+/// What would become of a demand if it were placed now and nobody did anything else before its batch. Binds nobody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QuoteAnswer {
-    /// The lane it would clear in.
-    pub lane: Lane,
     /// The delivery bucket.
     #[schema(value_type = String)]
     pub bucket: Bucket,
-    /// The earliest the next batch of the class would run.
+    /// When the next batch of its classes would run, the last of them where it names several.
     #[schema(value_type = String)]
     pub next_batch: TimeMs,
     /// What would be locked, over all sources, until the batch has found the price; none if the request would be refused.
@@ -205,19 +180,10 @@ pub struct QuoteAnswer {
     pub refusal: Option<ErrorDetail>,
     /// What the batch would award.
     pub award: Option<AwardQuote>,
-    /// Why the batch would not match it.
-    #[schema(value_type = Option<Object>)]
-    pub unmatched: Option<Unmatched>,
+    /// Why no batch would match it, for each of its classes.
+    pub unmatched: Vec<ReasonInfo>,
     /// The outcome as a sentence.
     pub sentence: String,
-}
-
-/// How a request is matched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Lane {
-    /// At the batch's uniform price.
-    Market,
 }
 
 /// What one source would pay.
@@ -254,6 +220,14 @@ pub struct AwardQuote {
     /// The country it stands in.
     #[schema(value_type = String)]
     pub country: MemberCode,
+    /// What.
+    #[schema(value_type = String)]
+    pub class: Name,
+    /// The lane that would serve it.
+    #[schema(value_type = String)]
+    pub lane: Lane,
+    /// Whether it would run on released reserve, from which it may be interrupted.
+    pub released: bool,
     /// Accelerators.
     pub quantity: u32,
     /// First slot.
@@ -273,4 +247,7 @@ pub struct AwardQuote {
     /// The most it would cost, fee included.
     #[schema(value_type = String)]
     pub cost_max: Money,
+    /// What it would pay less than the market price.
+    #[schema(value_type = String)]
+    pub aid: Money,
 }

@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use hansa_contracts_abi::Terms;
+use hansa_contracts_abi::Runtime;
 use hansa_ledger::extension::Extended;
 use hansa_ledger::genesis::Genesis;
-use hansa_ledger::id::{BlobHash, ChainId, CodeHash, LeaseId, OrganisationId, TransactionId};
-use hansa_ledger::money::Money;
+use hansa_ledger::id::{BlobHash, ChainId, LeaseId, OrganisationId, TransactionId};
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::state::State;
 use hansa_ledger::transaction::SignedTransaction;
@@ -115,8 +114,8 @@ pub trait Backend: Send + Sync + 'static {
     /// The other members' nodes.
     fn peers(&self) -> Vec<PeerStatus>;
 
-    /// What a contract would lock for a lease under these terms; none when it declines.
-    fn contract_quote(&self, contract: &CodeHash, params: &[u8], terms: &Terms) -> Option<Money>;
+    /// What runs contracts, for previews of what the ledger would do.
+    fn runtime(&self) -> &dyn Runtime;
 
     /// What extending a lease by so many slots would give and take if its requester did it now, or why it would be refused.
     fn preview_extension(&self, lease: &LeaseId, slots: u32) -> Result<Extended, Rejection>;

@@ -54,6 +54,7 @@ pub(super) async fn block(
             id: record.id,
             header: record.header.clone(),
             transactions: record.transactions.iter().map(SignedTransaction::id).collect(),
+            waiting: record.waiting.clone(),
             content: reader.who.sees_all().then(|| BlockContent {
                 transactions: record.transactions.clone(),
                 receipts: record.receipts.clone(),

@@ -118,7 +118,7 @@ fn free_now(row: &Offer, slot: Slot) -> u32 {
 }
 
 /// The slot that the next lease could start in: the one in hand has begun already.
-fn slot_now(state: &State) -> Slot {
+pub(super) fn slot_now(state: &State) -> Slot {
     let slot_s = state.get::<ParamsTable>(&()).map_or(1, |params| params.slot_s);
     Slot(TimeMs(now_ms()).slot(slot_s).0.saturating_add(1))
 }

@@ -3,21 +3,20 @@
 use super::Shared;
 use super::answer::{Answer, Parameters, Segments, page, parse};
 use super::backend::read;
-use super::quote::{clear_aside, next_batch};
 use super::reader::{Reader, Who};
 use super::visibility;
+use super::why;
 use axum::Json;
 use axum::extract;
-use hansa_ledger::batch::book;
 use hansa_ledger::id::RequestId;
-use hansa_ledger::market::{Book, Quote, Unmatched};
-use hansa_ledger::row::{Request, RequestState};
+use hansa_ledger::market::Reason;
+use hansa_ledger::row::Request;
 use hansa_ledger::state::State;
-use hansa_ledger::tables::{Classes, ParamsTable, Requests};
-use hansa_ledger::time::TimeMs;
+use hansa_ledger::tables::Requests;
 use hansa_node_api::error::ErrorBody;
 use hansa_node_api::filter::{Page, RequestFilter};
-use hansa_node_api::market::{RequestInfo, RequestWhy};
+use hansa_node_api::market::RequestInfo;
+use hansa_node_api::why::{ReasonRow, RequestWhy};
 
 /// The requests.
 #[utoipa::path(get, path = "/v1/requests", tag = "market", params(RequestFilter),
@@ -54,66 +53,33 @@ pub(super) async fn request(
 }
 
 /// A request that is whole for the reader.
-fn visible<'s>(state: &'s State, who: Who, id: &RequestId) -> Option<&'s Request> {
+pub(super) fn visible<'s>(state: &'s State, who: Who, id: &RequestId) -> Option<&'s Request> {
     state.get::<Requests>(id).filter(|row| who.sees_request(state, row))
 }
 
-/// Why a request stands where it stands: what the last batch said, and what the next one would say now.
+/// Why a request stands where it stands, for each of its classes: what the last batch said, what the next one would say now, and
+/// the nearest changes that would help.
 #[utoipa::path(get, path = "/v1/requests/{id}/why", tag = "market",
     params(("id" = String, Path, description = "the request's id")),
-    responses((status = 200, body = RequestWhy), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = RequestWhy), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
+        (status = 503, body = ErrorBody)))]
 pub(super) async fn why(
     extract::State(shared): extract::State<Shared>,
     reader: Reader,
     Segments(id): Segments<String>,
 ) -> Answer<RequestWhy> {
     let id: RequestId = parse("request id", &id)?;
-    let chain = shared.backend.chain();
-    let found: Option<(Request, Option<TimeMs>, Option<Book>)> = read(&*shared.backend, |state| {
-        let row = visible(state, reader.who, &id)?.clone();
-        let class = &row.demand.class;
-        let due = state.get::<Classes>(class).and_then(|class| class.batch_due);
-        let book = state.get::<ParamsTable>(&()).filter(|_| row.state == RequestState::Open).map(|params| {
-            let view = state.view();
-            book(&view, params, chain, class, next_batch(&view, params, class))
-        });
-        Some((row, due, book))
-    });
-    let (row, due, book) = found.ok_or_else(|| reader.who.refuse("request", &id))?;
-    let quote = match book {
-        Some(book) => clear_aside(book, id).await?,
-        None => None,
-    };
-    let sentence = sentence(&row, quote.as_ref());
-    let now = match quote {
-        Some(Quote::Unmatched(unmatched)) => Some(unmatched),
-        _ => None,
-    };
-    Ok(Json(RequestWhy {
-        request: id,
-        state: row.state,
-        last: row.last_unmatched().cloned(),
-        now,
-        sentence,
-        next_batch: due.filter(|_| row.state == RequestState::Open),
-    }))
+    // Who may not read it takes no place from those who compute.
+    if read(&*shared.backend, |state| visible(state, reader.who, &id).is_none()) {
+        return Err(reader.who.refuse("request", &id));
+    }
+    let (backend, advice) = (shared.backend.clone(), shared.advice.clone());
+    let answer = shared.previews.run(move || why::answer(&*backend, &advice, reader.who, id));
+    answer.await?.map(Json).ok_or_else(|| reader.who.refuse("request", &id))
 }
 
-fn sentence(row: &Request, quote: Option<&Quote>) -> String {
-    let because = |unmatched: &Unmatched| unmatched.to_string();
-    match (row.state, quote) {
-        (RequestState::Open, Some(Quote::Award(_))) => "the next batch would award it".to_owned(),
-        (RequestState::Open, Some(Quote::Unmatched(unmatched))) => because(unmatched),
-        (RequestState::Open, None) => "it waits for the next batch".to_owned(),
-        (RequestState::Awarded, _) => match row.lease {
-            Some(lease) => format!("it was awarded as lease {lease}"),
-            None => "it was awarded".to_owned(),
-        },
-        (RequestState::Cancelled, _) => "its organisation took it back".to_owned(),
-        (RequestState::Revoked, _) => "its organisation is not accredited any more".to_owned(),
-        (RequestState::Expired, _) => match row.last_unmatched() {
-            Some(unmatched) => format!("its window passed without a match: {}", because(unmatched)),
-            None => "its window passed without a match".to_owned(),
-        },
-    }
+/// The closed list of reasons why a request stays open, by code. Numbers and names never change their meaning.
+#[utoipa::path(get, path = "/v1/market/reasons", tag = "market", responses((status = 200, body = Vec<ReasonRow>)))]
+pub(super) async fn reasons() -> Json<Vec<ReasonRow>> {
+    Json(Reason::ALL.into_iter().map(ReasonRow::from).collect())
 }

@@ -1,5 +1,6 @@
 //! The server on a loopback socket, over a node that makes a block of every transaction at once.
 
+mod book;
 mod bundles;
 mod double;
 mod extension;
@@ -8,14 +9,18 @@ mod logs;
 mod market;
 mod offices;
 mod passes;
+mod quotes;
 mod reads;
 mod resources;
 mod rights;
 mod streams;
+mod why;
 
 use double::{Double, key};
-use hansa_ledger::action::Action;
-use hansa_ledger::id::OrganisationId;
+use hansa_ledger::action::{Action, PlaceRequest, request_id};
+use hansa_ledger::id::{OrganisationId, RequestId};
+use hansa_ledger::row::Demand;
+use hansa_ledger::tables::Classes;
 use hansa_node_api::pass::PASS_HEADER;
 use hansa_node_api::{Account, Client};
 use std::net::SocketAddr;
@@ -24,6 +29,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use super::backend::Backend as _;
 use super::{HttpLimits, serve};
 
 /// A server, and what it stands on.
@@ -62,6 +68,20 @@ impl Server {
             self.send(name, action).await;
         }
         (double::startup(), double::centre())
+    }
+
+    /// Runs the batch of the class that is due.
+    fn run_batch(&self, class: &str) {
+        let mut due = None;
+        let class = double::name(class);
+        self.double.read(&mut |state| due = state.get::<Classes>(&class).and_then(|class| class.batch_due));
+        self.double.produce(due.expect("a batch is due").max(self.double.later()));
+    }
+
+    /// Places a request, and gives its id.
+    async fn place(&self, who: &str, demand: Demand) -> RequestId {
+        let sent = self.account(who).send_signed(vec![PlaceRequest { demand }.into()]).await;
+        request_id(sent.unwrap().0.id(), 0)
     }
 
     /// Sends these bytes and gives the status and the body of the answer.

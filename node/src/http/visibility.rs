@@ -14,8 +14,10 @@
 //! | sites, their parts, outages | whole: who confirmed them, who owns which part, what is leased and out of order | |
 //! | capacity | whole but for the provider's name | provides |
 //! | open offers | id, provider, site, class, country, certificates, tier, node, ask, owner, what is free of market and reserve, contract | provides |
+//! | figures of batches, prices of classes, the list of reasons | whole: groups stand in them as pseudonyms | |
+//! | the book of a class | offers as above; of requests how many, and sums over bands of prices that hold three groups or more | |
 //! | withdrawn offers | nothing | provides |
-//! | requests, and why they wait | nothing; the classes tell how many | asks, or provides the lease it became |
+//! | requests, and why they wait | nothing; the classes tell how many | asks (also in the book), or provides the lease it became |
 //! | leases | id, class, site, state, start, end, hash of the settlement | requests or provides |
 //! | jobs, settlements | nothing | requests or provides the lease |
 //! | events | the kinds that name nothing but what stands above ([`is_public`]) | is named by it or by what it is about |

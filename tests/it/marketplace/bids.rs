@@ -8,8 +8,9 @@ use hansa_ledger::money::Money;
 use hansa_ledger::row::{AccountId, Closing, LeaseState, RequestState};
 use hansa_ledger::time::TimeMs;
 use hansa_node_api::lease::{LeaseInfo, SettlementInfo};
-use hansa_node_api::market::{CapacityInfo, QuoteAnswer, RequestInfo, RequestWhy};
+use hansa_node_api::market::{CapacityInfo, QuoteAnswer, RequestInfo};
 use hansa_node_api::peer::now_ms;
+use hansa_node_api::why::RequestWhy;
 use serde_json::Value;
 
 pub fn capacity_is_listed(market: &Market) {
@@ -172,10 +173,10 @@ pub fn a_request_says_why(market: &Market) {
     let text = request.to_string();
     let why = market.testnet.until("a batch that leaves it", MARKET_TIME_MAX, || {
         let why: RequestWhy = home.ask(&["request", "why", &text]);
-        why.last.is_some().then_some(why)
+        why.classes[0].last.is_some().then_some(why)
     });
     assert_eq!(why.state, RequestState::Open);
-    assert_eq!(why.last.as_ref().unwrap().reason, Reason::LimitBelowPrice, "{why:?}");
+    assert_eq!(why.classes[0].last.as_ref().unwrap().reason, Reason::LimitBelowPrice, "{why:?}");
     assert!(why.sentence.contains("asks 1.60 EUR/h"), "the sentence has the numbers: {}", why.sentence);
     let open: Vec<RequestInfo> = home.ask(&["request", "list", "--state", "open"]);
     assert_eq!(open.iter().map(|one| one.id).collect::<Vec<_>>(), [request]);

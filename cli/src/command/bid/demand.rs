@@ -27,21 +27,33 @@ impl Wish {
         self.check()?;
         let clock = session.clock(client).await?;
         let sources = self.sources(session, client, organisation).await?;
-        let (start_min, start_max) = self.window(&clock)?;
+        let purpose = self.purpose(client, organisation, &sources).await?;
+        self.demand_at(&clock, sources, purpose, job)
+    }
+
+    /// The demand, from what was found out for it.
+    fn demand_at(
+        &self,
+        clock: &Clock,
+        sources: Vec<Source>,
+        purpose: Purpose,
+        job: Option<BlobHash>,
+    ) -> Outcome<Demand> {
+        let (start_min, start_max) = self.window(clock)?;
         let quantity = self.quantity.unwrap_or(1);
         let class = self.class.clone().ok_or(Rejection::ClassUnknown)?;
         Ok(Demand {
             class,
             quantity,
             quantity_min: self.min_quantity.unwrap_or(quantity),
-            slots: self.slots(&clock)?,
+            slots: self.slots(clock)?,
             start_min,
             start_max,
             limit: self.limit.ok_or(Rejection::PriceInvalid)?.0,
             countries: CountrySet::of(self.country.iter().copied()).map_err(Failure::refused)?,
             certificates: self.certificate.unwrap_or(0),
             tier_min: self.tier.unwrap_or(0),
-            purpose: self.purpose(client, organisation, &sources).await?,
+            purpose,
             sources,
             job,
             lane: self.lane.unwrap_or_default(),
@@ -164,5 +176,55 @@ mod tests {
         assert_eq!(wish(|wish| wish.between = "now..in 1h".parse().ok()), Ok((1, 4)));
         assert_eq!(wish(|wish| wish.between = "in 2h..in 1h".parse().ok()), past);
         assert_eq!(wish(|wish| wish.between = "2027-01-30..2027-01-31".parse().ok()), past);
+    }
+
+    #[test]
+    fn lanes_alternatives_and_interruption_are_asked_for_as_typed() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            wish: Wish,
+        }
+        let clock = Clock { params: Params::default(), now: TimeMs(1_801_396_810_000) };
+        let typed = |words: &str| -> Result<Wish, String> {
+            let base = "bid --class h200 --duration 2h --limit 3.50 --cash";
+            let words = base.split(' ').chain(words.split(' ').filter(|word| !word.is_empty()));
+            <Line as clap::Parser>::try_parse_from(words)
+                .map(|line| line.wish)
+                .map_err(|error| error.to_string())
+        };
+        let asked = |wish: &Wish| -> serde_json::Value {
+            let sources = vec![Source { purse: Purse::Cash, share_bps: 10_000 }];
+            let demand = wish.demand_at(&clock, sources, Purpose::Industrial, None).unwrap();
+            let json = serde_json::to_value(demand).unwrap();
+            serde_json::json!([json["lane"], json["interruptible"], json["any_of"]])
+        };
+        for (words, expected) in [
+            ("", serde_json::json!(["any", false, []])),
+            ("--lane reserve", serde_json::json!(["reserve", false, []])),
+            ("--lane market --interruptible", serde_json::json!(["market", true, []])),
+            (
+                "--or h100-80=2.20 --or a100=1.10",
+                serde_json::json!(["any", false, [{ "class": "h100-80", "limit": "2.20" }, { "class": "a100", "limit": "1.10" }]]),
+            ),
+        ] {
+            assert_eq!(asked(&typed(words).unwrap()), expected, "{words}");
+        }
+        // A file says the same, and what is typed counts more.
+        let file = "class = 'h200'\nduration = '2h'\nlimit = '3.50'\ncash = true\nlane = 'reserve'\ninterruptible = true\nor = ['a100=1.10']\n";
+        let file: Wish = toml::from_str(file).unwrap();
+        let alternative = serde_json::json!([{ "class": "a100", "limit": "1.10" }]);
+        assert_eq!(asked(&file), serde_json::json!(["reserve", true, alternative]));
+        let both = typed("--lane any").unwrap().over(file);
+        assert_eq!(asked(&both), serde_json::json!(["any", true, alternative]));
+        for (words, said) in [
+            ("--lane fast", "unknown variant `fast`"),
+            ("--or a100", "`a100` names no price; write `CLASS=PRICE`"),
+            ("--or a100=1,10", "`1,10` is no price"),
+            ("--or A100=1.10", "A100"),
+        ] {
+            let error = typed(words).unwrap_err();
+            assert!(error.contains(said), "{words}: {error}");
+        }
     }
 }

@@ -6,12 +6,12 @@ use crate::http::backend::*;
 use crate::log::{LogStore, LogStoreConfig};
 use crate::rights::{StateSource, may_read};
 use futures::future::BoxFuture;
-use hansa_contracts_abi::{Runtime as _, Terms};
+use hansa_contracts_abi::Runtime;
 use hansa_ledger::action::{
     AccreditOrganisation, AccreditSite, Action, AttestDeposit, IssueGrant, PostOffer, grant_id,
     organisation_id,
 };
-use hansa_ledger::apply::build_block;
+use hansa_ledger::apply::{Proposal, build_listing};
 use hansa_ledger::deadline::next_deadline;
 use hansa_ledger::extension::{Extended, preview_extension};
 use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember, GenesisOffice};
@@ -70,7 +70,7 @@ pub fn slot() -> u32 {
     TimeMs(now_ms()).slot(1).0
 }
 
-fn accredit(chain: ChainId, home: &str, number: &str, called: &str, class: OrganisationClass) -> Action {
+pub fn accredit(chain: ChainId, home: &str, number: &str, called: &str, class: OrganisationClass) -> Action {
     let principal = Principal::Organisation(organisation_id(home.parse().unwrap(), number));
     AccreditOrganisation {
         register_number: number.to_owned(),
@@ -176,6 +176,8 @@ pub struct Double {
     /// Blocks up to this height are forgotten.
     pub forgotten: AtomicU64,
     pub adverts: Mutex<Vec<AdvertContent>>,
+    /// What every proposer has seen waiting.
+    pub seen: Mutex<Vec<TransactionId>>,
     _folder: tempfile::TempDir,
 }
 
@@ -216,6 +218,7 @@ impl Double {
             instant: AtomicBool::new(true),
             forgotten: AtomicU64::new(0),
             adverts: Mutex::new(Vec::new()),
+            seen: Mutex::new(Vec::new()),
             _folder: folder,
         }
     }
@@ -228,9 +231,10 @@ impl Double {
             let verified = self.cache.lock().unwrap().verify_all(waiting);
             let verified: Vec<_> = verified.into_iter().map(Result::unwrap).collect();
             let proposer = "DE".parse().unwrap();
+            let seen = self.seen.lock().unwrap().clone();
+            let proposal = Proposal { proposer, time, candidates: &verified, seen: &seen };
             let (block, outcome) =
-                build_block(&inner.state, &self.host, self.chain, proposer, time, &verified, &mut || true)
-                    .unwrap();
+                build_listing(&inner.state, &self.host, self.chain, &proposal, &mut || true).unwrap();
             let id = block.header.id();
             let signed = precommit_bytes(&self.chain.0, block.header.height, 0, &id.0);
             let mut signatures: Vec<_> = ["DE", "EE", "ES"]
@@ -244,6 +248,7 @@ impl Double {
                 id,
                 header: block.header,
                 transactions: block.transactions,
+                waiting: block.waiting,
                 receipts: outcome.receipts,
                 certificate: certificate.to_bytes(),
             });
@@ -483,8 +488,8 @@ impl Backend for Double {
         preview_extension(&inner.state, &self.host, self.chain, lease, slots, TimeMs(now_ms()))
     }
 
-    fn contract_quote(&self, contract: &CodeHash, params: &[u8], terms: &Terms) -> Option<Money> {
-        Money::try_from(self.host.quote(&contract.0, params, terms).result.ok()?.lock).ok()
+    fn runtime(&self) -> &dyn Runtime {
+        &self.host
     }
 
     fn put_blob(
