@@ -9,7 +9,7 @@ use crate::member::MemberCode;
 use crate::money::Money;
 use crate::rejection::Rejection;
 use crate::row::{
-    AccountId, Closing, Deadline, DeadlineKind, EntitlementKey, Lease, LeaseState, OfferState, Payment,
+    AccountId, Agreement, Closing, ContractState, Deadline, DeadlineKind, EntitlementKey, Lease, LeaseState, OfferState, Payment,
     Purse, Settlement, SiteKey,
 };
 use crate::share;
@@ -108,6 +108,19 @@ pub fn fallback(number: u8) -> Fallback {
     if number == 0 { Fallback::Refund } else { Fallback::PayCountersigned }
 }
 
+/// The split by the rule both parties signed, and what it pays.
+fn signed_fallback(
+    agreement: &Agreement,
+    facts: &Facts,
+    paid: &[(Party, u128)],
+    locked: u128,
+) -> (Split, CheckedSplit) {
+    let split = fallback_split(fallback(agreement.fallback), facts, paid);
+    let checked = check_split(&split, facts, paid, locked)
+        .expect("the fallback's split passes the checks since it pays only what is locked");
+    (split, checked)
+}
+
 impl BlockInHand<'_> {
     /// Ends an active lease: its capacity is free again, and the provider's final report is awaited.
     pub(crate) fn end_lease(&mut self, id: LeaseId) -> Result<(), Rejection> {
@@ -146,6 +159,7 @@ impl BlockInHand<'_> {
             }
         }
         self.hold_back(id, &mut lease)?;
+        self.unpin_contract(id, &lease, failure.as_ref())?;
         self.release_capacity(&id, &lease);
         self.clear_deadlines(&id, &lease);
         self.return_usage(&lease);
@@ -181,6 +195,13 @@ impl BlockInHand<'_> {
     ) -> Result<(Split, CheckedSplit, Option<Failure>, u64), Rejection> {
         let agreement = &lease.agreement;
         let locked = lease.locked.wide();
+        let contract = self.contract(&agreement.contract)?;
+        if contract.state == ContractState::Quarantined {
+            // Stopped for whatever reason: the contract is not asked, and nobody chooses who gets the money now.
+            let failure = Failure::Quarantined;
+            let (split, checked) = signed_fallback(agreement, facts, paid, locked);
+            return Ok((split, checked, Some(failure), 0));
+        }
         if self.fuel < self.runtime.fuel_per_call_max() {
             // Others in the block have used it up: that is no reason to settle by the fallback.
             return Err(Rejection::FuelExhausted);
@@ -195,9 +216,7 @@ impl BlockInHand<'_> {
             },
             Err(failure) => failure,
         };
-        let split = fallback_split(fallback(agreement.fallback), facts, paid);
-        let checked = check_split(&split, facts, paid, locked)
-            .expect("the fallback's split passes the checks since it pays only what is locked");
+        let (split, checked) = signed_fallback(agreement, facts, paid, locked);
         Ok((split, checked, Some(failure), fuel))
     }
 
