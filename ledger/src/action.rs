@@ -22,8 +22,8 @@ mod usage;
 
 pub use context::{Block as BlockInHand, Context};
 pub use contract::{
-    ApproveContract, DeprecateContract, MODULE_BYTES_MAX, QuarantineContract, REASON_BYTES_MAX, RenewContract,
-    ResumeContract, SetAlias, UploadContract,
+    ApproveContract, DeprecateContract, MODULE_BYTES_MAX, QuarantineContract, REASON_BYTES_MAX,
+    RenewContract, ResumeContract, SetAlias, UploadContract,
 };
 pub use extension::ExtendLease;
 pub use governance::{Propose, RotateKeys, Vote};

@@ -15,14 +15,14 @@ use crate::name::Name;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::{
-    AccountId, Agreement, Aid, ClassUnmatched, Contract, Deadline, DeadlineKind, Demand, EntitlementKey, Lease,
-    LeaseSource, LeaseState, Offer, OfferState, Request, RequestState,
+    AccountId, Agreement, Aid, ClassUnmatched, Contract, Deadline, DeadlineKind, Demand, EntitlementKey,
+    Lease, LeaseSource, LeaseState, Offer, OfferState, Request, RequestState,
 };
 use crate::share;
 use crate::state::View;
 use crate::tables::{
-    Classes, Contracts, Deadlines, Entitlements, Leases, LeasesLive, Members, Offers, OffersOpen, Organisations,
-    Requests, RequestsOpen,
+    Classes, Contracts, Deadlines, Entitlements, Leases, LeasesLive, Members, Offers, OffersOpen,
+    Organisations, Requests, RequestsOpen,
 };
 use crate::time::{Slot, TimeMs};
 use std::collections::BTreeMap;

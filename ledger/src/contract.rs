@@ -15,7 +15,7 @@ use crate::name::Name;
 use crate::rejection::Rejection;
 use crate::row::{
     AccountId, Contract, ContractCode, ContractState, ContractVote, ContractVoteKind, Deadline, DeadlineKind,
-    Deployer, Lease,
+    Deployer, Lease, Principal,
 };
 use crate::state::State;
 use crate::tables::{ContractCodes, Contracts, Deadlines};
@@ -136,15 +136,16 @@ impl BlockInHand<'_> {
         Ok(())
     }
 
-    /// A member's approval. With enough of them, at least one of another member than the deployer's, the timelock begins.
+    /// A member's approval. With enough of them the timelock begins.
     pub(crate) fn approve_contract(&mut self, code: CodeHash, member: MemberCode) -> Result<(), Rejection> {
         let mut row = self.contract(&code)?;
         // The lapse may still wait for its turn among many deadlines.
         if row.state != ContractState::Validated || row.approve_until <= self.now {
             return Err(Rejection::ContractStateWrong);
         }
-        let deployer = row.deployer.clone().ok_or(Rejection::ContractStateWrong)?;
-        if matches!(deployer.principal, crate::row::Principal::Office(own, _) if own == member) {
+        let own =
+            |deployer: &Deployer| matches!(deployer.principal, Principal::Office(own, _) if own == member);
+        if row.deployer.as_ref().is_some_and(own) {
             return Err(Rejection::ContractOwnApproval);
         }
         match row.approvals.binary_search(&member) {
@@ -152,17 +153,16 @@ impl BlockInHand<'_> {
             Err(place) => row.approvals.insert(place, member),
         }
         let voters = self.voters();
-        let counting: Vec<&MemberCode> = row.approvals.iter().filter(|one| voters.contains(one)).collect();
+        let approvals = row.approvals.iter().filter(|one| voters.contains(one)).count();
+        // At least two by its bounds: the deployer's home never decides alone.
         let needed = quorum(self.params.contract_approvals, voters.len());
-        let is_foreign = counting.iter().any(|one| **one != deployer.home);
-        let approvals = counting.len();
         self.emit(Event::ContractApproved {
             code,
             member,
             approvals: counted(approvals),
             needed: counted(needed),
         });
-        if approvals >= needed && is_foreign {
+        if approvals >= needed {
             row.active_from = Some(self.now.plus(self.params.contract_timelock_ms));
             row.enter(ContractState::Approved, self.now);
             self.emit(Event::ContractMoved { code, state: ContractState::Approved, reason: None });
@@ -351,13 +351,14 @@ impl BlockInHand<'_> {
         let code = lease.agreement.contract;
         let mut row = self.contract(&code)?;
         row.leases = row.leases.checked_sub(1).ok_or(Rejection::Overflow)?;
-        row.settlements = row.settlements.checked_add(1).ok_or(Rejection::Overflow)?;
+        // A count that is full keeps no money locked.
+        row.settlements = row.settlements.saturating_add(1);
         let window = self.now.plus(lease.agreement.challenge_window_ms);
         let audit = lease.holdback.as_ref().map(|holdback| holdback.due);
         row.free_from = row.free_from.max(window).max(audit.unwrap_or(window));
         // That the members have stopped it is not the contract's own failure.
         if failure.is_some_and(|failure| *failure != Failure::Quarantined) {
-            row.failures = row.failures.checked_add(1).ok_or(Rejection::Overflow)?;
+            row.failures = row.failures.saturating_add(1);
             let (failures, settlements) = (row.failures, row.settlements);
             self.emit(Event::ContractFailed { code, lease: id, failures, settlements });
         }

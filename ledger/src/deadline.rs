@@ -3,7 +3,9 @@
 use crate::action::BlockInHand;
 use crate::batch::class_subject;
 use crate::event::Event;
-use crate::id::{ChainId, CodeHash, GrantId, LeaseId, OrderId, OrganisationId, OutageId, ProposalId, RequestId};
+use crate::id::{
+    ChainId, CodeHash, GrantId, LeaseId, OrderId, OrganisationId, OutageId, ProposalId, RequestId,
+};
 use crate::money::Money;
 use crate::name::Name;
 use crate::rejection::Rejection;

@@ -1,8 +1,8 @@
 //! What happened, for those who follow the ledger.
 
 use crate::id::{
-    BlobHash, CodeHash, GrantId, GroupId, LeaseId, OfferId, OrderId, OrganisationId, OutageId, ProposalId, RequestId,
-    TransactionId,
+    BlobHash, CodeHash, GrantId, GroupId, LeaseId, OfferId, OrderId, OrganisationId, OutageId, ProposalId,
+    RequestId, TransactionId,
 };
 use crate::market::{Bucket, Lane};
 use crate::member::MemberCode;

@@ -14,7 +14,8 @@ use crate::market::{Bucket, Calendar, Lane, Trade};
 use crate::money::{Money, Price};
 use crate::rejection::Rejection;
 use crate::row::{
-    AccountId, Contract, Deadline, DeadlineKind, Extension, Lease, LeaseState, Offer, OfferState, Purse, Request,
+    AccountId, Contract, Deadline, DeadlineKind, Extension, Lease, LeaseState, Offer, OfferState, Purse,
+    Request,
 };
 use crate::share;
 use crate::state::{State, View};

@@ -13,9 +13,7 @@ use crate::row::{
     data,
 };
 use crate::state::State;
-use crate::tables::{
-    Chains, ContractAliases, ContractCodes, Contracts, Members, ParamsTable, ValidatorSets,
-};
+use crate::tables::{Chains, ContractAliases, ContractCodes, Contracts, Members, ParamsTable, ValidatorSets};
 use crate::time::TimeMs;
 use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger_signature::PublicKey;
@@ -198,8 +196,7 @@ impl Genesis {
             let hash = CodeHash(*blake3::hash(&contract.code).as_bytes());
             view.put::<Contracts>(hash, Contract::of_genesis(contract.name.clone(), self.time));
             view.put::<ContractCodes>(hash, ContractCode { code: contract.code.clone() });
-            let alias =
-                ContractAlias { code: Some(hash), pending: None, votes: Vec::new(), lapses_at: None };
+            let alias = ContractAlias { code: Some(hash), pending: None, votes: Vec::new(), lapses_at: None };
             view.put::<ContractAliases>(contract.name.clone(), alias);
         }
         view.put::<ParamsTable>((), self.params.clone());
@@ -262,7 +259,10 @@ impl Genesis {
         let mut aliases = BTreeSet::new();
         for contract in &self.contracts {
             if !aliases.insert(&contract.name) {
-                return Err(format!("contract `{}` stands twice; each needs a name of its own", contract.name));
+                return Err(format!(
+                    "contract `{}` stands twice; each needs a name of its own",
+                    contract.name
+                ));
             }
         }
         Ok(())

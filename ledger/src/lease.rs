@@ -9,8 +9,8 @@ use crate::member::MemberCode;
 use crate::money::Money;
 use crate::rejection::Rejection;
 use crate::row::{
-    AccountId, Agreement, Closing, ContractState, Deadline, DeadlineKind, EntitlementKey, Lease, LeaseState, OfferState, Payment,
-    Purse, Settlement, SiteKey,
+    AccountId, Agreement, Closing, ContractState, Deadline, DeadlineKind, EntitlementKey, Lease, LeaseState,
+    OfferState, Payment, Purse, Settlement, SiteKey,
 };
 use crate::share;
 use crate::tables::{Deadlines, Entitlements, Leases, LeasesLive, Offers, Requests, Settlements};
