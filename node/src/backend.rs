@@ -3,7 +3,7 @@
 use crate::executor::{BlockRecord, clock};
 use crate::gossip::hear_advert;
 use crate::http::backend::{
-    AdvertFailure, Backend, BlobBody, BlobFailure, FinalTransaction, NodeStatus, PeerStatus,
+    ASKING_FUEL, AdvertFailure, Backend, BlobBody, BlobFailure, FinalTransaction, NodeStatus, PeerStatus,
     TransactionStatus,
 };
 use crate::log::LogStore;
@@ -15,13 +15,16 @@ use crate::rights::may_read;
 use futures::future::BoxFuture;
 use hansa_contracts_abi::Terms;
 use hansa_ledger::apply::chain;
+use hansa_ledger::eligibility::ask_contracts;
 use hansa_ledger::extension::{Extended, preview_extension};
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::{BlobHash, ChainId, CodeHash, LeaseId, OrganisationId, TransactionId};
+use hansa_ledger::market::Book;
 use hansa_ledger::money::Money;
+use hansa_ledger::params::Params;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::root::Digest;
-use hansa_ledger::state::State;
+use hansa_ledger::state::{State, View};
 use hansa_ledger::tables::Keys;
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::SignedTransaction;
@@ -215,6 +218,11 @@ impl Backend for NodeBackend {
     fn preview_extension(&self, lease: &LeaseId, slots: u32) -> Result<Extended, Rejection> {
         let executor = &self.parts.executor;
         preview_extension(&executor.state(), executor.runtime(), executor.chain(), lease, slots, clock())
+    }
+
+    fn ask_contracts(&self, view: &View<'_>, params: &Params, at: TimeMs, book: &mut Book) {
+        let mut fuel = ASKING_FUEL.min(params.block_fuel_max);
+        ask_contracts(view, params, at, self.parts.executor.runtime(), &mut fuel, book);
     }
 
     fn contract_quote(&self, contract: &CodeHash, contract_params: &[u8], terms: &Terms) -> Option<Money> {

@@ -6,9 +6,12 @@ use hansa_contracts_abi::Terms;
 use hansa_ledger::extension::Extended;
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::{BlobHash, ChainId, CodeHash, LeaseId, OrganisationId, TransactionId};
+use hansa_ledger::market::Book;
 use hansa_ledger::money::Money;
+use hansa_ledger::params::Params;
 use hansa_ledger::rejection::Rejection;
-use hansa_ledger::state::State;
+use hansa_ledger::state::{State, View};
+use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::PublicKey;
 pub use hansa_node_api::chain::{FinalTransaction, TransactionStatus};
@@ -22,6 +25,9 @@ use tokio::sync::broadcast;
 
 pub use crate::history::BlockRecord;
 use crate::log::LogStore;
+
+/// Fuel for asking contracts who may have a lease, for one answer of the interface; half of it is used.
+pub const ASKING_FUEL: u64 = 10_000_000;
 
 /// The content of a blob as it comes in.
 pub type BlobBody = Pin<Box<dyn AsyncRead + Send>>;
@@ -117,6 +123,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What a contract would lock for a lease under these terms; none when it declines.
     fn contract_quote(&self, contract: &CodeHash, params: &[u8], terms: &Terms) -> Option<Money>;
+
+    /// Asks the contracts of a book who may have a lease, as the batch at `at` would, with little fuel: the state is locked.
+    fn ask_contracts(&self, view: &View<'_>, params: &Params, at: TimeMs, book: &mut Book);
 
     /// What extending a lease by so many slots would give and take if its requester did it now, or why it would be refused.
     fn preview_extension(&self, lease: &LeaseId, slots: u32) -> Result<Extended, Rejection>;

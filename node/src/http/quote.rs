@@ -48,7 +48,7 @@ pub(super) async fn quote(
         return Err(visibility::forbidden("quote"));
     }
     let chain = shared.backend.chain();
-    let draft = read(&*shared.backend, |state| Draft::make(state, chain, &asked))?;
+    let draft = read(&*shared.backend, |state| Draft::make(&*shared.backend, state, chain, &asked))?;
     let Some(request) = draft.request else { return Ok(Json(draft.refused())) };
     let quote = clear_aside(draft.book.clone(), request).await?;
     let offer = match &quote {
@@ -97,7 +97,12 @@ struct Draft {
 }
 
 impl Draft {
-    fn make(state: &State, chain: ChainId, asked: &QuoteRequest) -> Result<Self, Problem> {
+    fn make(
+        backend: &dyn Backend,
+        state: &State,
+        chain: ChainId,
+        asked: &QuoteRequest,
+    ) -> Result<Self, Problem> {
         let params = state.get::<ParamsTable>(&()).ok_or(Fault::NotReady)?;
         let demand = &asked.demand;
         let mut view = state.view();
@@ -124,7 +129,8 @@ impl Draft {
             Ok((organisation, locked)) => (Some(place(&mut view, asked, &organisation, locked)), None),
             Err(rejection) => (None, Some(rejection)),
         };
-        let book = book(&view, params, chain, &demand.class, next);
+        let mut book = book(&view, params, chain, &demand.class, next);
+        backend.ask_contracts(&view, params, next, &mut book);
         Ok(Self {
             bucket: Bucket::of(demand.start_min, book.now, &book.params),
             demand: demand.clone(),

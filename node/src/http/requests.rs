@@ -75,7 +75,10 @@ pub(super) async fn why(
         let due = state.get::<Classes>(class).and_then(|class| class.batch_due);
         let book = state.get::<ParamsTable>(&()).filter(|_| row.state == RequestState::Open).map(|params| {
             let view = state.view();
-            book(&view, params, chain, class, next_batch(&view, params, class))
+            let next = next_batch(&view, params, class);
+            let mut book = book(&view, params, chain, class, next);
+            shared.backend.ask_contracts(&view, params, next, &mut book);
+            book
         });
         Some((row, due, book))
     });

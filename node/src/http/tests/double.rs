@@ -13,10 +13,11 @@ use hansa_ledger::action::{
 };
 use hansa_ledger::apply::build_block;
 use hansa_ledger::deadline::next_deadline;
+use hansa_ledger::eligibility::ask_contracts;
 use hansa_ledger::extension::{Extended, preview_extension};
 use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember, GenesisOffice};
 use hansa_ledger::id::{BlobHash, ChainId, CodeHash, GrantId, LeaseId, OrganisationId, TransactionId};
-use hansa_ledger::market::Calendar;
+use hansa_ledger::market::{Book, Calendar};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::name::Name;
@@ -27,7 +28,7 @@ use hansa_ledger::root::Digest;
 use hansa_ledger::row::{
     Demand, Key, Office, OrganisationClass, Pool, Principal, Purpose, Purse, Roles, Source,
 };
-use hansa_ledger::state::State;
+use hansa_ledger::state::{State, View};
 use hansa_ledger::tables::{Chains, Keys, ParamsTable};
 use hansa_ledger::time::{Slot, TimeMs};
 use hansa_ledger::transaction::SignedTransaction;
@@ -481,6 +482,11 @@ impl Backend for Double {
     fn preview_extension(&self, lease: &LeaseId, slots: u32) -> Result<Extended, Rejection> {
         let inner = self.inner.read().unwrap();
         preview_extension(&inner.state, &self.host, self.chain, lease, slots, TimeMs(now_ms()))
+    }
+
+    fn ask_contracts(&self, view: &View<'_>, params: &Params, at: TimeMs, book: &mut Book) {
+        let mut fuel = ASKING_FUEL.min(params.block_fuel_max);
+        ask_contracts(view, params, at, &self.host, &mut fuel, book);
     }
 
     fn contract_quote(&self, contract: &CodeHash, params: &[u8], terms: &Terms) -> Option<Money> {
