@@ -139,17 +139,24 @@ impl Perform for PostOffer {
 
 impl PostOffer {
     /// Asks the contract for a quote of one accelerator for one slot, so that parameters it does not accept, or by which it
-    /// asks for more than the price is worth, are refused before anybody relies on them.
+    /// asks for more than the price is worth, are refused before anybody relies on them. A contract that only sponsors use
+    /// is asked with one.
     fn try_contract(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
-        let terms = sample_terms(context.params, context.now, self.ask, false);
-        if context.fuel < context.runtime.fuel_per_call_max() {
-            return Err(Rejection::FuelExhausted);
-        }
-        let outcome = context.runtime.quote(&self.contract.0, &self.contract_params, &terms);
-        context.fuel = context.fuel.saturating_sub(outcome.fuel);
-        let quote = outcome.result.map_err(|_| Rejection::ContractRefused)?;
         let worth = self.ask.charge(u64::from(context.params.slot_s)).ok_or(Rejection::Overflow)?;
-        if quote.lock > worth.wide() { Err(Rejection::ContractRefused) } else { Ok(()) }
+        for sponsored in [false, true] {
+            if context.fuel < context.runtime.fuel_per_call_max() {
+                return Err(Rejection::FuelExhausted);
+            }
+            let terms = sample_terms(context.params, context.now, self.ask, sponsored);
+            let outcome = context.runtime.quote(&self.contract.0, &self.contract_params, &terms);
+            context.fuel = context.fuel.saturating_sub(outcome.fuel);
+            match outcome.result {
+                Ok(quote) if quote.lock <= worth.wide() => return Ok(()),
+                Ok(_) => return Err(Rejection::ContractRefused),
+                Err(_) => {}
+            }
+        }
+        Err(Rejection::ContractRefused)
     }
 
     fn row(

@@ -227,7 +227,7 @@ impl Contract {
     /// Puts it into a state and remembers when.
     pub(crate) fn enter(&mut self, state: ContractState, at: TimeMs) {
         self.state = state;
-        if self.history.len() >= HISTORY_MAX {
+        while self.history.len() >= HISTORY_MAX {
             // The first stays: when it came.
             self.history.remove(1);
         }

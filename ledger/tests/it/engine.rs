@@ -1,8 +1,8 @@
 //! Runs contracts natively: the built-in one, and scripts that settle like it. What else a script does stands in its bytes.
 
 use hansa_contracts_abi::{
-    Admission, Claims, Facts, Failure, ModuleRefusal, ModuleRule, ModuleSummary, Native, Outcome, Quote,
-    Runtime, Split, Terms,
+    Admission, Claims, Code, Facts, Failure, ModuleRefusal, ModuleRule, ModuleSummary, Native, Outcome,
+    Quote, Runtime, Split, Terms,
 };
 use hansa_contracts_spot::Spot;
 use hansa_ledger::contract::runnable;
@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub const CALL: u64 = 1_000;
 
 /// The bytes of a script: words after its name. `traps` at settlements, `home=EE` admits only who is at home there,
-/// `purpose=0` only who a grant for that pays, `fails` where it is to admit, `fuel=9` is what admitting costs.
+/// `purpose=0` only who a grant for that pays, `fails` where it is to admit, `fuel=9` is what admitting costs,
+/// `sponsored` quotes only where a sponsor pays, `greedy` asks for more than the price is worth.
 pub fn script(words: &str) -> Vec<u8> {
     format!("script {words}").into_bytes()
 }
@@ -71,7 +72,16 @@ impl Runtime for Engine {
     fn quote(&self, code: &[u8; 32], params: &[u8], terms: &Terms) -> Outcome<Quote> {
         match self.words(code) {
             None => Outcome { result: Err(Failure::Unknown), fuel: 0 },
-            Some(_) => Native::<Spot>::new(*code).quote(code, params, terms),
+            Some(words) if has(&words, "sponsored") && terms.sponsor_bps == 0 => {
+                Outcome { result: Err(Failure::Refused(Code::BAD_TERMS)), fuel: CALL }
+            }
+            Some(words) => {
+                let mut outcome = Native::<Spot>::new(*code).quote(code, params, terms);
+                if let (true, Ok(quote)) = (has(&words, "greedy"), &mut outcome.result) {
+                    quote.lock += 1;
+                }
+                outcome
+            }
         }
     }
 

@@ -283,3 +283,18 @@ fn an_alias_points_where_enough_members_want_once_its_time_has_come() {
     pass(&mut world, |world| world.now.plus(60_000));
     assert_eq!(alias(&world, "eu.next"), None);
 }
+
+#[test]
+fn a_contract_is_tried_before_anybody_relies_on_it() {
+    for (words, expected) in [
+        ("carbon", Ok(())),
+        ("sponsored", Ok(())),
+        ("greedy", Err(Rejection::ContractRefused)),
+        ("sponsored greedy", Err(Rejection::ContractRefused)),
+    ] {
+        let mut world = world();
+        let code = upload(&mut world, "bsc", words);
+        activate(&mut world, code);
+        assert_eq!(offer(&mut world, code), expected, "{words}");
+    }
+}
