@@ -2,6 +2,7 @@
 
 mod admission;
 mod context;
+mod contract;
 mod extension;
 mod governance;
 mod grant;
@@ -20,6 +21,10 @@ mod site;
 mod usage;
 
 pub use context::{Block as BlockInHand, Context};
+pub use contract::{
+    ApproveContract, DeprecateContract, MODULE_BYTES_MAX, QuarantineContract, REASON_BYTES_MAX,
+    RenewContract, ResumeContract, SetAlias, UploadContract,
+};
 pub use extension::ExtendLease;
 pub use governance::{Propose, RotateKeys, Vote};
 pub use grant::{AttestDeposit, IssueGrant, grant_id};
@@ -161,4 +166,11 @@ actions! {
     50 => Propose,
     51 => Vote,
     52 => RotateKeys,
+    60 => UploadContract,
+    61 => ApproveContract,
+    62 => DeprecateContract,
+    63 => RenewContract,
+    64 => QuarantineContract,
+    65 => ResumeContract,
+    66 => SetAlias,
 }

@@ -289,6 +289,9 @@ impl<'a> Opening<'a> {
         let mut block =
             BlockInHand { view: state.view(), params, height, now: time, runtime, fuel, events: Vec::new() };
         block.activate_proposals();
+        if height == 1 {
+            block.describe_genesis();
+        }
         Ok(Self { view: block.view, events: block.events, height, time, protocol_version })
     }
 

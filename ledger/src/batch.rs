@@ -5,24 +5,24 @@ use crate::demand::is_commercial;
 use crate::demand::{Demands, book_params, hold, sponsor};
 use crate::event::Event;
 use crate::figures::Tally;
-use crate::id::{ChainId, LeaseId, OfferId, RequestId, hash_of};
+use crate::id::{ChainId, CodeHash, LeaseId, OfferId, RequestId, TariffHash, hash_of};
 use crate::journal::debit_headroom;
 use crate::lease::{exposure, terms};
-use crate::market::{Book, Clearing, Hold, Lane, Reason, Supply, Trade, Unmatched, clear};
+use crate::market::{Book, Clearing, Eligibility, Hold, Lane, Reason, Supply, Trade, Unmatched, clear};
 use crate::member::MemberCode;
 use crate::money::{Money, Price};
 use crate::name::Name;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::{
-    AccountId, Agreement, Aid, ClassUnmatched, Deadline, DeadlineKind, Demand, EntitlementKey, Lease,
-    LeaseSource, LeaseState, Offer, OfferState, Request, RequestState,
+    AccountId, Agreement, Aid, ClassUnmatched, Contract, Deadline, DeadlineKind, Demand, EntitlementKey,
+    Lease, LeaseSource, LeaseState, Offer, OfferState, Request, RequestState,
 };
 use crate::share;
 use crate::state::View;
 use crate::tables::{
-    Classes, Deadlines, Entitlements, Leases, LeasesLive, Members, Offers, OffersOpen, Organisations,
-    Requests, RequestsOpen,
+    Classes, Contracts, Deadlines, Entitlements, Leases, LeasesLive, Members, Offers, OffersOpen,
+    Organisations, Requests, RequestsOpen,
 };
 use crate::time::{Slot, TimeMs};
 use std::collections::BTreeMap;
@@ -51,8 +51,8 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
         .filter_map(|id| view.get::<Requests>(&id).and_then(|row| demands.order(id, row)))
         .collect();
     let usage = demands.into_usage();
-    let supplies = open_offers(view, class)
-        .map(|(id, offer)| Supply {
+    let supply = |id: OfferId, offer: &Offer| {
+        let supply = Supply {
             offer: id,
             provider: offer.provider,
             group: offer.group,
@@ -68,8 +68,14 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
             market: offer.market.clone(),
             reserve: offer.reserve.clone(),
             commercial_left: commercial_left(view, params, now, offer),
-        })
-        .collect();
+        };
+        (view.get::<Contracts>(&offer.contract).is_some_and(Contract::is_active), supply)
+    };
+    // What nobody may settle by now is not in the book, and is still told of to who could have had it.
+    let (active, stopped): (Vec<_>, Vec<_>) =
+        open_offers(view, class).map(|(id, offer)| supply(id, offer)).partition(|(active, _)| *active);
+    let supplies = active.into_iter().map(|(_, supply)| supply).collect();
+    let stopped = stopped.into_iter().map(|(_, supply)| supply).collect();
     let holds = holds(view, class).collect();
     let debit_headroom = headrooms(view);
     Book {
@@ -84,6 +90,7 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
         usage,
         debit_headroom,
         reference: row.and_then(|row| row.price),
+        eligibility: Eligibility { stopped, ..Eligibility::default() },
     }
 }
 
@@ -155,7 +162,8 @@ impl BlockInHand<'_> {
 
     /// Clears a class: at most one batch, however many boundaries have passed, over orders of earlier blocks.
     pub(crate) fn run_batch(&mut self, chain: ChainId, class: &Name) {
-        let book = book(&self.view, self.params, chain, class, self.now);
+        let mut book = book(&self.view, self.params, chain, class, self.now);
+        let is_whole = self.ask_contracts(&mut book);
         let clearing = clear(&book);
         let reference = book.reference;
         let Some(mut row) = self.view.get::<Classes>(class).cloned() else { return };
@@ -172,6 +180,10 @@ impl BlockInHand<'_> {
         let (orders, prices) = (book.orders.len(), clearing.prices.clone());
         let tally = self.carry_out(class, reference, clearing);
         self.keep_figures(class, epoch, orders, prices, tally);
+        if !is_whole {
+            // What could not be asked is asked first in the next batch.
+            self.schedule_batch(class);
+        }
     }
 
     /// What the live leases of a class hold.
@@ -203,6 +215,7 @@ impl BlockInHand<'_> {
                 let reason = match rejection {
                     Rejection::DebitCap => Reason::NetDebitCap,
                     Rejection::FuelExhausted => Reason::BatchFull,
+                    Rejection::ContractInactive => Reason::ContractStopped,
                     _ => Reason::ContractRefused,
                 };
                 again |= reason == Reason::BatchFull;
@@ -242,6 +255,7 @@ impl BlockInHand<'_> {
         let mut offer = self.view.get::<Offers>(&trade.offer).cloned().ok_or(Rejection::OfferUnknown)?;
         let id = LeaseId::derive(&trade.request);
         let mut lease = self.draft(trade, &request, &offer);
+        self.pin_contract(&offer.contract)?;
         let quote = self.quote(&lease)?;
         // A contract may ask for no more than the price found is worth: what it asks beyond would be a price nobody bid on.
         let seconds = u64::from(trade.slots)
@@ -383,6 +397,7 @@ impl BlockInHand<'_> {
                 contract: offer.contract,
                 contract_params: offer.contract_params.clone(),
                 contract_abi: hansa_contracts_abi::ABI_VERSION,
+                contract_tariff: self.tariff(&offer.contract),
                 fallback: 1,
                 start_deadline: start.plus(params.lease_start_window_ms).min(end),
                 report_window_ms: params.lease_report_window_ms,
@@ -414,6 +429,12 @@ impl BlockInHand<'_> {
             sponsor_admits: None,
             holdback: None,
         }
+    }
+
+    /// What a contract says of itself in plain language, by its hash.
+    fn tariff(&self, code: &CodeHash) -> Option<TariffHash> {
+        let summary = self.view.get::<Contracts>(code)?.summary.as_ref();
+        summary.map(|summary| summary.tariff)
     }
 
     /// What the contract may need at most for a lease.

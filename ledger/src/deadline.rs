@@ -3,7 +3,9 @@
 use crate::action::BlockInHand;
 use crate::batch::class_subject;
 use crate::event::Event;
-use crate::id::{ChainId, GrantId, LeaseId, OrderId, OrganisationId, OutageId, ProposalId, RequestId};
+use crate::id::{
+    ChainId, CodeHash, GrantId, LeaseId, OrderId, OrganisationId, OutageId, ProposalId, RequestId,
+};
 use crate::money::Money;
 use crate::name::Name;
 use crate::rejection::Rejection;
@@ -74,6 +76,8 @@ impl BlockInHand<'_> {
             }
             DeadlineKind::Holdback => self.release_holdback(LeaseId(subject)),
             DeadlineKind::OrderLapse => self.lapse_order(OrderId(subject)),
+            DeadlineKind::Contract => self.advance_contract(CodeHash(subject)),
+            DeadlineKind::ContractAlias => self.advance_alias(&subject),
         }
     }
 

@@ -1,14 +1,17 @@
 //! What happened, for those who follow the ledger.
 
 use crate::id::{
-    BlobHash, GrantId, GroupId, LeaseId, OfferId, OrderId, OrganisationId, OutageId, ProposalId, RequestId,
-    TransactionId,
+    BlobHash, CodeHash, GrantId, GroupId, LeaseId, OfferId, OrderId, OrganisationId, OutageId, ProposalId,
+    RequestId, TransactionId,
 };
 use crate::market::{Bucket, Lane};
 use crate::member::MemberCode;
 use crate::money::{Money, Price};
 use crate::name::Name;
-use crate::row::{Closing, JobState, Office, Payment, ProposalState, Standing};
+use crate::row::{
+    AccountId, Closing, ContractState, ContractVoteKind, JobState, Office, Payment, Principal, ProposalState,
+    Standing,
+};
 use crate::time::TimeMs;
 use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger_signature::PublicKey;
@@ -232,4 +235,37 @@ pub enum Event {
     /// Blocks follow other rules from the height `from` on.
     #[allow(missing_docs)]
     UpgradeScheduled { protocol_version: u32, from: u64 },
+    /// The bytes of a contract are on the ledger, and are a module that may run.
+    #[allow(missing_docs)]
+    ContractUploaded { code: CodeHash, name: Name, deployer: Principal, deposit: Money },
+    /// Uploaded bytes are no module that may run: they break the rule of this number at this byte, and nothing was kept.
+    #[allow(missing_docs)]
+    ContractRefused { code: CodeHash, deployer: Principal, rule: u16, offset: u32 },
+    /// A member approved a contract; `needed` have to.
+    #[allow(missing_docs)]
+    ContractApproved { code: CodeHash, member: MemberCode, approvals: u32, needed: u32 },
+    /// A member voted on a contract; `needed` have to.
+    #[allow(missing_docs)]
+    ContractVoted { code: CodeHash, member: MemberCode, kind: ContractVoteKind, votes: u32, needed: u32 },
+    /// A contract went into another state; `reason` where it was quarantined.
+    #[allow(missing_docs)]
+    ContractMoved { code: CodeHash, state: ContractState, reason: Option<String> },
+    /// A contract may be used for longer.
+    #[allow(missing_docs)]
+    ContractRenewed { code: CodeHash, expires_at: TimeMs },
+    /// What was held for a contract's bytes went back.
+    #[allow(missing_docs)]
+    ContractDepositReturned { code: CodeHash, to: AccountId, amount: Money },
+    /// A contract failed at a settlement, and the signed fallback decided; `failures` of `settlements` so far.
+    #[allow(missing_docs)]
+    ContractFailed { code: CodeHash, lease: LeaseId, failures: u64, settlements: u64 },
+    /// A member voted for where an alias is to point; `needed` have to.
+    #[allow(missing_docs)]
+    AliasVoted { alias: Name, code: CodeHash, member: MemberCode, votes: u32, needed: u32 },
+    /// An alias will point elsewhere.
+    #[allow(missing_docs)]
+    AliasScheduled { alias: Name, code: CodeHash, due: TimeMs },
+    /// An alias points elsewhere; `code` is none where the contract was no longer active when its time came.
+    #[allow(missing_docs)]
+    AliasSet { alias: Name, code: Option<CodeHash> },
 }

@@ -14,11 +14,12 @@ use crate::market::{Bucket, Calendar, Lane, Trade};
 use crate::money::{Money, Price};
 use crate::rejection::Rejection;
 use crate::row::{
-    AccountId, Deadline, DeadlineKind, Extension, Lease, LeaseState, Offer, OfferState, Purse, Request,
+    AccountId, Contract, Deadline, DeadlineKind, Extension, Lease, LeaseState, Offer, OfferState, Purse,
+    Request,
 };
 use crate::share;
 use crate::state::{State, View};
-use crate::tables::{Classes, Deadlines, Leases, Offers, Organisations, Requests};
+use crate::tables::{Classes, Contracts, Deadlines, Leases, Offers, Organisations, Requests};
 use crate::time::{Slot, TimeMs};
 use hansa_contracts_abi::Runtime;
 
@@ -66,6 +67,9 @@ fn extendable(view: &View<'_>, lease: &Lease) -> Result<Offer, Rejection> {
             && offer.home == lease.provider_home
     };
     let offer = view.get::<Offers>(&lease.offer).filter(same).ok_or(Rejection::ExtensionOfferChanged)?;
+    if !view.get::<Contracts>(&agreement.contract).is_some_and(Contract::is_active) {
+        return Err(Rejection::ContractInactive);
+    }
     let class = view.get::<Classes>(&lease.class).ok_or(Rejection::ClassUnknown)?;
     let least = offer.ask_in(class.epoch).max(class.price.unwrap_or_default());
     if agreement.price < least {

@@ -8,9 +8,12 @@ use crate::money::Money;
 use crate::name::Name;
 use crate::params::Params;
 use crate::rejection::Rejection;
-use crate::row::{Chain, Contract, Member, OFFICE_KEYS_MAX, Office, OfficeKeys, ValidatorSet, data};
+use crate::row::{
+    Chain, Contract, ContractAlias, ContractCode, Member, OFFICE_KEYS_MAX, Office, OfficeKeys, ValidatorSet,
+    data,
+};
 use crate::state::State;
-use crate::tables::{Chains, Contracts, Members, ParamsTable, ValidatorSets};
+use crate::tables::{Chains, ContractAliases, ContractCodes, Contracts, Members, ParamsTable, ValidatorSets};
 use crate::time::TimeMs;
 use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger_signature::PublicKey;
@@ -49,7 +52,8 @@ data! {
         pub keys: Vec<PublicKey>,
     }
 
-    /// A contract that is there from the beginning.
+    /// A contract that is there from the beginning: active, under an alias of its name, without deposit and without an end of
+    /// its own, since the members agreed to it with the genesis. They can deprecate and quarantine it like any other.
     pub struct GenesisContract {
         /// What it is called.
         pub name: Name,
@@ -190,8 +194,10 @@ impl Genesis {
         view.put::<Members>(MemberCode::EU, joint_undertaking);
         for contract in &self.contracts {
             let hash = CodeHash(*blake3::hash(&contract.code).as_bytes());
-            let row = Contract { name: contract.name.clone(), code: contract.code.clone() };
-            view.put::<Contracts>(hash, row);
+            view.put::<Contracts>(hash, Contract::of_genesis(contract.name.clone(), self.time));
+            view.put::<ContractCodes>(hash, ContractCode { code: contract.code.clone() });
+            let alias = ContractAlias { code: Some(hash), pending: None, votes: Vec::new(), lapses_at: None };
+            view.put::<ContractAliases>(contract.name.clone(), alias);
         }
         view.put::<ParamsTable>((), self.params.clone());
         let chain = Chain {
@@ -249,6 +255,15 @@ impl Genesis {
         }
         if self.contracts.is_empty() {
             return Err("a federation needs at least one contract to settle leases".to_owned());
+        }
+        let mut aliases = BTreeSet::new();
+        for contract in &self.contracts {
+            if !aliases.insert(&contract.name) {
+                return Err(format!(
+                    "contract `{}` stands twice; each needs a name of its own",
+                    contract.name
+                ));
+            }
         }
         Ok(())
     }

@@ -55,6 +55,8 @@ hash_ids! {
     CodeHash,
     /// A file's content: its BLAKE3 hash.
     BlobHash,
+    /// A contract's tariff in plain language: the BLAKE3 hash of its text.
+    TariffHash,
 }
 
 /// Hashes the borsh encoding of `value` under a domain tag. Borsh is canonical, so equal values have equal hashes.

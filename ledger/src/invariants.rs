@@ -2,11 +2,15 @@
 //! stops the node before it signs.
 
 use crate::action::BlockInHand;
+use crate::id::CodeHash;
 use crate::journal::debit_headroom;
 use crate::member::MemberCode;
-use crate::row::{Account, AccountId, Class, EntitlementKey, LeaseState, Member, OfferState};
+use crate::money::Money;
+use crate::row::{
+    Account, AccountId, Class, Contract, ContractState, EntitlementKey, Lease, LeaseState, Member, OfferState,
+};
 use crate::state::State;
-use crate::tables::{Accounts, Classes, Entitlements, Leases, Members, Offers};
+use crate::tables::{Accounts, Classes, Contracts, Entitlements, Leases, Members, Offers};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a member's books must hold: issued - redeemed + position + confirmed, in uEUR. `None` on overflow.
@@ -94,7 +98,44 @@ impl BlockInHand<'_> {
         }
         self.find_stranded()?;
         self.find_oversold()?;
-        self.find_unbatched()
+        self.find_unbatched()?;
+        self.find_unpinned()
+    }
+
+    /// A contract counts every lease that is not settled and names it, and holds its deposit; none of its leases is left when
+    /// its code is gone.
+    fn find_unpinned(&self) -> Result<(), String> {
+        let mut drift: BTreeMap<CodeHash, i128> = BTreeMap::new();
+        let open = |lease: &Lease| lease.state != LeaseState::Settled;
+        for (id, after) in self.view.changed::<Leases>() {
+            if let Some(lease) = after.filter(|lease| open(lease)) {
+                let count = drift.entry(lease.agreement.contract).or_default();
+                *count = count.saturating_add(1);
+            }
+            if let Some(lease) = self.view.before::<Leases>(id).filter(|lease| open(lease)) {
+                let count = drift.entry(lease.agreement.contract).or_default();
+                *count = count.saturating_sub(1);
+            }
+        }
+        for (code, after) in self.view.changed::<Contracts>() {
+            let leases = |row: Option<&Contract>| i128::from(row.map_or(0, |row| row.leases));
+            let counted = leases(after).saturating_sub(leases(self.view.before::<Contracts>(code)));
+            let count = drift.entry(*code).or_default();
+            *count = count.saturating_sub(counted);
+            let held = self.balance(&AccountId::Deposit(*code));
+            let deposit = after.map_or(Money::ZERO, |row| row.deposit);
+            if held != deposit {
+                return Err(format!("the deposit of contract {code} is {held} EUR instead of {deposit}"));
+            }
+            let ended = after.is_none_or(|row| row.state == ContractState::Archived);
+            if ended && leases(after) > 0 {
+                return Err(format!("contract {code} is archived, and leases still name it"));
+            }
+        }
+        match drift.iter().find(|(_, count)| **count != 0) {
+            Some((code, count)) => Err(format!("contract {code} counts its leases wrong by {count}")),
+            None => Ok(()),
+        }
     }
 
     /// No slot of an owner's part of a site has more leased and offered than it was granted.

@@ -9,8 +9,8 @@ use crate::member::MemberCode;
 use crate::money::Money;
 use crate::rejection::Rejection;
 use crate::row::{
-    AccountId, Closing, Deadline, DeadlineKind, EntitlementKey, Lease, LeaseState, OfferState, Payment,
-    Settlement, SiteKey,
+    AccountId, Agreement, Closing, ContractState, Deadline, DeadlineKind, EntitlementKey, Lease, LeaseState,
+    OfferState, Payment, Purse, Settlement, SiteKey,
 };
 use crate::share;
 use crate::tables::{Deadlines, Entitlements, Leases, LeasesLive, Offers, Requests, Settlements};
@@ -31,9 +31,18 @@ pub fn terms(lease: &Lease) -> Terms {
         end: lease.agreement.end.seconds(),
         price: Price { num: u128::from(lease.agreement.price.0), den: 3_600 },
         fee_bps: lease.agreement.fee_bps as Bps,
+        sponsor_bps: sponsor_bps(lease.sources.iter().map(|source| (source.purse, source.share_bps))),
         slash_max: 0,
         sla: Vec::new(),
     }
+}
+
+/// The part of every payment that comes out of grants, in basis points.
+#[must_use]
+pub fn sponsor_bps(sources: impl Iterator<Item = (Purse, u16)>) -> Bps {
+    sources
+        .filter(|(purse, _)| matches!(purse, Purse::Grant(_)))
+        .fold(0, |sum: Bps, (_, share)| sum.saturating_add(share))
 }
 
 /// The most of the requester's home's money that a lease can carry to other homes: all of it where the provider is at home
@@ -99,6 +108,19 @@ pub fn fallback(number: u8) -> Fallback {
     if number == 0 { Fallback::Refund } else { Fallback::PayCountersigned }
 }
 
+/// The split by the rule both parties signed, and what it pays.
+fn signed_fallback(
+    agreement: &Agreement,
+    facts: &Facts,
+    paid: &[(Party, u128)],
+    locked: u128,
+) -> (Split, CheckedSplit) {
+    let split = fallback_split(fallback(agreement.fallback), facts, paid);
+    let checked = check_split(&split, facts, paid, locked)
+        .expect("the fallback's split passes the checks since it pays only what is locked");
+    (split, checked)
+}
+
 impl BlockInHand<'_> {
     /// Ends an active lease: its capacity is free again, and the provider's final report is awaited.
     pub(crate) fn end_lease(&mut self, id: LeaseId) -> Result<(), Rejection> {
@@ -137,6 +159,7 @@ impl BlockInHand<'_> {
             }
         }
         self.hold_back(id, &mut lease)?;
+        self.unpin_contract(id, &lease, failure.as_ref())?;
         self.release_capacity(&id, &lease);
         self.clear_deadlines(&id, &lease);
         self.return_usage(&lease);
@@ -172,6 +195,13 @@ impl BlockInHand<'_> {
     ) -> Result<(Split, CheckedSplit, Option<Failure>, u64), Rejection> {
         let agreement = &lease.agreement;
         let locked = lease.locked.wide();
+        let contract = self.contract(&agreement.contract)?;
+        if contract.state == ContractState::Quarantined {
+            // Stopped for whatever reason: the contract is not asked, and nobody chooses who gets the money now.
+            let failure = Failure::Quarantined;
+            let (split, checked) = signed_fallback(agreement, facts, paid, locked);
+            return Ok((split, checked, Some(failure), 0));
+        }
         if self.fuel < self.runtime.fuel_per_call_max() {
             // Others in the block have used it up: that is no reason to settle by the fallback.
             return Err(Rejection::FuelExhausted);
@@ -186,9 +216,7 @@ impl BlockInHand<'_> {
             },
             Err(failure) => failure,
         };
-        let split = fallback_split(fallback(agreement.fallback), facts, paid);
-        let checked = check_split(&split, facts, paid, locked)
-            .expect("the fallback's split passes the checks since it pays only what is locked");
+        let (split, checked) = signed_fallback(agreement, facts, paid, locked);
         Ok((split, checked, Some(failure), fuel))
     }
 

@@ -10,6 +10,7 @@ mod batch;
 pub mod book;
 pub mod calendar;
 mod columns;
+mod eligibility;
 mod fit;
 mod floor;
 mod obstacle;
@@ -32,6 +33,7 @@ pub use book::{
     Trade,
 };
 pub use calendar::{Calendar, CalendarError};
+pub use eligibility::{Bar, Eligibility};
 pub use reason::{Detail, Reason, Unmatched};
 
 use crate::id::RequestId;

@@ -20,6 +20,12 @@ impl MemberCode {
     /// The joint undertaking.
     pub const EU: Self = Self(*b"EU");
 
+    /// The two letters as bytes.
+    #[must_use]
+    pub fn bytes(self) -> [u8; 2] {
+        self.0
+    }
+
     /// The two letters.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -229,6 +229,22 @@ params! {
     upgrade_delay_ms: u64 = 604_800_000, 100..=31_536_000_000;
     /// Proposals that one member may have before the others at one time.
     member_proposals_max: u32 = 16, 1..=1_000;
+    /// Members that must approve a contract, deprecate one that is not theirs, or point an alias to it.
+    contract_approvals: u8 = 2, 2..=27;
+    /// Members that must want it to quarantine a contract, and to resume it.
+    contract_quarantine_votes: u8 = 2, 2..=27;
+    /// How long an uploaded contract may wait for approval, in milliseconds.
+    contract_approval_ms: u64 = 2_592_000_000, 1_000..=31_536_000_000;
+    /// How long an approved contract, and an alias that is to point elsewhere, wait before they count, in milliseconds.
+    contract_timelock_ms: u64 = 604_800_000, 100..=31_536_000_000;
+    /// How long a contract may be named by new offers and leases before it has to be renewed, in milliseconds.
+    contract_life_ms: u64 = 31_536_000_000, 1_000..=315_360_000_000;
+    /// What is held for each byte of an uploaded contract until it is archived, in uEUR.
+    contract_deposit_byte: u64 = 1_000, 0..=1_000_000_000;
+    /// Contracts of one organisation or office that may wait for approval at a time.
+    contract_uploads_max: u32 = 8, 1..=1_000;
+    /// Aliases of contracts that the federation may have.
+    contract_aliases_max: u32 = 256, 1..=10_000;
 }
 
 impl Params {
@@ -269,6 +285,8 @@ impl Params {
             limits_delay_ms: 2_000,
             members_delay_ms: 2_000,
             upgrade_delay_ms: 2_000,
+            contract_approval_ms: 600_000,
+            contract_timelock_ms: 2_000,
             ..Self::default()
         }
     }

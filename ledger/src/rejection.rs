@@ -112,7 +112,7 @@ rejections! {
     109 KeyUnknown "the organisation has no such key", "list its keys: `hansa account show`";
     110 KeyLast "the last administrator key of an organisation cannot be taken away", "add another administrator key first";
     111 TooManyKeys "the organisation has as many keys as it may have", "remove one first";
-    112 RolesInvalid "the set of roles is empty or has unknown bits", "choose from bid, offer, operate, treasury, admin";
+    112 RolesInvalid "the set of roles is empty or has unknown bits", "choose from bid, offer, operate, treasury, admin, contract";
     113 AmountOverKeyLimit "the amount is over what this key may bind", "sign with a key that has a higher limit";
     114 RegisterNumberInvalid "the register number is empty, too long or not plain text", "write it as the register does, up to 64 characters";
     115 ValidityInvalid "the accreditation or grant would end before it begins", "choose a later end";
@@ -219,4 +219,16 @@ rejections! {
     517 ExtensionNotFree "the lease's offer has too little free in the slots that follow", "extend it by less, or place a request for the slots after its end";
     518 ExtensionOfferChanged "the offer the lease came from was withdrawn, or has another contract by now", "place a request for the slots after the lease's end";
     519 ExtensionOverCap "the group would hold more of the class in the slots that follow than one group may", "extend it by less, or wait until other leases of the group end";
+    // 520 to 559: contracts.
+    520 ContractExists "this code is on the ledger already", "use the contract that exists: `hansa contract show`";
+    521 ContractStateWrong "the contract is not in the state for this", "look at it: `hansa contract show`";
+    522 ContractInactive "the contract is not active, so no new offer, lease or alias may name it", "choose an active one: `hansa contract list`";
+    523 NotDeployer "only who deployed the contract, or the governance offices of the members, may do this", "ask the contract's deployer";
+    524 ContractOwnApproval "the member's own treasury deployed the contract, and who deploys does not approve", "ask the governance offices of other members";
+    525 ModuleSizeInvalid "the module is empty or has more than 65,536 bytes", "build it with optimisation and strip it";
+    526 ReasonInvalid "the reason is empty, longer than 200 bytes or not plain text", "say in a sentence why";
+    527 TooManyUploads "as many contracts of this deployer await approval as may", "wait until one is decided, or end one";
+    528 TooManyAliases "the federation has as many aliases as it may have", "point one of them to the contract";
+    529 AliasCurrent "the alias points there already, or will", "nothing is to be done";
+    530 DepositSourceInvalid "a treasury must name the budget line that pays the deposit, and an organisation pays it in cash", "name a budget line, or leave it out";
 }

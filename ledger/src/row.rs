@@ -1,6 +1,6 @@
 //! What the rows of the tables hold.
 
-use crate::id::{BlobHash, GrantId, GroupId, LeaseId, OrganisationId, RequestId};
+use crate::id::{BlobHash, CodeHash, GrantId, GroupId, LeaseId, OrganisationId, RequestId};
 use crate::market::{LaneHint, Unmatched};
 use crate::member::{CountrySet, MemberCode};
 use crate::money::{Money, Price};
@@ -32,6 +32,7 @@ macro_rules! cases {
 
 pub(crate) use data;
 
+mod contract;
 mod figures;
 mod governance;
 mod kind;
@@ -40,6 +41,7 @@ mod office;
 mod supply;
 mod waiting;
 
+pub use contract::*;
 pub use figures::*;
 pub use governance::*;
 pub use kind::*;
@@ -66,8 +68,10 @@ impl Roles {
     pub const TREASURY: Self = Self(8);
     /// Manages the organisation's keys.
     pub const ADMIN: Self = Self(16);
+    /// Uploads contracts, and ends those it uploaded.
+    pub const CONTRACT: Self = Self(32);
     /// Everything.
-    pub const ALL: Self = Self(31);
+    pub const ALL: Self = Self(63);
 
     /// Whether every role of `other` is in this set.
     #[must_use]
@@ -120,6 +124,8 @@ pub enum AccountId {
     Escrow(RequestId, u8),
     /// The federation's fees; its home is `EU`.
     Fees,
+    /// What is held for the bytes of a contract, until it is archived.
+    Deposit(CodeHash),
 }
 
 /// A purse a request may be paid from.
@@ -354,7 +360,8 @@ data! {
         pub due: TimeMs,
         /// What.
         pub kind: DeadlineKind,
-        /// To what: the id of a lease, request, grant, organisation, outage, order or proposal, or the hash of a class's name.
+        /// To what: the id of a lease, request, grant, organisation, outage, order or proposal, the hash of a contract's code, or the hash
+        /// of a class's or alias's name.
         pub subject: [u8; 32],
     }
 
@@ -368,15 +375,6 @@ data! {
         pub batch_due: Option<TimeMs>,
         /// Price of the last batch that traded.
         pub price: Option<Price>,
-    }
-
-    /// Code of a contract.
-    pub struct Contract {
-        /// What it is called.
-        pub name: Name,
-        /// The module.
-        #[serde(with = "crate::bytes")]
-        pub code: Vec<u8>,
     }
 
     /// Quota used in an epoch.

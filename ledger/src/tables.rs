@@ -177,7 +177,7 @@ tables! {
     17 => deadlines, Deadlines: Deadline => ();
     /// Resource classes and their batches.
     18 => classes, Classes: crate::name::Name => Class;
-    /// Contract code.
+    /// Contracts and their life; the code itself stands apart.
     19 => contracts, Contracts: crate::id::CodeHash => Contract;
     /// What settled each lease, complete enough to run it again.
     20 => settlements, Settlements: crate::id::LeaseId => Settlement;
@@ -199,6 +199,10 @@ tables! {
     25 => proposals, Proposals: crate::id::ProposalId => Proposal;
     /// Who signs blocks, by the height from which the set acts; those of the past stay, for those who verify old blocks.
     32 => validator_sets, ValidatorSets: u64 => ValidatorSet;
+    /// Code of contracts.
+    33 => contract_codes, ContractCodes: crate::id::CodeHash => ContractCode;
+    /// Names that point to contracts.
+    34 => contract_aliases, ContractAliases: crate::name::Name => ContractAlias;
     /// What each batch of a class decided, by batch; the last `figures_epochs_max` of them.
     29 => figures, FiguresTable: (crate::name::Name, u64) => Figures;
     /// Transactions that proposers have seen and not included.

@@ -161,6 +161,7 @@ pub(crate) fn books(file: &BookFile) -> BTreeMap<&str, Book> {
         usage: BTreeMap::new(),
         debit_headroom: BTreeMap::new(),
         reference: None,
+        eligibility: Default::default(),
     };
     let mut books: BTreeMap<&str, Book> = BTreeMap::new();
     for offer in &file.offers {

@@ -28,12 +28,13 @@ enum Verb {
 }
 
 /// The roles by name, in the order of their bits.
-pub(super) const ROLES: [(&str, Roles); 5] = [
+pub(super) const ROLES: [(&str, Roles); 6] = [
     ("bid", Roles::BID),
     ("offer", Roles::OFFER),
     ("operate", Roles::OPERATE),
     ("treasury", Roles::TREASURY),
     ("admin", Roles::ADMIN),
+    ("contract", Roles::CONTRACT),
 ];
 
 impl AccountArguments {

@@ -281,6 +281,7 @@ pub fn account_text(account: &AccountId) -> String {
         AccountId::Grant(grant) => format!("grant {}", short(grant)),
         AccountId::Line(member, line) => format!("budget line {line} of {member}"),
         AccountId::Escrow(request, source) => format!("escrow {source} of request {}", short(request)),
+        AccountId::Deposit(code) => format!("deposit of contract {}", short(code)),
         AccountId::Fees => "fees of the federation".to_owned(),
     }
 }

@@ -76,7 +76,7 @@ enum KeyVerb {
     Set {
         /// The key: 64 hexadecimal characters, or the name of one of your keys
         public_key: String,
-        /// What it may do: bid, offer, operate, treasury, admin, or all
+        /// What it may do: bid, offer, operate, treasury, admin, contract, or all
         #[arg(long, value_delimiter = ',', required = true, value_parser = role)]
         roles: Vec<Roles>,
         /// The most one request or transfer of it may bind
@@ -106,9 +106,9 @@ fn role(text: &str) -> Result<Roles, String> {
         return Ok(Roles::ALL);
     }
     let found = ROLES.iter().find(|(name, _)| *name == text);
-    found
-        .map(|(_, role)| *role)
-        .ok_or_else(|| format!("`{text}` is no role; choose bid, offer, operate, treasury, admin or all"))
+    found.map(|(_, role)| *role).ok_or_else(|| {
+        format!("`{text}` is no role; choose bid, offer, operate, treasury, admin, contract or all")
+    })
 }
 
 impl OrgArguments {

@@ -1,6 +1,7 @@
 //! Offers: accredited capacity enters the book.
 
 use super::{BlockInHand, Context, Perform};
+use crate::eligibility::sample_terms;
 use crate::event::Event;
 use crate::id::{CodeHash, OfferId, OrganisationId, TransactionId};
 use crate::market::Calendar;
@@ -13,10 +14,9 @@ use crate::row::{
     AskRaise, Entitlement, EntitlementKey, Offer, OfferState, Organisation, Pool, PoolOwner, Roles, Site,
     SiteKey,
 };
-use crate::tables::{Classes, Contracts, Entitlements, Offers, OffersOpen, Organisations, Sites};
+use crate::tables::{Classes, Entitlements, Offers, OffersOpen, Organisations, Sites};
 use crate::time::Slot;
 use borsh::{BorshDeserialize, BorshSerialize};
-use hansa_contracts_abi as abi;
 use serde::{Deserialize, Serialize};
 
 data! {
@@ -108,7 +108,7 @@ impl Perform for PostOffer {
         if entitlement.offer.is_some() {
             return Err(Rejection::OfferExists);
         }
-        context.view.get::<Contracts>(&self.contract).ok_or(Rejection::ContractUnknown)?;
+        context.active_contract(&self.contract)?;
         self.try_contract(context)?;
         let offer = offer_id(context.transaction, context.position);
         let mut row = self.row(provider, &organisation, &site, part.owner);
@@ -123,6 +123,7 @@ impl Perform for PostOffer {
         context.view.put::<Organisations>(provider, Organisation { sequence, ..organisation });
         context.view.put::<OffersOpen>((self.class.clone(), offer), ());
         context.view.put::<Offers>(offer, row);
+        context.count_offer(&self.contract, true);
         context.hold_parts(&key, site.confirmed)?;
         context.schedule_batch(&self.class);
         context.emit(Event::OfferPosted {
@@ -138,28 +139,24 @@ impl Perform for PostOffer {
 
 impl PostOffer {
     /// Asks the contract for a quote of one accelerator for one slot, so that parameters it does not accept, or by which it
-    /// asks for more than the price is worth, are refused before anybody relies on them.
+    /// asks for more than the price is worth, are refused before anybody relies on them. A contract that only sponsors use
+    /// is asked with one.
     fn try_contract(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
-        let start = context.now.seconds();
-        let terms = abi::Terms {
-            parties: vec![abi::Role::Requester, abi::Role::Provider, abi::Role::Operator],
-            unit: abi::Unit::AcceleratorSecond,
-            units: 1,
-            start,
-            end: start.saturating_add(u64::from(context.params.slot_s)),
-            price: abi::Price { num: u128::from(self.ask.0), den: 3_600 },
-            fee_bps: context.params.fee_bps,
-            slash_max: 0,
-            sla: Vec::new(),
-        };
-        if context.fuel < context.runtime.fuel_per_call_max() {
-            return Err(Rejection::FuelExhausted);
-        }
-        let outcome = context.runtime.quote(&self.contract.0, &self.contract_params, &terms);
-        context.fuel = context.fuel.saturating_sub(outcome.fuel);
-        let quote = outcome.result.map_err(|_| Rejection::ContractRefused)?;
         let worth = self.ask.charge(u64::from(context.params.slot_s)).ok_or(Rejection::Overflow)?;
-        if quote.lock > worth.wide() { Err(Rejection::ContractRefused) } else { Ok(()) }
+        for sponsored in [false, true] {
+            if context.fuel < context.runtime.fuel_per_call_max() {
+                return Err(Rejection::FuelExhausted);
+            }
+            let terms = sample_terms(context.params, context.now, self.ask, sponsored);
+            let outcome = context.runtime.quote(&self.contract.0, &self.contract_params, &terms);
+            context.fuel = context.fuel.saturating_sub(outcome.fuel);
+            match outcome.result {
+                Ok(quote) if quote.lock <= worth.wide() => return Ok(()),
+                Ok(_) => return Err(Rejection::ContractRefused),
+                Err(_) => {}
+            }
+        }
+        Err(Rejection::ContractRefused)
     }
 
     fn row(
@@ -398,6 +395,7 @@ impl BlockInHand<'_> {
             self.view.put::<Entitlements>(key, Entitlement { offer: None, ..part });
         }
         self.view.remove::<OffersOpen>(&(row.class.clone(), id));
+        self.count_offer(&row.contract, false);
         self.view.put::<Offers>(id, Offer { state: OfferState::Withdrawn, ..row });
         self.emit(Event::OfferWithdrawn { offer: id });
     }

@@ -48,6 +48,7 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
         turn.limit >= cheapest
     });
     // Only who reaches an offer counts: a bid below all asks could else take the book's plainness from all others.
+    let may_be_plain = may_be_plain && !book.eligibility.bars_anything();
     let is_plain = may_be_plain && is_plain_book(&roster, &turns);
     for turn in turns.iter_mut().filter(|_| !book.usage.is_empty()) {
         turn.usage = usage.of(roster.order(turn.order));

@@ -1,6 +1,7 @@
 //! What goes into a batch, and what comes out of it: plain values.
 
 use super::calendar::Calendar;
+use super::eligibility::Eligibility;
 use super::reason::Unmatched;
 use crate::id::{ChainId, GroupId, OfferId, OrganisationId, RequestId};
 use crate::member::{CountrySet, MemberCode};
@@ -248,6 +249,8 @@ pub struct Book {
     /// The last price of the class: of equally good prices the nearer one is taken, and without it the lower; and what the
     /// aid of a reserve award is measured against, the ask without it.
     pub reference: Option<Price>,
+    /// What contracts say of who may have a lease.
+    pub eligibility: Eligibility,
 }
 
 /// How far ahead a request starts; each bucket has a price of its own.

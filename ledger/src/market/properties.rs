@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+mod eligibility;
 mod lanes;
 
 /// The first slot of the generated books, and how many slots their calendars have.
@@ -505,13 +506,15 @@ proptest! {
                     let most = book.debit_headroom[&order.funding_home];
                     detail.debit_headroom.is_some_and(|left| left.wide() <= most)
                 }
-                // These books have no reserve, no alternatives and no ceilings.
+                // These books have no reserve, no alternatives, no ceilings and no contracts.
                 Reason::NotEligibleForReserve
                 | Reason::AidCeiling
                 | Reason::MemberReserveCap
                 | Reason::CommercialCeiling
                 | Reason::AskOverCreditCap
-                | Reason::AlternativeServed => false,
+                | Reason::AlternativeServed
+                | Reason::ContractStopped
+                | Reason::NotAdmitted => false,
             };
             prop_assert!(holds, "{:?} of {:?}", unmatched, order);
         }

@@ -78,6 +78,12 @@ pub enum Reason {
     /// Another of its alternatives, or of the batch's parts, came first.
     #[error("it was served by another of its alternatives")]
     AlternativeServed = 17,
+    /// Their contracts are not active.
+    #[error("the contracts of the offers that meet its constraints are stopped or have ended")]
+    ContractStopped = 18,
+    /// Their contracts do not admit it.
+    #[error("the contracts of the offers that meet its constraints do not admit who asks")]
+    NotAdmitted = 19,
 }
 
 impl Reason {
@@ -152,6 +158,9 @@ pub struct Detail {
     /// The highest ask that a grant may pay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credit_ask_cap: Option<Price>,
+    /// The reason that the contract of the cheapest offer gives, by its own number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admission: Option<u32>,
 }
 
 /// A request that stays open.
@@ -191,6 +200,7 @@ impl fmt::Display for Unmatched {
                 .commercial_left
                 .map(|left| format!("{left} accelerator-slots are left for commercial use")),
             detail.credit_ask_cap.map(|cap| format!("a grant pays at most {cap} EUR/h")),
+            detail.admission.map(|reason| format!("the contract's own reason {reason}")),
         ];
         let numbers: Vec<String> = numbers.into_iter().flatten().collect();
         write!(formatter, "{}", self.reason)?;
@@ -222,6 +232,8 @@ mod tests {
             (Reason::CommercialCeiling, 15, "commercial_ceiling"),
             (Reason::AskOverCreditCap, 16, "ask_over_credit_cap"),
             (Reason::AlternativeServed, 17, "alternative_served"),
+            (Reason::ContractStopped, 18, "contract_stopped"),
+            (Reason::NotAdmitted, 19, "not_admitted"),
         ];
         assert_eq!(Reason::ALL, table.map(|(reason, ..)| reason));
         for (reason, code, name) in table {
@@ -230,7 +242,7 @@ mod tests {
             assert_eq!(u16::from(borsh::to_vec(&reason).unwrap()[0]), code);
         }
         assert!(borsh::from_slice::<Reason>(&[0]).is_err());
-        assert!(borsh::from_slice::<Reason>(&[18]).is_err());
+        assert!(borsh::from_slice::<Reason>(&[20]).is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::book::{Book, Bucket, GroupShare, LaneHint, Order, Supply};
 use super::columns::Columns;
+use super::eligibility::Bar;
 use super::priority::supply_order;
 use super::reason::{Detail, Reason};
 use crate::id::GroupId;
@@ -139,6 +140,8 @@ struct Signature {
     excluded: Option<GroupId>,
     is_credit: bool,
     may_use_reserve: bool,
+    /// The number of what is attested of who asks.
+    claims: Option<u32>,
 }
 
 type Answer = Result<u32, Box<(Reason, Detail)>>;
@@ -160,7 +163,8 @@ impl Assessor {
         if order.start_min.max(roster.book.now) > order.start_max {
             return Err(Box::new((Reason::WindowPassed, Detail::default())));
         }
-        if roster.supplies.is_empty() {
+        let eligibility = &roster.book.eligibility;
+        if roster.supplies.is_empty() && eligibility.stopped.is_empty() {
             return Err(Box::new((Reason::NoOfferOfClass, Detail::default())));
         }
         if order.quantity == 0 || order.slots == 0 || order.quantity_min > order.quantity {
@@ -178,6 +182,7 @@ impl Assessor {
                 .filter(|group| order.own_group_excluded && groups.contains_key(group)),
             is_credit: order.credit.is_some(),
             may_use_reserve: order.lane != LaneHint::Reserve || (order.eligible && order.credit.is_some()),
+            claims: eligibility.claims_of(order),
         };
         if let Some((last, answer)) = &self.last
             && *last == signature
@@ -204,15 +209,18 @@ impl Assessor {
 fn compatible(roster: &Roster, signature: &Signature) -> Result<Compatible, Box<(Reason, Detail)>> {
     let plain = |reason| Err(Box::new((reason, Detail::default())));
     let ranking = &roster.rankings[signature.bucket as usize];
-    let mut columns = Columns::collect(ranking.supplies.len(), |column| {
-        let supply = roster.supplies[ranking.supplies[column]];
+    let eligibility = &roster.book.eligibility;
+    let meets = |supply: &Supply| {
         supply.tier >= signature.tier_min
             && signature.certificates & !supply.certificates == 0
             && signature.countries.admits(supply.country)
-    });
+    };
+    let supply = |column: usize| roster.supplies[ranking.supplies[column]];
+    let mut columns = Columns::collect(ranking.supplies.len(), |column| meets(supply(column)));
     let cheapest = |columns: &Columns| columns.first().map(|column| ranking.asks[column]);
     if columns.first().is_none() {
-        return plain(Reason::NoOfferMeetsConstraints);
+        let is_stopped = eligibility.stopped.iter().any(meets);
+        return plain(if is_stopped { Reason::ContractStopped } else { Reason::NoOfferMeetsConstraints });
     }
     if !signature.may_use_reserve {
         return plain(Reason::NotEligibleForReserve);
@@ -220,8 +228,19 @@ fn compatible(roster: &Roster, signature: &Signature) -> Result<Compatible, Box<
     if let Some(own) = signature.excluded.and_then(|group| ranking.groups.get(&group)) {
         columns.retain(|column| own.word(column / 64) & super::columns::bit(column) == 0);
     }
-    let Some(before_cap) = cheapest(&columns) else {
+    let Some(first) = columns.first() else {
         return plain(Reason::SameGroup);
+    };
+    let bar = |column: usize| eligibility.bar(signature.claims, &supply(column).offer);
+    let first_bar = bar(first);
+    columns.retain(|column| bar(column).is_none());
+    let Some(before_cap) = cheapest(&columns) else {
+        let admission = match first_bar {
+            Some(Bar::Refused(reason)) => reason,
+            _ => None,
+        };
+        let reason = first_bar.map_or(Reason::NotAdmitted, Bar::reason);
+        return Err(Box::new((reason, Detail { admission, ..Detail::default() })));
     };
     let cap = roster.book.params.credit_ask_cap.filter(|_| signature.is_credit);
     columns.retain(|column| cap.is_none_or(|cap| ranking.asks[column] <= cap));

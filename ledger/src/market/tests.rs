@@ -7,6 +7,7 @@ use crate::time::Slot;
 use text::{book, hash, plain_order};
 
 mod advice;
+mod eligibility;
 mod lanes;
 mod plain;
 mod text;

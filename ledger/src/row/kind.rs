@@ -184,6 +184,38 @@ cases! {
         ProposalLapse,
         /// Carry a proposal out that has passed; runs before everything else in a block.
         ProposalActivation,
+        /// Take a contract to the next state of its life.
+        Contract,
+        /// Point an alias to another contract, or forget votes that decided nothing.
+        ContractAlias,
+    }
+
+    /// Where a contract stands.
+    pub enum ContractState {
+        /// Its bytes are on the ledger.
+        Uploaded,
+        /// They are a module that may run.
+        Validated,
+        /// Enough members have approved it; it waits for its time.
+        Approved,
+        /// New offers and leases may name it.
+        Active,
+        /// No new ones may; its leases go on.
+        Deprecated,
+        /// Nothing rests on it any more, and its deposit has returned.
+        Archived,
+        /// The members have stopped it: no new offers and leases, and its leases are settled by the rule both parties signed.
+        Quarantined,
+    }
+
+    /// What members vote on about a contract, once it is approved.
+    pub enum ContractVoteKind {
+        /// To end it.
+        Deprecate,
+        /// To stop it.
+        Quarantine,
+        /// To let it run again.
+        Resume,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Leases, their jobs and their settlements.
 
 use super::{AccountId, Closing, JobFailure, JobState, LeaseState, PoolOwner, Purse};
-use crate::id::{BlobHash, CodeHash, GroupId, LeaseId, OfferId, OrganisationId, RequestId};
+use crate::id::{BlobHash, CodeHash, GroupId, LeaseId, OfferId, OrganisationId, RequestId, TariffHash};
 use crate::market::Lane;
 use crate::member::MemberCode;
 use crate::money::{Money, Price};
@@ -52,6 +52,8 @@ data! {
         /// Its parameters.
         #[serde(with = "crate::bytes")]
         pub contract_params: Vec<u8>,
+        /// What the contract says of itself in plain language, by the hash of the text.
+        pub contract_tariff: Option<TariffHash>,
         /// Version of the contract interface.
         pub contract_abi: u16,
         /// The rule when the contract fails, by number: 0 refunds what is not countersigned, 1 pays what is.

@@ -1,5 +1,6 @@
 //! Bad input: one table per kind of action. Each row is refused with its code, and nothing is lost or half done.
 
+mod contracts;
 mod governance;
 mod leases;
 mod market;
@@ -33,7 +34,7 @@ const OF_SEVERAL_ACTIONS: [Rejection; 2] = [MembersChanging, MembersOverlap];
 
 fn tables() -> Vec<(&'static str, Vec<Row>)> {
     let parties = [people::tables(), offices::tables(), governance::tables()];
-    let trade = [money::tables(), market::tables(), leases::tables()];
+    let trade = [money::tables(), market::tables(), leases::tables(), contracts::tables()];
     parties.concat().into_iter().chain(trade.concat()).collect()
 }
 

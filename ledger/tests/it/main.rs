@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod block;
+mod contracts;
 mod demand;
+mod engine;
 mod extension;
 mod figures;
 mod governance;

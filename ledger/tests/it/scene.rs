@@ -1,15 +1,19 @@
 //! A federation in the middle of its life: organisations, keys, money and leases in every state.
 
+use crate::engine::script;
 use crate::governance::{parameter, propose, vote};
 use crate::world::{World, genesis_of_several, key, member, name, office};
 use hansa_ledger::action::{
     AccreditOrganisation, AccreditSite, AnnounceOutage, AttestDeposit, CancelLease, CountersignUsage,
     EndLease, IssueGrant, LeaseUsage, PlaceRequest, RemoveKey, RemoveOfficeKey, ReportJob, ReportUsage,
-    RevokeOrganisation, RunJob, SetKey, SetOfficeKey, SitePart, StartLease, TransferCash, grant_id,
+    ResumeContract, RevokeOrganisation, RunJob, SetAlias, SetKey, SetOfficeKey, SitePart, StartLease,
+    TransferCash, UploadContract, grant_id,
 };
 use hansa_ledger::event::Event;
 use hansa_ledger::genesis::Genesis;
-use hansa_ledger::id::{BlobHash, GrantId, LeaseId, OfferId, OrderId, OrganisationId, ProposalId, RequestId};
+use hansa_ledger::id::{
+    BlobHash, CodeHash, GrantId, LeaseId, OfferId, OrderId, OrganisationId, ProposalId, RequestId,
+};
 use hansa_ledger::member::CountrySet;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::params::Params;
@@ -31,6 +35,9 @@ pub fn params() -> Params {
         office_orders_max: 2,
         member_proposals_max: 2,
         upgrade_delay_ms: 100,
+        contract_timelock_ms: 100,
+        contract_uploads_max: 2,
+        contract_aliases_max: 2,
         reserve_bps_min: 0,
         ..Params::testnet()
     }
@@ -116,6 +123,21 @@ pub struct Scene {
     pub order: OrderId,
     /// Another, proposed by `DE treasury 3`: a deposit of `berlin`.
     pub second: OrderId,
+    /// What became of contracts.
+    pub contracts: Codes,
+}
+
+/// Contracts in states of their life; the built-in one is active.
+#[derive(Clone, Copy)]
+pub struct Codes {
+    /// Of `cea`, who may have no more that wait; approved by Estonia.
+    pub waiting: CodeHash,
+    /// Of Estonia's treasury; nobody has approved it.
+    pub public: CodeHash,
+    /// Of `cea`, and quarantined; Spain wants to resume it.
+    pub stopped: CodeHash,
+    /// Of `cea`, and archived.
+    pub ended: CodeHash,
 }
 
 impl Scene {
@@ -160,6 +182,7 @@ impl Scene {
         let berlin = world.accredit("DE", "berlin", OrganisationClass::Large);
         let order = place_order(&mut world, "DE treasury", gone);
         let second = place_order(&mut world, "DE treasury 3", berlin);
+        let code = world.code;
         let mut scene = Self {
             world,
             voted,
@@ -182,8 +205,10 @@ impl Scene {
             settled,
             order,
             second,
+            contracts: Codes { waiting: code, public: code, stopped: code, ended: code },
         };
         scene.live();
+        scene.contracts = deploy(&mut scene.world);
         scene
     }
 
@@ -266,6 +291,30 @@ fn govern(world: &mut World) -> (ProposalId, ProposalId) {
     vote(world, "EE", open, true).unwrap();
     vote(world, "ES", open, false).unwrap();
     (voted, open)
+}
+
+/// Brings contracts onto the ledger; the aliases are as many as may be.
+fn deploy(world: &mut World) -> Codes {
+    use crate::contracts::{activate, approve, archive, quarantine, upload};
+    world.deposit("FR", "cea", 10);
+    let [ended, stopped] = ["ended", "stopped"].map(|words| {
+        let code = upload(world, "cea", words);
+        activate(world, code);
+        code
+    });
+    archive(world, "cea", ended);
+    quarantine(world, stopped, "under study");
+    world.act("ES governance", ResumeContract { code: stopped }).unwrap();
+    let waiting = upload(world, "cea", "waiting");
+    approve(world, waiting, &["EE"]);
+    upload(world, "cea", "waiting too");
+    let action =
+        UploadContract { name: name("public"), code: script("public"), budget_line: Some(name("line-2")) };
+    let public = CodeHash(*blake3::hash(&action.code).as_bytes());
+    world.act("EE treasury", action).unwrap();
+    let alias = SetAlias { name: name("eu.spot"), code: world.code };
+    world.act("EE governance", alias).unwrap();
+    Codes { waiting, public, stopped, ended }
 }
 
 fn accredit_briefly(world: &mut World) -> OrganisationId {

@@ -1,7 +1,6 @@
 //! A federation in memory: blocks are built, executed by a second state, and compared.
 
-use hansa_contracts_abi::Native;
-use hansa_contracts_spot::Spot;
+use crate::engine::Engine;
 use hansa_ledger::action::{
     AccreditOrganisation, AccreditSite, Action, AttestDeposit, BlockInHand, IssueGrant, PostOffer,
     organisation_id,
@@ -86,7 +85,7 @@ pub fn genesis(params: Params) -> Genesis {
 
 pub struct World {
     pub chain: ChainId,
-    pub runtime: Native<Spot>,
+    pub runtime: Engine,
     pub code: CodeHash,
     pub state: State,
     pub twin: State,
@@ -115,7 +114,7 @@ impl World {
         check_state(&state).unwrap();
         Self {
             chain: genesis.chain_id(),
-            runtime: Native::new(code.0),
+            runtime: Engine::new(code.0),
             code,
             twin: state.clone(),
             state,
@@ -150,7 +149,7 @@ impl World {
     pub fn fork(&self) -> Self {
         Self {
             chain: self.chain,
-            runtime: self.runtime,
+            runtime: self.runtime.clone(),
             code: self.code,
             state: self.state.clone(),
             twin: self.twin.clone(),

@@ -240,6 +240,7 @@ fn books() -> impl Strategy<Value = Case> {
             usage: shares.into_iter().map(|(group, numbers)| (group, share(numbers))).collect(),
             debit_headroom: headroom,
             reference: rest.2,
+            eligibility: Default::default(),
         })
     })
 }

@@ -104,6 +104,7 @@ pub fn book(orders: Vec<Order>, supplies: Vec<Supply>) -> Book {
         usage: BTreeMap::new(),
         debit_headroom: BTreeMap::new(),
         reference: None,
+        eligibility: Default::default(),
     }
 }
 

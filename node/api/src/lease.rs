@@ -1,9 +1,10 @@
 //! Leases, jobs, settlements and contracts.
 
 use hansa_ledger::id::{CodeHash, LeaseId};
+use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::name::Name;
-use hansa_ledger::row::{Job, Lease, Settlement};
+use hansa_ledger::row::{ContractMoment, ContractState, ContractSummary, Job, Lease, Principal, Settlement};
 use hansa_ledger::time::TimeMs;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -77,7 +78,53 @@ pub struct ContractInfo {
     /// What it is called.
     #[schema(value_type = String)]
     pub name: Name,
-    /// Size of its code, in bytes.
+    /// Aliases that point to it.
+    #[schema(value_type = Vec<String>)]
+    pub aliases: Vec<Name>,
+    /// Where it stands.
+    #[schema(value_type = String)]
+    pub state: ContractState,
+    /// Where it returns to, while it is quarantined.
+    #[schema(value_type = Option<String>)]
+    pub quarantined_from: Option<ContractState>,
+    /// Why it is quarantined.
+    pub reason: Option<String>,
+    /// Who uploaded it; none where it stood in the genesis.
+    #[schema(value_type = Option<Object>)]
+    pub deployer: Option<Principal>,
+    /// What is in it; none before the first block.
+    #[schema(value_type = Option<Object>)]
+    pub summary: Option<ContractSummary>,
+    /// When it was uploaded.
+    #[schema(value_type = String)]
+    pub uploaded_at: TimeMs,
+    /// Until when it may be approved.
+    #[schema(value_type = String)]
+    pub approve_until: TimeMs,
+    /// Members that have approved it.
+    #[schema(value_type = Vec<String>)]
+    pub approvals: Vec<MemberCode>,
+    /// From when on it may be used, once enough have approved.
+    #[schema(value_type = Option<String>)]
+    pub active_from: Option<TimeMs>,
+    /// Until when new leases may use it.
+    #[schema(value_type = Option<String>)]
+    pub expires_at: Option<TimeMs>,
+    /// What is held for its bytes.
+    #[schema(value_type = String)]
+    pub deposit: Money,
+    /// Leases that are not settled and name it.
+    pub leases: u64,
+    /// Open offers that name it.
+    pub offers: u64,
+    /// Leases that it, or the signed fallback in its place, has settled.
+    pub settlements: u64,
+    /// Settlements at which it failed.
+    pub failures: u64,
+    /// Where it stood, and since when.
+    #[schema(value_type = Vec<Object>)]
+    pub history: Vec<ContractMoment>,
+    /// Size of its code, in bytes; 0 when it is archived and has settled nothing.
     pub bytes: u64,
     /// Its code in hexadecimal, if asked for.
     #[serde(with = "hansa_ledger::bytes::option", default, skip_serializing_if = "Option::is_none")]

@@ -181,7 +181,7 @@ impl ReasonKind {
             | Reason::AidCeiling
             | Reason::MemberReserveCap
             | Reason::CommercialCeiling => Self::Cap,
-            Reason::ContractRefused => Self::Contract,
+            Reason::ContractRefused | Reason::ContractStopped | Reason::NotAdmitted => Self::Contract,
             Reason::NotEligibleForReserve => Self::Lane,
             Reason::AlternativeServed => Self::Alternative,
         }

@@ -4,11 +4,12 @@ use crate::{ArchiveError, Progress, Report, Stage};
 use hansa_contracts_host::{Host, vm_profile};
 use hansa_ledger::apply::{apply_listing, chain};
 use hansa_ledger::block::{Block, Validator, members_hash, validators};
+use hansa_ledger::contract::runnable;
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::BlockId;
 use hansa_ledger::invariants::check_state;
 use hansa_ledger::state::State;
-use hansa_ledger::tables::{Contracts, ValidatorSets};
+use hansa_ledger::tables::ValidatorSets;
 use hansa_ledger_signature::Cache;
 use hansa_ledger_store::{CheckpointInfo, Decided, LedgerStore};
 use hansa_node_api::certificate::{self, Handover};
@@ -160,10 +161,9 @@ impl Walk {
             ));
         }
         let host = Host::new();
-        for (_, contract) in state.rows::<Contracts>() {
-            let loaded = host.load(&contract.code);
-            loaded
-                .map_err(|refusal| ArchiveError::State(format!("contract `{}`: {refusal}", contract.name)))?;
+        for (name, _, code) in runnable(&state) {
+            let loaded = host.load(code);
+            loaded.map_err(|refusal| ArchiveError::State(format!("contract `{name}`: {refusal}")))?;
         }
         let signatures = Cache::new(SIGNATURES_REMEMBERED);
         Ok(Self { state, host, signatures, genesis: genesis.clone(), saved: None })

@@ -8,12 +8,12 @@ use crate::mempool::{Mempool, MempoolLimits};
 use hansa_contracts_host::{Host, vm_profile};
 use hansa_ledger::apply::{PROTOCOL_VERSIONS, chain};
 use hansa_ledger::block::Block;
+use hansa_ledger::contract::runnable;
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::{BlockId, ChainId};
 use hansa_ledger::invariants::check_state;
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::state::State;
-use hansa_ledger::tables::Contracts;
 use hansa_ledger_store::{LedgerStore, StoreError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
@@ -96,9 +96,10 @@ impl Executor {
         check_federation(&genesis, store.as_ref())?;
         let state = load(&genesis, store.as_ref(), versions)?.knowing(versions);
         let host = Host::new();
-        for (_, contract) in state.rows::<Contracts>() {
-            host.load(&contract.code).map_err(|refusal| OpenError::Contract {
-                name: contract.name.to_string(),
+        // Those of later blocks are loaded as they become active, when the blocks after the checkpoint are executed again.
+        for (name, _, code) in runnable(&state) {
+            host.load(code).map_err(|refusal| OpenError::Contract {
+                name: name.to_string(),
                 reason: refusal.to_string(),
             })?;
         }

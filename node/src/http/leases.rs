@@ -11,7 +11,7 @@ use hansa_ledger::extension::Extended;
 use hansa_ledger::id::{CodeHash, LeaseId};
 use hansa_ledger::row::{Contract, Lease};
 use hansa_ledger::state::State;
-use hansa_ledger::tables::{Contracts, Jobs, Leases, Settlements};
+use hansa_ledger::tables::{ContractAliases, ContractCodes, Contracts, Jobs, Leases, Settlements};
 use hansa_node_api::error::{ErrorBody, Fault};
 use hansa_node_api::filter::{ContractFilter, LeaseFilter, Page, PageFilter};
 use hansa_node_api::lease::{ContractInfo, ExtensionInfo, JobInfo, LeaseInfo, SettlementInfo};
@@ -113,7 +113,7 @@ pub(super) async fn contracts(
     Parameters(filter): Parameters<ContractFilter>,
 ) -> Answer<Page<ContractInfo>> {
     let code = filter.code.unwrap_or(false);
-    page::<Contracts, _>(&shared, &filter, |_, hash, row| Some(contract_info(hash, row, code)))
+    page::<Contracts, _>(&shared, &filter, |state, hash, row| Some(contract_info(state, hash, row, code)))
 }
 
 /// By how much a lease would be extended.
@@ -167,16 +167,35 @@ pub(super) async fn contract(
     let hash: CodeHash = parse("code hash", &hash)?;
     let code = wanted.code.unwrap_or(false);
     let info = read(&*shared.backend, |state| {
-        state.get::<Contracts>(&hash).map(|row| contract_info(&hash, row, code))
+        state.get::<Contracts>(&hash).map(|row| contract_info(state, &hash, row, code))
     });
     info.map(Json).ok_or_else(|| Problem::unknown("contract", &hash))
 }
 
-fn contract_info(hash: &CodeHash, row: &Contract, code: bool) -> ContractInfo {
+fn contract_info(state: &State, hash: &CodeHash, row: &Contract, with_code: bool) -> ContractInfo {
+    let code = state.get::<ContractCodes>(hash).map(|row| &row.code);
+    let aliases = state.rows::<ContractAliases>().filter(|(_, alias)| alias.code == Some(*hash));
     ContractInfo {
         hash: *hash,
         name: row.name.clone(),
-        bytes: row.code.len() as u64,
-        code: code.then(|| row.code.clone()),
+        aliases: aliases.map(|(name, _)| name.clone()).collect(),
+        state: row.state,
+        quarantined_from: row.quarantined_from,
+        reason: row.reason.clone(),
+        deployer: row.deployer.as_ref().map(|deployer| deployer.principal),
+        summary: row.summary.clone(),
+        uploaded_at: row.uploaded_at,
+        approve_until: row.approve_until,
+        approvals: row.approvals.clone(),
+        active_from: row.active_from,
+        expires_at: row.expires_at,
+        deposit: row.deposit,
+        leases: row.leases,
+        offers: row.offers,
+        settlements: row.settlements,
+        failures: row.failures,
+        history: row.history.clone(),
+        bytes: code.map_or(0, |code| code.len() as u64),
+        code: code.filter(|_| with_code).cloned(),
     }
 }

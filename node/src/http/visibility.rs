@@ -40,9 +40,10 @@ use hansa_ledger::row::{
 };
 use hansa_ledger::state::{State, Table};
 use hansa_ledger::tables::{
-    Accounts, Aids, Chains, Classes, Contracts, Entitlements, FiguresTable, Grants, Jobs, Keys, Leases,
-    LeasesLive, Members, Offers, OffersOpen, Offices, Organisations, Outages, ParamsTable, Proposals,
-    Proposers, Quotas, Requests, RequestsOpen, Settlements, Sites, Usages, ValidatorSets, Waits,
+    Accounts, Aids, Chains, Classes, ContractAliases, ContractCodes, Contracts, Entitlements, FiguresTable,
+    Grants, Jobs, Keys, Leases, LeasesLive, Members, Offers, OffersOpen, Offices, Organisations, Outages,
+    ParamsTable, Proposals, Proposers, Quotas, Requests, RequestsOpen, Settlements, Sites, Usages,
+    ValidatorSets, Waits,
 };
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::error::Fault;
@@ -204,6 +205,15 @@ pub(super) fn is_public(event: &Event) -> bool {
         | Event::MemberLeft { .. }
         | Event::MemberKeysChanged { .. }
         | Event::UpgradeScheduled { .. }
+        | Event::ContractUploaded { .. }
+        | Event::ContractRefused { .. }
+        | Event::ContractApproved { .. }
+        | Event::ContractVoted { .. }
+        | Event::ContractMoved { .. }
+        | Event::ContractRenewed { .. }
+        | Event::AliasVoted { .. }
+        | Event::AliasScheduled { .. }
+        | Event::AliasSet { .. }
         | Event::TransactionWithheld { .. } => true,
         Event::OrganisationAccredited { .. }
         | Event::KeySet { .. }
@@ -236,7 +246,10 @@ pub(super) fn is_public(event: &Event) -> bool {
         | Event::OrderApproved { .. }
         | Event::OrderExecuted { .. }
         | Event::OrderCancelled { .. }
-        | Event::OrderLapsed { .. } => false,
+        | Event::OrderLapsed { .. }
+        // How often a contract failed stands in its row; whose lease it was is theirs.
+        | Event::ContractFailed { .. }
+        | Event::ContractDepositReturned { .. } => false,
     }
 }
 
@@ -287,7 +300,12 @@ pub(super) fn concerns(state: &State, event: &Event, one: OrganisationId) -> boo
         | Event::PayHeldBack { lease, .. }
         | Event::LeaseObjected { lease, .. }
         | Event::HoldbackReleased { lease, .. }
-        | Event::LeaseExtended { lease, .. } => of_lease(lease),
+        | Event::LeaseExtended { lease, .. }
+        | Event::ContractFailed { lease, .. } => of_lease(lease),
+        Event::ContractUploaded { deployer, .. } | Event::ContractRefused { deployer, .. } => {
+            *deployer == Principal::Organisation(one)
+        }
+        Event::ContractDepositReturned { to, .. } => *to == AccountId::Cash(one),
         Event::SiteConfirmed { provider, .. } => *provider == one,
         Event::OutageAnnounced { provider, leases, .. } => *provider == one || leases.iter().any(of_lease),
         Event::BatchCleared { .. }
@@ -311,6 +329,13 @@ pub(super) fn concerns(state: &State, event: &Event, one: OrganisationId) -> boo
         | Event::MemberLeft { .. }
         | Event::MemberKeysChanged { .. }
         | Event::UpgradeScheduled { .. }
+        | Event::ContractApproved { .. }
+        | Event::ContractVoted { .. }
+        | Event::ContractMoved { .. }
+        | Event::ContractRenewed { .. }
+        | Event::AliasVoted { .. }
+        | Event::AliasScheduled { .. }
+        | Event::AliasSet { .. }
         | Event::TransactionWithheld { .. } => false,
     }
 }
@@ -324,6 +349,8 @@ pub(super) fn sees_row(who: Who, state: &State, table: u8, key: &[u8]) -> bool {
         Members::ID,
         Classes::ID,
         Contracts::ID,
+        ContractCodes::ID,
+        ContractAliases::ID,
         OffersOpen::ID,
         LeasesLive::ID,
         Sites::ID,
@@ -356,6 +383,8 @@ fn owned(who: Who, state: &State, table: u8, key: &[u8]) -> Option<bool> {
             AccountId::Cash(organisation) => Some(who.sees(organisation)),
             AccountId::Grant(grant) => Some(who.sees(state.get::<Grants>(&grant)?.holder)),
             AccountId::Escrow(request, _) => of_request(&request),
+            // As much as the contract's row says.
+            AccountId::Deposit(_) => Some(true),
             AccountId::Line(..) | AccountId::Fees => Some(false),
         },
         Grants::ID => Some(who.sees(state.get::<Grants>(&key_of::<Grants>(key)?)?.holder)),

@@ -5,6 +5,7 @@ use super::quote::{next_batch, sentence_of};
 use super::reader::Who;
 use super::requests::visible;
 use hansa_ledger::batch::book;
+use hansa_ledger::eligibility::ask_contracts;
 use hansa_ledger::id::{BlockId, RequestId};
 use hansa_ledger::market::{self, Book, Bucket, Change, Quote, Trade, nearest_changes};
 use hansa_ledger::money::Price;
@@ -16,6 +17,9 @@ use hansa_ledger::time::TimeMs;
 use hansa_node_api::why::{ChangeInfo, ClassAward, ClassWhy, ReasonInfo, RequestWhy};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Fuel for asking contracts who may have a lease, for one answer of the interface; half of it is used.
+const ASKING_FUEL: u64 = 10_000_000;
 
 /// The most answers that are remembered at a time.
 const ANSWERS_MAX: usize = 1_024;
@@ -95,7 +99,12 @@ pub(super) fn answer(backend: &dyn Backend, advice: &Advice, who: Who, id: Reque
             .map(|(class, limit)| {
                 let view = state.view();
                 let next = next_batch(&view, params, class);
-                let book = open.then(|| (book(&view, params, chain, class, next), next));
+                let book = open.then(|| {
+                    let mut book = book(&view, params, chain, class, next);
+                    let mut fuel = ASKING_FUEL.min(params.block_fuel_max);
+                    ask_contracts(&view, params, next, backend.runtime(), &mut fuel, &mut book);
+                    (book, next)
+                });
                 seen(state, class, limit, book)
             })
             .collect();

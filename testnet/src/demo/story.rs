@@ -76,6 +76,7 @@ impl Story {
             }
             AccountId::Line(member, line) => format!("budget line {line} of {member}"),
             AccountId::Escrow(..) => "escrow of the lease".to_owned(),
+            AccountId::Deposit(code) => format!("deposit of contract {code}"),
             AccountId::Fees => format!("fees of {}", MemberCode::EU),
         }
     }

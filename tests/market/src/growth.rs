@@ -71,6 +71,7 @@ pub fn plain(seed: u64, orders: u32, calendar_slots: u32) -> Result<Book, String
         usage: BTreeMap::new(),
         debit_headroom: BTreeMap::new(),
         reference: None,
+        eligibility: Default::default(),
     })
 }
 

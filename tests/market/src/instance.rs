@@ -83,6 +83,7 @@ pub fn book(random: &mut Random, size: Size) -> Result<Book, String> {
         usage: BTreeMap::new(),
         debit_headroom: homes.iter().map(|home| (*home, u128::MAX)).collect(),
         reference: None,
+        eligibility: Default::default(),
     })
 }
 

@@ -220,6 +220,7 @@ impl Desk {
             // Debit caps are not part of this model: every member may owe what it likes.
             debit_headroom: homes.map(|home| (home, u128::MAX)).collect(),
             reference: self.reference,
+            eligibility: Default::default(),
         }
     }
 

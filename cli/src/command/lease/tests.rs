@@ -35,6 +35,7 @@ pub(crate) fn lease() -> Lease {
             contract: CodeHash([6; 32]),
             contract_params: Vec::new(),
             contract_abi: 1,
+            contract_tariff: None,
             fallback: 1,
             start_deadline: TimeMs(1_000),
             report_window_ms: 1_000,

@@ -51,6 +51,7 @@ pub(in crate::market) fn empty_book() -> Book {
         usage: BTreeMap::new(),
         debit_headroom: BTreeMap::new(),
         reference: None,
+        eligibility: Default::default(),
     }
 }
 

@@ -92,6 +92,24 @@ fn post() -> Vec<Row> {
         ),
         ("no such contract", "cea", |s| offer(s, |one| one.contract = CodeHash([3; 32])), ContractUnknown),
         (
+            "a contract that is quarantined",
+            "cea",
+            |s| offer(s, |one| one.contract = s.contracts.stopped),
+            ContractInactive,
+        ),
+        (
+            "a contract that nobody has approved",
+            "cea",
+            |s| offer(s, |one| one.contract = s.contracts.public),
+            ContractInactive,
+        ),
+        (
+            "a contract that is archived",
+            "cea",
+            |s| offer(s, |one| one.contract = s.contracts.ended),
+            ContractInactive,
+        ),
+        (
             "parameters too long",
             "cea",
             |s| offer(s, |one| one.contract_params = vec![0; 4_097]),

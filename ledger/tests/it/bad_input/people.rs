@@ -243,7 +243,7 @@ fn set(of: &str, roles: Roles) -> Action {
 fn set_key() -> Vec<Row> {
     vec![
         ("no role", "tallinn", |_| set("new", Roles(0)), RolesInvalid),
-        ("an unknown role", "tallinn", |_| set("new", Roles(32)), RolesInvalid),
+        ("an unknown role", "tallinn", |_| set("new", Roles(64)), RolesInvalid),
         (
             "a key of small order",
             "tallinn",

@@ -172,6 +172,18 @@ pub fn actions() -> Vec<Action> {
         Propose { change: changes().remove(2), activate_after_ms: 604_800_000 }.into(),
         Vote { proposal: PROPOSAL, approve: true }.into(),
         RotateKeys { consensus_key: key, network_key: crate::world::key("network").public_key() }.into(),
+        UploadContract {
+            name: name("carbon-spot"),
+            code: vec![0, 0x61, 0x73, 0x6d],
+            budget_line: Some(name("innovation")),
+        }
+        .into(),
+        ApproveContract { code: CODE }.into(),
+        DeprecateContract { code: CODE }.into(),
+        RenewContract { code: CODE }.into(),
+        QuarantineContract { code: CODE, reason: "pays twice for one window".to_owned() }.into(),
+        ResumeContract { code: CODE }.into(),
+        SetAlias { name: name("eu.spot"), code: CODE }.into(),
     ]
 }
 
@@ -350,5 +362,36 @@ pub fn events() -> Vec<Event> {
         Event::MemberLeft { member: member("FR"), from: 44 },
         Event::MemberKeysChanged { member: member("DE"), from: 44 },
         Event::UpgradeScheduled { protocol_version: 2, from: 1_000 },
+        Event::ContractUploaded {
+            code: CODE,
+            name: name("carbon-spot"),
+            deployer: Principal::Organisation(provider),
+            deposit: amount,
+        },
+        Event::ContractRefused {
+            code: CODE,
+            deployer: Principal::Office(member("EE"), Office::Treasury),
+            rule: 6,
+            offset: 42,
+        },
+        Event::ContractApproved { code: CODE, member: member("EE"), approvals: 1, needed: 2 },
+        Event::ContractVoted {
+            code: CODE,
+            member: member("EE"),
+            kind: ContractVoteKind::Resume,
+            votes: 1,
+            needed: 2,
+        },
+        Event::ContractMoved {
+            code: CODE,
+            state: ContractState::Quarantined,
+            reason: Some("pays twice for one window".to_owned()),
+        },
+        Event::ContractRenewed { code: CODE, expires_at: TIME },
+        Event::ContractDepositReturned { code: CODE, to: AccountId::Cash(provider), amount },
+        Event::ContractFailed { code: CODE, lease, failures: 1, settlements: 3 },
+        Event::AliasVoted { alias: name("eu.spot"), code: CODE, member: member("EE"), votes: 1, needed: 2 },
+        Event::AliasScheduled { alias: name("eu.spot"), code: CODE, due: TIME },
+        Event::AliasSet { alias: name("eu.spot"), code: Some(CODE) },
     ]
 }

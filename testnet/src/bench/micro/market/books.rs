@@ -70,6 +70,7 @@ fn empty(class: &str) -> Result<Book, String> {
         usage: BTreeMap::new(),
         debit_headroom: BTreeMap::new(),
         reference: Some(Price(1_500_000)),
+        eligibility: Default::default(),
     })
 }
 
