@@ -9,7 +9,7 @@ use crate::facts::Facts;
 use crate::limits::{NOTE_BYTES_MAX, SPLIT_NOTES_MAX, SPLIT_PAYS_MAX, STATE_BYTES_MAX};
 use crate::math;
 use crate::split::{Note, Split};
-use crate::terms::{Money, Party};
+use crate::terms::{Money, Party, Role};
 
 /// The rule that a split broke, in the order in which the rules are checked. The order is wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -185,14 +185,24 @@ fn increments(
     Ok(transfers)
 }
 
-/// The operator's part is a term of the lease, whatever the template: its cumulative payment is the floored fee on
-/// what provider and operator received together.
+/// The operator's part is a term of the lease, whatever the template: its cumulative payment is the floored fee on all
+/// that was earned. A template that names parties cannot earn past the fee by paying them in place of the provider.
 fn check_fee(split: &Split, facts: &Facts) -> Result<(), SplitError> {
     let operator = amount_of(&split.pay, Party::OPERATOR);
-    let provider = amount_of(&split.pay, Party::PROVIDER);
-    let both = provider.checked_add(operator).ok_or(SplitError::SumOverflow)?;
-    let fee = math::fee(both, facts.terms.fee_bps).map_err(|_| SplitError::WrongFee)?;
+    let earned = earned(&split.pay, facts).ok_or(SplitError::SumOverflow)?;
+    let fee = math::fee(earned, facts.terms.fee_bps).map_err(|_| SplitError::WrongFee)?;
     if operator == fee { Ok(()) } else { Err(SplitError::WrongFee) }
+}
+
+/// What provider, operator and named parties received together: the base of the fee. What a contract pays to those
+/// whose money it is, requester and sponsor, is nobody's income.
+pub(crate) fn earned(pay: &[(Party, Money)], facts: &Facts) -> Option<Money> {
+    pay.iter()
+        .filter(|(party, _)| {
+            let role = facts.terms.parties.get(usize::from(party.0));
+            !matches!(role, Some(Role::Requester | Role::Sponsor))
+        })
+        .try_fold(0u128, |sum, (_, amount)| sum.checked_add(*amount))
 }
 
 pub(crate) fn amount_of(pay: &[(Party, Money)], party: Party) -> Money {
@@ -294,6 +304,25 @@ mod tests {
         assert!(check(|split, _| split.pay = vec![(Party::PROVIDER, 66)]).is_ok());
         assert_eq!(check(|split, _| split.pay = vec![(Party::PROVIDER, 67)]), Err(SplitError::WrongFee));
         assert!(check(|split, _| split.pay = vec![(Party::PROVIDER, 66), (Party::OPERATOR, 1)]).is_ok());
+    }
+
+    #[test]
+    fn rule_2_the_fee_is_on_all_that_was_earned() {
+        let with = |role, fee, amount| {
+            check(|split, facts| {
+                facts.terms.parties.push(role);
+                split.pay[1].1 = fee;
+                split.pay.push((Party(3), amount));
+            })
+        };
+        // 98,500 and 98,500: 200,000 less the fee of 3,000.
+        assert!(with(Role::Named, 3_000, 98_500).is_ok());
+        assert_eq!(with(Role::Named, 1_500, 98_500), Err(SplitError::WrongFee));
+        assert_eq!(with(Role::Named, 3_001, 98_500), Err(SplitError::WrongFee));
+        // What returns to the sponsor or the requester bears no fee.
+        assert!(with(Role::Sponsor, 1_500, 98_500).is_ok());
+        assert_eq!(with(Role::Sponsor, 3_000, 98_500), Err(SplitError::WrongFee));
+        assert!(check(|split, _| split.pay.insert(0, (Party::REQUESTER, 5_000))).is_ok());
     }
 
     #[test]

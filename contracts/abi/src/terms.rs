@@ -81,8 +81,8 @@ pub struct Terms {
     pub end: u64,
     /// Price of usage.
     pub price: Price,
-    /// The federation's part of everything paid to provider and operator together. It is a term, so that the ledger
-    /// can hold every template to it.
+    /// The federation's part of everything paid to provider, operator and named parties together. It is a term, so that
+    /// the ledger can hold every template to it.
     pub fee_bps: Bps,
     /// Part of every payment that comes out of the sponsors' purses; 0 when nobody sponsors.
     pub sponsor_bps: Bps,
