@@ -9,7 +9,7 @@ use crate::facts::Facts;
 use crate::limits::{NOTE_BYTES_MAX, SPLIT_NOTES_MAX, SPLIT_PAYS_MAX, STATE_BYTES_MAX};
 use crate::math;
 use crate::split::{Note, Split};
-use crate::terms::{Money, Party, Role};
+use crate::terms::{Money, Party};
 
 /// The rule that a split broke, in the order in which the rules are checked. The order is wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -189,20 +189,9 @@ fn increments(
 /// that was earned. A template that names parties cannot earn past the fee by paying them in place of the provider.
 fn check_fee(split: &Split, facts: &Facts) -> Result<(), SplitError> {
     let operator = amount_of(&split.pay, Party::OPERATOR);
-    let earned = earned(&split.pay, facts).ok_or(SplitError::SumOverflow)?;
+    let earned = facts.terms.earned(&split.pay).map_err(|_| SplitError::SumOverflow)?;
     let fee = math::fee(earned, facts.terms.fee_bps).map_err(|_| SplitError::WrongFee)?;
     if operator == fee { Ok(()) } else { Err(SplitError::WrongFee) }
-}
-
-/// What provider, operator and named parties received together: the base of the fee. What a contract pays to those
-/// whose money it is, requester and sponsor, is nobody's income.
-pub(crate) fn earned(pay: &[(Party, Money)], facts: &Facts) -> Option<Money> {
-    pay.iter()
-        .filter(|(party, _)| {
-            let role = facts.terms.parties.get(usize::from(party.0));
-            !matches!(role, Some(Role::Requester | Role::Sponsor))
-        })
-        .try_fold(0u128, |sum, (_, amount)| sum.checked_add(*amount))
 }
 
 pub(crate) fn amount_of(pay: &[(Party, Money)], party: Party) -> Money {
@@ -215,6 +204,7 @@ mod tests {
 
     use super::*;
     use crate::facts::Trigger;
+    use crate::terms::Role;
     use crate::testing::facts;
 
     const LOCK: Money = 1_000_000;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::check::{amount_of, earned};
+use crate::check::amount_of;
 use crate::contract::Code;
 use crate::facts::{Facts, Trigger};
 use crate::limits::BPS_MAX;
@@ -32,7 +32,7 @@ pub fn fallback_split(fallback: Fallback, facts: &Facts, paid_so_far: &[(Party, 
     let provider_before = amount_of(paid_so_far, Party::PROVIDER);
     let operator_before = amount_of(paid_so_far, Party::OPERATOR);
     // What was earned so far, by named parties too: the fee is on all of it.
-    let earned_before = earned(paid_so_far, facts).unwrap_or(facts.escrow.paid);
+    let earned_before = facts.terms.earned(paid_so_far).unwrap_or(facts.escrow.paid);
     let named = earned_before.saturating_sub(provider_before).saturating_sub(operator_before);
     let returned = facts.escrow.paid.saturating_sub(earned_before);
     let all = match fallback {

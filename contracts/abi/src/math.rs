@@ -138,22 +138,25 @@ pub fn shares(total: Money, weights: &[u64]) -> Result<Vec<Money>, Code> {
     let weight_sum = sum_of(weights)?;
     let mut parts = Vec::with_capacity(weights.len());
     let mut left = total;
-    for (index, weight) in weights.iter().enumerate() {
+    for weight in weights {
         let (share, remainder) = mul_div(total, u128::from(*weight), weight_sum)?;
         left = left.checked_sub(share).ok_or(Code::OVERFLOW)?;
-        parts.push((index, share, remainder));
+        parts.push((share, remainder));
     }
-    parts.sort_unstable_by(|a, b| b.2.cmp(&a.2).then(a.0.cmp(&b.0)));
-    // The floors miss less than one unit each, so what is left is less than the number of parts.
-    for part in &mut parts {
-        if left == 0 {
-            break;
+    // The floors miss less than one unit each, so what is left is less than the number of parts. Each round takes the
+    // largest remainder, the first of equal ones: sorting them would be the larger half of a module.
+    while left > 0 {
+        let mut largest: Option<&mut (Money, u128)> = None;
+        for part in &mut parts {
+            if largest.as_ref().is_none_or(|largest| part.1 > largest.1) {
+                largest = Some(part);
+            }
         }
-        part.1 = part.1.checked_add(1).ok_or(Code::OVERFLOW)?;
+        let part = largest.ok_or(Code::OVERFLOW)?;
+        *part = (part.0.checked_add(1).ok_or(Code::OVERFLOW)?, 0);
         left = left.checked_sub(1).ok_or(Code::OVERFLOW)?;
     }
-    parts.sort_unstable_by_key(|part| part.0);
-    Ok(parts.into_iter().map(|part| part.1).collect())
+    Ok(parts.into_iter().map(|part| part.0).collect())
 }
 
 /// The sum of the weights, which is above zero.
@@ -165,7 +168,8 @@ fn sum_of(weights: &[u64]) -> Result<u128, Code> {
     }
 }
 
-/// Quotient and remainder of `a * b / d`.
+/// Quotient and remainder of `a * b / d`. One copy in a module, however often it is called: its size counts.
+#[inline(never)]
 fn mul_div(a: u128, b: u128, d: u128) -> Result<(u128, u128), Code> {
     if d == 0 {
         return Err(Code::DIVISION_BY_ZERO);

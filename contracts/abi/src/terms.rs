@@ -127,4 +127,19 @@ impl Terms {
     pub fn capacity_total(&self) -> u128 {
         self.capacity(self.end)
     }
+
+    /// What provider, operator and named parties receive together of these payments: the base of the fee. What returns to
+    /// those whose money it is, requester and sponsor, is nobody's income.
+    ///
+    /// # Errors
+    /// [`Code::OVERFLOW`] if the sum does not fit.
+    pub fn earned(&self, pay: &[(Party, Money)]) -> Result<Money, Code> {
+        pay.iter()
+            .filter(|(party, _)| {
+                let role = self.parties.get(usize::from(party.0));
+                !matches!(role, Some(Role::Requester | Role::Sponsor))
+            })
+            .try_fold(0u128, |sum, (_, amount)| sum.checked_add(*amount))
+            .ok_or(Code::OVERFLOW)
+    }
 }
