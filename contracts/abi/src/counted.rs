@@ -27,7 +27,7 @@ impl Counted {
     /// # Errors
     /// [`Code::OVERFLOW`] if they do not fit.
     pub fn units(units: u128) -> Result<Self, Code> {
-        units.checked_mul(u128::from(BPS_MAX)).map(Counted).ok_or(Code::OVERFLOW)
+        math::times_bps(units, BPS_MAX).map(Counted)
     }
 
     /// The usage that counts by now, never more than the leased units could deliver: all that is certain, and of the
@@ -46,8 +46,11 @@ impl Counted {
         let certain = facts.usage.cumulative.checked_sub(contested).ok_or(Code::CONTRADICTION)?.min(capacity);
         let claimed = facts.usage.cumulative.min(capacity);
         let contested = claimed.checked_sub(certain).ok_or(Code::OVERFLOW)?;
-        let part = contested.checked_mul(u128::from(bps)).ok_or(Code::OVERFLOW)?;
-        Counted::units(certain)?.0.checked_add(part).map(Counted).ok_or(Code::OVERFLOW)
+        Counted::units(certain)?
+            .0
+            .checked_add(math::times_bps(contested, bps)?)
+            .map(Counted)
+            .ok_or(Code::OVERFLOW)
     }
 
     /// What this usage is worth: one floor.
@@ -55,8 +58,7 @@ impl Counted {
     /// # Errors
     /// [`Code::DIVISION_BY_ZERO`], or [`Code::OVERFLOW`] if the result does not fit.
     pub fn due(self, price: Price) -> Result<Money, Code> {
-        let den = u128::from(price.den).checked_mul(u128::from(BPS_MAX)).ok_or(Code::OVERFLOW)?;
-        math::mul_div_floor(self.0, price.num, den)
+        math::mul_div_floor(self.0, price.num, math::times_bps(price.den.into(), BPS_MAX)?)
     }
 }
 

@@ -105,15 +105,26 @@ fn rule<C: Contract>(params: &C::Params, facts: &Facts, bps: Bps) -> Result<Spli
         // The place of the fee, which is not known yet.
         pay.push((party, if party == Party::OPERATOR { 0 } else { ruled }));
     }
-    // The fee follows from what the others receive together; it is taken out of the ruled total, or of the few
-    // micro-euro above it that rounding each part may need.
     let (least, most) = (terms.earned(&none.pay)?, terms.earned(&all.pay)?);
-    let net = terms.earned(&pay)?;
-    let linear = math::ruled(least, most, bps)?;
-    let total = math::gross(net, terms.fee_bps, linear)
-        .or_else(|_| math::gross(net, terms.fee_bps, least.max(most)))?;
-    for (_, fee) in pay.iter_mut().filter(|(party, _)| *party == Party::OPERATOR) {
-        *fee = total.checked_sub(net).ok_or(Code::OVERFLOW)?;
+    let total = math::ruled(least, most, bps)?;
+    let fee = math::fee(total, terms.fee_bps)?;
+    let floors = terms.earned(&pay)?;
+    let (rest, fee) = match total.checked_sub(fee).and_then(|net| net.checked_sub(floors)) {
+        // Each part is rounded down; the provider takes the rest.
+        Some(rest) => (rest, fee),
+        // The fee was rounded up by more than the parts were rounded down: the total that leaves these parts.
+        None => {
+            let total = math::gross(floors, terms.fee_bps, least.max(most))?;
+            (0, total.checked_sub(floors).ok_or(Code::OVERFLOW)?)
+        }
+    };
+    for (party, amount) in &mut pay {
+        let more = match *party {
+            Party::PROVIDER => rest,
+            Party::OPERATOR => fee,
+            _ => 0,
+        };
+        *amount = amount.checked_add(more).ok_or(Code::OVERFLOW)?;
     }
     pay.retain(|(_, amount)| *amount > 0);
     let mut notes = all.notes;

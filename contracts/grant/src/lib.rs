@@ -187,11 +187,9 @@ impl Cover {
             Beyond::Nothing => 0,
             Beyond::CoPayment => params.co_payment_bps,
         };
-        let times = |units: u128, bps: Bps| units.checked_mul(u128::from(bps)).ok_or(Code::OVERFLOW);
-        let units = times(self.covered, BPS_MAX)?
-            .checked_add(times(self.beyond, beyond_bps)?)
-            .ok_or(Code::OVERFLOW)?;
-        let den = times(Counted::units(u128::from(facts.terms.price.den))?.0, BPS_MAX)?;
+        let beyond = math::times_bps(self.beyond, beyond_bps)?;
+        let units = math::times_bps(self.covered, BPS_MAX)?.checked_add(beyond).ok_or(Code::OVERFLOW)?;
+        let den = math::times_bps(Counted::units(u128::from(facts.terms.price.den))?.0, BPS_MAX)?;
         math::mul_div_floor(units, facts.terms.price.num, den)
     }
 }

@@ -140,25 +140,29 @@ struct Level<'a> {
     cap_bps: Bps,
 }
 
-/// What counts of a period. Delivered is in ten-thousandths of a unit, so that a ruling is exact.
+/// What was reported of a period, in units.
 #[derive(Clone, Copy, Default)]
 struct Period {
     number: u32,
-    delivered: u128,
+    certain: u128,
+    contested: u128,
     committed: u128,
 }
 
-/// Sums over all periods, in units times 10,000 times 10,000, but for `delivered` and `committed`.
+/// Sums over all periods, in units times 10,000 times 10,000 where nothing else is said.
 #[derive(Default)]
 struct Sums {
-    /// To be paid.
-    earned: u128,
-    /// To be paid had nothing been missing.
+    /// Delivered and promised in periods where nothing is missing and nothing contested, in units.
+    kept: u128,
+    /// What would be paid for all others had nothing been missing, in units times 10,000.
     whole: u128,
+    /// What of it is not paid.
+    credited: u128,
     /// Credit beyond the cap.
     beyond: u128,
-    delivered: u128,
-    committed: u128,
+    /// Whether anything was delivered, and whether anything was promised.
+    delivered: bool,
+    promised: bool,
 }
 
 /// The steps of the terms where the ledger states any, else those of the parameters.
@@ -195,19 +199,19 @@ impl Level<'_> {
         let left = trigger == Trigger::Cancelled { by: Party::PROVIDER };
         if left {
             let undelivered = terms.capacity_total().checked_sub(terms.capacity(facts.ctx.now));
-            self.add(
-                &mut sums,
-                Period { committed: undelivered.ok_or(Code::OVERFLOW)?, ..Period::default() },
-            )?;
+            let period = Period { committed: undelivered.ok_or(Code::OVERFLOW)?, ..Period::default() };
+            self.add(&mut sums, period, 0)?;
         }
         // Time that the parties could not have agreed on is not paid, whatever the windows say.
         let capacity = squared(Counted::units(terms.capacity(facts.ctx.now))?.0)?;
         let den = squared(Counted::units(u128::from(terms.price.den))?.0)?;
         let worth = |units: u128| math::mul_div_floor(units, terms.price.num, den);
-        let pay = worth(sums.earned.min(capacity))?;
-        let whole = worth(sums.whole.min(capacity))?;
+        let whole = Counted::units(sums.kept)?.0.checked_add(sums.whole).ok_or(Code::OVERFLOW)?;
+        let whole = squared(whole)?;
+        let earned = whole.checked_sub(sums.credited).ok_or(Code::OVERFLOW)?;
+        let (whole, pay) = (worth(whole.min(capacity))?, worth(earned.min(capacity))?);
         let ended_by_other = matches!(trigger, Trigger::Cancelled { .. }) && !left;
-        let vanished = sums.delivered == 0 && sums.committed > 0 && !ended_by_other;
+        let vanished = !sums.delivered && sums.promised && !ended_by_other;
         let slash = if vanished { Money::MAX } else { worth(sums.beyond)? };
         Ok(Owed { pay, slash, credited: whole.saturating_sub(pay) })
     }
@@ -220,45 +224,47 @@ impl Level<'_> {
         for window in &facts.usage.windows {
             let number = window.index.checked_div(self.period_windows).ok_or(Code::BAD_PARAMS)?;
             if number != period.number {
-                self.add(&mut sums, period)?;
+                self.add(&mut sums, period, contested_bps)?;
                 period = Period { number, ..Period::default() };
             }
             let delivered = u128::from(window.delivered);
             unlisted = unlisted.checked_sub(delivered).ok_or(Code::CONTRADICTION)?;
-            let bps = if window.source == Evidence::ProviderOnly { contested_bps } else { BPS_MAX };
-            let counted = delivered.checked_mul(u128::from(bps)).ok_or(Code::OVERFLOW)?;
-            period.delivered = period.delivered.checked_add(counted).ok_or(Code::OVERFLOW)?;
+            let contested = window.source == Evidence::ProviderOnly;
+            let part = if contested { &mut period.contested } else { &mut period.certain };
+            *part = part.checked_add(delivered).ok_or(Code::OVERFLOW)?;
             let committed = u128::from(window.committed);
             period.committed = period.committed.checked_add(committed).ok_or(Code::OVERFLOW)?;
         }
-        self.add(&mut sums, period)?;
+        self.add(&mut sums, period, contested_bps)?;
         // No more than the lease could deliver: a figure beyond it is cut to it later, and must not overflow before.
-        let unlisted = Counted::units(unlisted.min(facts.terms.capacity(facts.ctx.now)))?.0;
-        sums.delivered = sums.delivered.checked_add(unlisted).ok_or(Code::OVERFLOW)?;
-        let unlisted = squared(unlisted)?;
-        sums.earned = sums.earned.checked_add(unlisted).ok_or(Code::OVERFLOW)?;
-        sums.whole = sums.whole.checked_add(unlisted).ok_or(Code::OVERFLOW)?;
+        let unlisted = unlisted.min(facts.terms.capacity(facts.ctx.now));
+        sums.delivered |= unlisted > 0;
+        sums.kept = sums.kept.checked_add(unlisted).ok_or(Code::OVERFLOW)?;
         Ok(sums)
     }
 
     /// Judges one period.
-    fn add(&self, sums: &mut Sums, period: Period) -> Result<(), Code> {
+    fn add(&self, sums: &mut Sums, period: Period, contested_bps: Bps) -> Result<(), Code> {
+        sums.promised |= period.committed > 0;
+        if period.contested == 0 && period.certain >= period.committed {
+            // The everyday case is the cheap one.
+            sums.delivered |= period.certain > 0;
+            sums.kept = sums.kept.checked_add(period.certain).ok_or(Code::OVERFLOW)?;
+            return Ok(());
+        }
         let promised = Counted::units(period.committed)?.0;
-        let availability = math::availability(period.delivered, promised)?;
-        let credit = math::credit(self.steps, availability);
-        let credited = if period.delivered == 0 { BPS_MAX } else { credit.min(self.cap_bps) };
-        let kept = BPS_MAX.checked_sub(credited).ok_or(Code::OVERFLOW)?;
-        let held = promised.max(period.delivered);
-        let parts = [
-            (&mut sums.earned, held, kept),
-            (&mut sums.whole, held, BPS_MAX),
-            (&mut sums.beyond, promised, credit.saturating_sub(self.cap_bps)),
-            (&mut sums.delivered, period.delivered, 1),
-            (&mut sums.committed, promised, 1),
-        ];
-        for (sum, units, bps) in parts {
-            let part = units.checked_mul(u128::from(bps)).ok_or(Code::OVERFLOW)?;
-            *sum = sum.checked_add(part).ok_or(Code::OVERFLOW)?;
+        let contested = math::times_bps(period.contested, contested_bps)?;
+        let delivered = Counted::units(period.certain)?.0.checked_add(contested).ok_or(Code::OVERFLOW)?;
+        sums.whole = sums.whole.checked_add(promised.max(delivered)).ok_or(Code::OVERFLOW)?;
+        sums.delivered |= delivered > 0;
+        if delivered >= promised {
+            return Ok(());
+        }
+        let credit = math::credit(self.steps, math::availability(delivered, promised)?);
+        let credited = if delivered == 0 { BPS_MAX } else { credit.min(self.cap_bps) };
+        let beyond = credit.saturating_sub(self.cap_bps);
+        for (sum, bps) in [(&mut sums.credited, credited), (&mut sums.beyond, beyond)] {
+            *sum = sum.checked_add(math::times_bps(promised, bps)?).ok_or(Code::OVERFLOW)?;
         }
         Ok(())
     }
@@ -266,5 +272,5 @@ impl Level<'_> {
 
 /// Ten-thousandths of ten-thousandths.
 fn squared(ten_thousandths: u128) -> Result<u128, Code> {
-    ten_thousandths.checked_mul(u128::from(BPS_MAX)).ok_or(Code::OVERFLOW)
+    math::times_bps(ten_thousandths, BPS_MAX)
 }
