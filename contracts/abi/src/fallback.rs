@@ -131,6 +131,27 @@ mod tests {
     }
 
     #[test]
+    fn named_parties_keep_what_they_have_and_the_provider_gets_the_rest() {
+        let mut facts = used();
+        facts.terms.parties.extend([crate::Role::Sponsor, crate::Role::Named]);
+        // 2,000 earned, of which 30 are the fee and 970 went to a named party; 50 went back to the sponsor.
+        let paid = [(Party::PROVIDER, 1_000), (Party::OPERATOR, 30), (Party(3), 50), (Party(4), 970)];
+        facts.escrow.paid = 2_050;
+        let pay = fallback_split(Fallback::PayCountersigned, &facts, &paid).pay;
+        // 7,000 are due in all, fee of 105 included.
+        let want = [(Party::PROVIDER, 5_925), (Party::OPERATOR, 105), (Party(3), 50), (Party(4), 970)];
+        assert_eq!(pay, want);
+        assert_eq!(total(Fallback::PayCountersigned, &facts, &paid), 7_050);
+        assert_eq!(fallback_split(Fallback::Refund, &facts, &paid).pay, paid);
+        facts.escrow.locked = 6_050;
+        assert_eq!(
+            total(Fallback::PayCountersigned, &facts, &paid),
+            6_050,
+            "what went back is gone from the lock"
+        );
+    }
+
+    #[test]
     fn what_cannot_be_computed_is_not_paid() {
         let mut facts = used();
         facts.usage.cumulative = 299;

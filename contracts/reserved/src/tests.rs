@@ -179,6 +179,12 @@ fn a_provider_that_vanished_returns_everything_and_its_stake() {
     ] {
         assert_eq!(outcome(&with(trigger, &none)), (0, slash), "{trigger:?}");
     }
+    // The stake is lost though no step goes beyond the cap, unless another than the provider ended the lease.
+    let mild = Params { sla: steps(&[(9_900, 500)]), ..params() };
+    let slashed = |trigger| settle(&mild, &with(trigger, &none)).0.slash;
+    assert_eq!(slashed(Trigger::Final), 10_000);
+    assert_eq!(slashed(Trigger::Cancelled { by: Party::PROVIDER }), 10_000);
+    assert_eq!(slashed(Trigger::Cancelled { by: Party::REQUESTER }), 0);
     // Whoever ends the lease after a second gets a second's worth, not the stake.
     let mut early = with(Trigger::Cancelled { by: Party::REQUESTER }, &[]);
     (early.usage.windows, early.usage.cumulative) = (vec![window(0, 0, 4)], 0);
@@ -238,6 +244,10 @@ fn a_ruling_counts_its_part_of_the_contested_usage_as_delivered() {
     assert_eq!(ruled(9_900), (40_000, 0), "99 % is on the threshold");
     assert_eq!(ruled(9_899), (39_800, 0));
     assert_eq!(ruled(0), (36_000, 2_800));
+    // Of 400 contested units 100 were promised: a ruling of a half counts 200, and held is held.
+    let mut more = with(Trigger::Ruling { provider_bps: 5_000 }, &[window(5, 400, 100)]);
+    more.usage.windows[5].source = Evidence::ProviderOnly;
+    assert_eq!(outcome(&more), (38_000, 0));
     let mut facts = facts(Trigger::Ruling { provider_bps: 10_001 });
     assert_eq!(Reserved::settle(&params(), &facts), Err(Code::BAD_INPUT));
     // One report, split by the ruling into what was admitted and what was not: together they promise the lease.
