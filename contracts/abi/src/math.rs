@@ -129,6 +129,15 @@ pub fn credit(sla: &[SlaStep], availability: Bps) -> Bps {
     sla.iter().filter(|step| availability < step.below_bps).map(|step| step.credit_bps).max().unwrap_or(0)
 }
 
+/// The sum of the weights, which is above zero.
+fn sum_of(weights: &[u64]) -> Result<u128, Code> {
+    let sum = weights.iter().try_fold(0u128, |sum, weight| sum.checked_add(u128::from(*weight)));
+    match sum.ok_or(Code::OVERFLOW)? {
+        0 => Err(Code::DIVISION_BY_ZERO),
+        sum => Ok(sum),
+    }
+}
+
 /// `total` divided by weights, each part rounded down: what is certain of [`shares`] while the total still grows. As the
 /// total grows no part falls, which is not so for [`shares`].
 ///
@@ -169,17 +178,7 @@ pub fn shares(total: Money, weights: &[u64]) -> Result<Vec<Money>, Code> {
     Ok(parts.into_iter().map(|part| part.0).collect())
 }
 
-/// The sum of the weights, which is above zero.
-fn sum_of(weights: &[u64]) -> Result<u128, Code> {
-    let sum = weights.iter().try_fold(0u128, |sum, weight| sum.checked_add(u128::from(*weight)));
-    match sum.ok_or(Code::OVERFLOW)? {
-        0 => Err(Code::DIVISION_BY_ZERO),
-        sum => Ok(sum),
-    }
-}
-
-/// Quotient and remainder of `a * b / d`. One copy in a module, however often it is called: its size counts.
-#[inline(never)]
+/// Quotient and remainder of `a * b / d`.
 fn mul_div(a: u128, b: u128, d: u128) -> Result<(u128, u128), Code> {
     if d == 0 {
         return Err(Code::DIVISION_BY_ZERO);
