@@ -9,7 +9,13 @@ use std::process::{Command, exit};
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// The built-in contracts: name of the template, package, and file of the compiled library.
-const CONTRACTS: [(&str, &str, &str); 1] = [("spot", "hansa-contracts-spot", "hansa_contracts_spot.wasm")];
+const CONTRACTS: [(&str, &str, &str); 5] = [
+    ("coinvest", "hansa-contracts-coinvest", "hansa_contracts_coinvest.wasm"),
+    ("dispute", "hansa-contracts-dispute", "hansa_contracts_dispute.wasm"),
+    ("grant", "hansa-contracts-grant", "hansa_contracts_grant.wasm"),
+    ("reserved", "hansa-contracts-reserved", "hansa_contracts_reserved.wasm"),
+    ("spot", "hansa-contracts-spot", "hansa_contracts_spot.wasm"),
+];
 
 /// Variables of the outer cargo that the inner one may see. All others change what is compiled: flags and wrappers
 /// (clippy's among them), profiles, and the outer package's own data.

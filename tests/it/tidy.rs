@@ -204,8 +204,10 @@ fn signatures_are_checked_by_one_rule_in_one_crate() {
 
 #[test]
 fn pure_crates_switch_their_lints_on() {
-    for path in ["ledger/src/lib.rs", "contracts/abi/src/lib.rs", "contracts/spot/src/lib.rs"] {
-        let text = read(path);
+    let templates = ["coinvest", "dispute", "grant", "reserved", "spot"];
+    let contracts = ["abi"].into_iter().chain(templates).map(|name| format!("contracts/{name}/src/lib.rs"));
+    for path in contracts.chain(["ledger/src/lib.rs".to_owned()]) {
+        let text = read(&path);
         let head: String = text.lines().take(40).collect();
         for lint in ["disallowed_types", "float_arithmetic", "arithmetic_side_effects", "unwrap_used"] {
             assert!(head.contains(&format!("clippy::{lint}")), "{path} does not deny clippy::{lint}");

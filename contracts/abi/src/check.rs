@@ -185,13 +185,12 @@ fn increments(
     Ok(transfers)
 }
 
-/// The operator's part is a term of the lease, whatever the template: its cumulative payment is the floored fee on
-/// what provider and operator received together.
+/// The operator's part is a term of the lease, whatever the template: its cumulative payment is the floored fee on all
+/// that was earned. A template that names parties cannot earn past the fee by paying them in place of the provider.
 fn check_fee(split: &Split, facts: &Facts) -> Result<(), SplitError> {
     let operator = amount_of(&split.pay, Party::OPERATOR);
-    let provider = amount_of(&split.pay, Party::PROVIDER);
-    let both = provider.checked_add(operator).ok_or(SplitError::SumOverflow)?;
-    let fee = math::fee(both, facts.terms.fee_bps).map_err(|_| SplitError::WrongFee)?;
+    let earned = facts.terms.earned(&split.pay).map_err(|_| SplitError::SumOverflow)?;
+    let fee = math::fee(earned, facts.terms.fee_bps).map_err(|_| SplitError::WrongFee)?;
     if operator == fee { Ok(()) } else { Err(SplitError::WrongFee) }
 }
 
@@ -205,6 +204,7 @@ mod tests {
 
     use super::*;
     use crate::facts::Trigger;
+    use crate::terms::Role;
     use crate::testing::facts;
 
     const LOCK: Money = 1_000_000;
@@ -294,6 +294,25 @@ mod tests {
         assert!(check(|split, _| split.pay = vec![(Party::PROVIDER, 66)]).is_ok());
         assert_eq!(check(|split, _| split.pay = vec![(Party::PROVIDER, 67)]), Err(SplitError::WrongFee));
         assert!(check(|split, _| split.pay = vec![(Party::PROVIDER, 66), (Party::OPERATOR, 1)]).is_ok());
+    }
+
+    #[test]
+    fn rule_2_the_fee_is_on_all_that_was_earned() {
+        let with = |role, fee, amount| {
+            check(|split, facts| {
+                facts.terms.parties.push(role);
+                split.pay[1].1 = fee;
+                split.pay.push((Party(3), amount));
+            })
+        };
+        // 98,500 and 98,500: 200,000 less the fee of 3,000.
+        assert!(with(Role::Named, 3_000, 98_500).is_ok());
+        assert_eq!(with(Role::Named, 1_500, 98_500), Err(SplitError::WrongFee));
+        assert_eq!(with(Role::Named, 3_001, 98_500), Err(SplitError::WrongFee));
+        // What returns to the sponsor or the requester bears no fee.
+        assert!(with(Role::Sponsor, 1_500, 98_500).is_ok());
+        assert_eq!(with(Role::Sponsor, 3_000, 98_500), Err(SplitError::WrongFee));
+        assert!(check(|split, _| split.pay.insert(0, (Party::REQUESTER, 5_000))).is_ok());
     }
 
     #[test]

@@ -25,22 +25,25 @@ pub enum Fallback {
 
 /// The split by the signed fallback rule. Never fails: where the rule cannot be computed, nothing more is paid. Its
 /// answer passes [`crate::check_split`] whenever `paid_so_far` came from splits that did and the quoted lock covers
-/// what is locked: nothing is paid beyond `facts.escrow.locked`, nothing is slashed or consumed, the state stays.
+/// what is locked: nothing is paid beyond `facts.escrow.locked`, nothing is slashed or consumed, the state stays. Only the
+/// contract knows the shares of named parties: they keep what they have, and what is still due goes to the provider.
 #[must_use]
 pub fn fallback_split(fallback: Fallback, facts: &Facts, paid_so_far: &[(Party, Money)]) -> Split {
     let provider_before = amount_of(paid_so_far, Party::PROVIDER);
     let operator_before = amount_of(paid_so_far, Party::OPERATOR);
-    let both_before = provider_before.saturating_add(operator_before);
-    let others = facts.escrow.paid.saturating_sub(both_before);
-    let both = match fallback {
-        Fallback::Refund => both_before,
+    // What was earned so far, by named parties too: the fee is on all of it.
+    let earned_before = facts.terms.earned(paid_so_far).unwrap_or(facts.escrow.paid);
+    let named = earned_before.saturating_sub(provider_before).saturating_sub(operator_before);
+    let returned = facts.escrow.paid.saturating_sub(earned_before);
+    let all = match fallback {
+        Fallback::Refund => earned_before,
         Fallback::PayCountersigned => {
-            let room = facts.escrow.locked.saturating_sub(others);
-            both_before.max(undisputed_due(facts).unwrap_or(0).min(room))
+            let room = facts.escrow.locked.saturating_sub(returned);
+            earned_before.max(undisputed_due(facts).unwrap_or(0).min(room))
         }
     };
-    let (provider, operator) = match math::fee(both, facts.terms.fee_bps) {
-        Ok(fee) if both > both_before => (both.saturating_sub(fee), fee),
+    let (provider, operator) = match math::fee(all, facts.terms.fee_bps) {
+        Ok(fee) if all > earned_before => (all.saturating_sub(fee).saturating_sub(named), fee),
         _ => (provider_before, operator_before),
     };
     let mut pay: Vec<(Party, Money)> = paid_so_far
@@ -125,6 +128,27 @@ mod tests {
         let mut early = used();
         early.ctx.now = early.terms.start + 10;
         assert_eq!(total(Fallback::PayCountersigned, &early, &[]), 10 * 4 * 10);
+    }
+
+    #[test]
+    fn named_parties_keep_what_they_have_and_the_provider_gets_the_rest() {
+        let mut facts = used();
+        facts.terms.parties.extend([crate::Role::Sponsor, crate::Role::Named]);
+        // 2,000 earned, of which 30 are the fee and 970 went to a named party; 50 went back to the sponsor.
+        let paid = [(Party::PROVIDER, 1_000), (Party::OPERATOR, 30), (Party(3), 50), (Party(4), 970)];
+        facts.escrow.paid = 2_050;
+        let pay = fallback_split(Fallback::PayCountersigned, &facts, &paid).pay;
+        // 7,000 are due in all, fee of 105 included.
+        let want = [(Party::PROVIDER, 5_925), (Party::OPERATOR, 105), (Party(3), 50), (Party(4), 970)];
+        assert_eq!(pay, want);
+        assert_eq!(total(Fallback::PayCountersigned, &facts, &paid), 7_050);
+        assert_eq!(fallback_split(Fallback::Refund, &facts, &paid).pay, paid);
+        facts.escrow.locked = 6_050;
+        assert_eq!(
+            total(Fallback::PayCountersigned, &facts, &paid),
+            6_050,
+            "what went back is gone from the lock"
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ extern crate std;
 mod check;
 mod claims;
 mod contract;
+mod counted;
 mod export;
 mod facts;
 #[cfg(not(target_arch = "wasm32"))]
@@ -45,6 +46,7 @@ pub mod wire;
 pub use check::{CheckedSplit, SplitError, check_split};
 pub use claims::{Admission, Claims};
 pub use contract::{Code, Contract};
+pub use counted::{Counted, contested_bps};
 pub use facts::{Ctx, Escrow, Evidence, Facts, Trigger, Usage, Window};
 #[cfg(not(target_arch = "wasm32"))]
 pub use fallback::{Fallback, fallback_split};

@@ -81,8 +81,8 @@ pub struct Terms {
     pub end: u64,
     /// Price of usage.
     pub price: Price,
-    /// The federation's part of everything paid to provider and operator together. It is a term, so that the ledger
-    /// can hold every template to it.
+    /// The federation's part of everything paid to provider, operator and named parties together. It is a term, so that
+    /// the ledger can hold every template to it.
     pub fee_bps: Bps,
     /// Part of every payment that comes out of the sponsors' purses; 0 when nobody sponsors.
     pub sponsor_bps: Bps,
@@ -126,5 +126,20 @@ impl Terms {
     #[must_use]
     pub fn capacity_total(&self) -> u128 {
         self.capacity(self.end)
+    }
+
+    /// What provider, operator and named parties receive together of these payments: the base of the fee. What returns to
+    /// those whose money it is, requester and sponsor, is nobody's income.
+    ///
+    /// # Errors
+    /// [`Code::OVERFLOW`] if the sum does not fit.
+    pub fn earned(&self, pay: &[(Party, Money)]) -> Result<Money, Code> {
+        pay.iter()
+            .filter(|(party, _)| {
+                let role = self.parties.get(usize::from(party.0));
+                !matches!(role, Some(Role::Requester | Role::Sponsor))
+            })
+            .try_fold(0u128, |sum, (_, amount)| sum.checked_add(*amount))
+            .ok_or(Code::OVERFLOW)
     }
 }

@@ -1,0 +1,5 @@
+//! What holds for every template, over generated lives of leases and generated facts.
+
+mod crumbs;
+mod lives;
+mod modules;
