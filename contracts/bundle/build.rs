@@ -37,6 +37,7 @@ fn build() -> Result<(), String> {
     for (name, package, library) in CONTRACTS {
         println!("cargo::rerun-if-changed=../{name}/src");
         println!("cargo::rerun-if-changed=../{name}/Cargo.toml");
+        println!("cargo::rerun-if-changed=../{name}/tariff.md");
         // A folder of its own: the outer cargo holds the lock of its folder while this runs.
         let target = out.join("target");
         compile(root, package, &target)?;

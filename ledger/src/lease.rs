@@ -10,7 +10,7 @@ use crate::money::Money;
 use crate::rejection::Rejection;
 use crate::row::{
     AccountId, Closing, Deadline, DeadlineKind, EntitlementKey, Lease, LeaseState, OfferState, Payment,
-    Settlement, SiteKey,
+    Purse, Settlement, SiteKey,
 };
 use crate::share;
 use crate::tables::{Deadlines, Entitlements, Leases, LeasesLive, Offers, Requests, Settlements};
@@ -31,9 +31,18 @@ pub fn terms(lease: &Lease) -> Terms {
         end: lease.agreement.end.seconds(),
         price: Price { num: u128::from(lease.agreement.price.0), den: 3_600 },
         fee_bps: lease.agreement.fee_bps as Bps,
+        sponsor_bps: sponsor_bps(lease.sources.iter().map(|source| (source.purse, source.share_bps))),
         slash_max: 0,
         sla: Vec::new(),
     }
+}
+
+/// The part of every payment that comes out of grants, in basis points.
+#[must_use]
+pub fn sponsor_bps(sources: impl Iterator<Item = (Purse, u16)>) -> Bps {
+    sources
+        .filter(|(purse, _)| matches!(purse, Purse::Grant(_)))
+        .fold(0, |sum: Bps, (_, share)| sum.saturating_add(share))
 }
 
 /// The most of the requester's home's money that a lease can carry to other homes: all of it where the provider is at home

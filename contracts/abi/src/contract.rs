@@ -4,7 +4,9 @@ use core::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
+use crate::claims::{Admission, Claims};
 use crate::facts::Facts;
+use crate::meta::Meta;
 use crate::split::{Quote, Split};
 use crate::terms::Terms;
 
@@ -67,18 +69,7 @@ impl fmt::Display for Code {
     }
 }
 
-/// What a contract says about itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Meta {
-    /// Name of the template.
-    pub name: &'static str,
-    /// Version of the template, as semantic versioning has it.
-    pub version: &'static str,
-    /// The ABI it is written for.
-    pub abi: u16,
-}
-
-/// A settlement rule. Both functions are pure: what they are not given they cannot know.
+/// A settlement rule. All functions are pure: what they are not given they cannot know.
 pub trait Contract {
     /// Figures of the tariff, fixed when the lease is awarded.
     type Params: BorshSerialize + BorshDeserialize;
@@ -97,4 +88,14 @@ pub trait Contract {
     /// # Errors
     /// A [`Code`] if these facts cannot be settled; the lease is then settled by its signed fallback.
     fn settle(params: &Self::Params, facts: &Facts) -> Result<Split, Code>;
+
+    /// Whether a requester of whom this much is attested may have a lease under these terms. Everybody may, unless the
+    /// contract says otherwise.
+    ///
+    /// # Errors
+    /// A [`Code`] if that cannot be told; the lease is then not made.
+    fn admit(params: &Self::Params, terms: &Terms, claims: &Claims) -> Result<Admission, Code> {
+        let _ = (params, terms, claims);
+        Ok(Admission::Yes)
+    }
 }

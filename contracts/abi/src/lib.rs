@@ -18,6 +18,7 @@ extern crate alloc;
 extern crate std;
 
 mod check;
+mod claims;
 mod contract;
 mod export;
 mod facts;
@@ -28,20 +29,27 @@ pub mod fallback;
 pub mod guest;
 pub mod limits;
 pub mod math;
+mod meta;
+mod module;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
 mod runtime;
 mod split;
 mod terms;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
-mod testing;
+mod tests;
 pub mod wire;
 
 pub use check::{CheckedSplit, SplitError, check_split};
-pub use contract::{Code, Contract, Meta};
+pub use claims::{Admission, Claims};
+pub use contract::{Code, Contract};
 pub use facts::{Ctx, Escrow, Evidence, Facts, Trigger, Usage, Window};
 #[cfg(not(target_arch = "wasm32"))]
 pub use fallback::{Fallback, fallback_split};
+pub use meta::{Meta, ModuleMeta};
+pub use module::{ModuleRefusal, ModuleRule, ModuleSummary};
 #[cfg(not(target_arch = "wasm32"))]
 pub use native::Native;
 pub use runtime::{Failure, Outcome, Runtime};

@@ -14,7 +14,13 @@ pub const NOTE_BYTES_MAX: usize = 128;
 pub const STATE_BYTES_MAX: usize = 256;
 /// Most parties of one agreement; one payment each must fit into a split.
 pub const PARTIES_MAX: usize = SPLIT_PAYS_MAX;
+/// Most parties that an offer names: what is left beside requester, provider, operator and sponsor.
+pub const NAMED_PARTIES_MAX: usize = 12;
 /// Most steps of a service level.
 pub const SLA_STEPS_MAX: usize = 8;
 /// One hundred percent, in basis points.
 pub const BPS_MAX: u16 = 10_000;
+/// Longest name and longest version of a contract, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Longest plain-language tariff of a contract, in bytes.
+pub const TARIFF_BYTES_MAX: usize = 8 * 1024;

@@ -5,9 +5,11 @@ use core::marker::PhantomData;
 
 use borsh::BorshDeserialize;
 
+use crate::claims::{Admission, Claims};
 use crate::contract::{Code, Contract};
 use crate::facts::Facts;
 use crate::limits::IO_BYTES_MAX;
+use crate::module::{ModuleRefusal, ModuleRule, ModuleSummary};
 use crate::runtime::{Failure, Outcome, Runtime};
 use crate::split::{Quote, Split};
 use crate::terms::Terms;
@@ -62,6 +64,31 @@ impl<C: Contract> Runtime for Native<C> {
 
     fn settle(&self, code: &[u8; 32], params: &[u8], facts: &Facts) -> Outcome<Split> {
         self.call(code, wire::settle_input(params, facts), wire::serve_settle::<C>)
+    }
+
+    fn admit(&self, code: &[u8; 32], params: &[u8], terms: &Terms, claims: &Claims) -> Outcome<Admission> {
+        self.call(code, wire::admit_input(params, terms, claims), wire::serve_admit::<C>)
+    }
+
+    /// Nothing is read out of the bytes, so that nothing in them is counted: the code that this runtime stands for is
+    /// known, and no other is.
+    fn validate(&self, code: &[u8]) -> Result<ModuleSummary, ModuleRefusal> {
+        if blake3::hash(code) != self.code {
+            return Err(ModuleRefusal::new(ModuleRule::Engine, 0));
+        }
+        Ok(ModuleSummary {
+            bytes: u32::try_from(code.len()).unwrap_or(u32::MAX),
+            functions: 0,
+            memory_pages: 0,
+            has_admit: true,
+            name: C::META.name.into(),
+            version: C::META.version.into(),
+            tariff_hash: *blake3::hash(C::META.tariff.as_bytes()).as_bytes(),
+        })
+    }
+
+    fn load(&self, code: &[u8]) -> Result<[u8; 32], ModuleRefusal> {
+        self.validate(code).map(|_| self.code)
     }
 
     fn fuel_per_call_max(&self) -> u64 {

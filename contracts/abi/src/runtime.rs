@@ -5,8 +5,10 @@ use core::fmt;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::check::SplitError;
+use crate::claims::{Admission, Claims};
 use crate::contract::Code;
 use crate::facts::Facts;
+use crate::module::{ModuleRefusal, ModuleSummary};
 use crate::split::{Quote, Split};
 use crate::terms::Terms;
 
@@ -72,6 +74,24 @@ pub trait Runtime: Send + Sync {
     /// Asks the contract with this code hash who gets how much. The answer is decoded, not yet checked: that is
     /// [`crate::check_split`].
     fn settle(&self, code: &[u8; 32], params: &[u8], facts: &Facts) -> Outcome<Split>;
+
+    /// Asks the contract with this code hash whether a requester may have a lease under these terms. A contract that has
+    /// no say in that admits everybody, for no fuel.
+    fn admit(&self, code: &[u8; 32], params: &[u8], terms: &Terms, claims: &Claims) -> Outcome<Admission>;
+
+    /// Whether these bytes may become a contract, and what is in them. A function of the bytes alone: what is known of
+    /// other code, or loaded, has no part in it.
+    ///
+    /// # Errors
+    /// The [`ModuleRefusal`] with the rule that the module breaks, and where.
+    fn validate(&self, code: &[u8]) -> Result<ModuleSummary, ModuleRefusal>;
+
+    /// Checks, compiles and keeps a module, so that it can be called, and tells its code hash (BLAKE3 of the bytes). Calls
+    /// never load: the first of them would cost other fuel than the next one. Loading the same code again is no work.
+    ///
+    /// # Errors
+    /// The [`ModuleRefusal`] that [`Runtime::validate`] gives for the same bytes.
+    fn load(&self, code: &[u8]) -> Result<[u8; 32], ModuleRefusal>;
 
     /// Most fuel that one call can use. A block that has less than this left does not start a call.
     fn fuel_per_call_max(&self) -> u64;

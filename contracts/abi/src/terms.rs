@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::contract::Code;
-use crate::limits::{BPS_MAX, PARTIES_MAX, SLA_STEPS_MAX};
+use crate::limits::{BPS_MAX, NAMED_PARTIES_MAX, SLA_STEPS_MAX};
 
 /// Money of account in micro-euro. State holds `u64`; products and this ABI hold `u128`.
 pub type Money = u128;
@@ -35,9 +35,9 @@ pub enum Role {
     Provider,
     /// Receives the fee for the federation.
     Operator,
-    /// Pays in place of the requester.
+    /// Pays in place of the requester. At most one, always the fourth party.
     Sponsor,
-    /// Named by the agreement for a share of its own.
+    /// Named by the offer for a share of its own.
     Named,
 }
 
@@ -69,7 +69,7 @@ pub struct SlaStep {
 /// The terms of a lease, fixed when it is awarded.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Terms {
-    /// Requester, provider, operator, then whoever else takes part.
+    /// Requester, provider, operator, then the sponsor if there is one, then whom the offer names.
     pub parties: Vec<Role>,
     /// What is metered.
     pub unit: Unit,
@@ -84,7 +84,9 @@ pub struct Terms {
     /// The federation's part of everything paid to provider and operator together. It is a term, so that the ledger
     /// can hold every template to it.
     pub fee_bps: Bps,
-    /// Most that may be taken from the provider's stake.
+    /// Part of every payment that comes out of the sponsors' purses; 0 when nobody sponsors.
+    pub sponsor_bps: Bps,
+    /// Most that may be taken from the provider's stake: what of it is held for this lease.
     pub slash_max: Money,
     /// Service level, by falling `below_bps`; empty if none was promised.
     pub sla: Vec<SlaStep>,
@@ -94,17 +96,21 @@ impl Terms {
     /// Refuses terms that no template could settle.
     ///
     /// # Errors
-    /// [`Code::BAD_TERMS`] if the first three parties are not requester, provider and operator, if a later party
-    /// repeats one of these roles, if there are too many parties or service-level steps, if the lease ends before it
-    /// starts, if the price has no denominator, or if a figure in basis points is above 10,000.
+    /// [`Code::BAD_TERMS`] if the first three parties are not requester, provider and operator, if the fourth is
+    /// neither sponsor nor named or a later one is not named, if there are too many named parties or service-level
+    /// steps, if the lease ends before it starts, if the price has no denominator, or if a figure in basis points is
+    /// above 10,000.
     pub fn check(&self) -> Result<(), Code> {
         let mut parties = self.parties.iter();
         let first = [parties.next(), parties.next(), parties.next()];
         let fixed = first == [Some(&Role::Requester), Some(&Role::Provider), Some(&Role::Operator)];
-        let others = parties.all(|role| matches!(role, Role::Sponsor | Role::Named));
+        let named = parties.as_slice();
+        let named = named.strip_prefix(&[Role::Sponsor]).unwrap_or(named);
+        let others = named.len() <= NAMED_PARTIES_MAX && named.iter().all(|role| *role == Role::Named);
         let sla = self.sla.iter().all(|step| step.below_bps <= BPS_MAX && step.credit_bps <= BPS_MAX);
-        let counts = self.parties.len() <= PARTIES_MAX && self.sla.len() <= SLA_STEPS_MAX;
-        let figures = self.start <= self.end && self.price.den > 0 && self.fee_bps <= BPS_MAX;
+        let counts = self.sla.len() <= SLA_STEPS_MAX;
+        let bps = self.fee_bps <= BPS_MAX && self.sponsor_bps <= BPS_MAX;
+        let figures = self.start <= self.end && self.price.den > 0 && bps;
         if fixed && others && sla && counts && figures { Ok(()) } else { Err(Code::BAD_TERMS) }
     }
 

@@ -1,14 +1,73 @@
-//! Facts and golden bytes for the tests of this crate.
+//! Figures for tests: the same seed gives the same facts, on every machine.
+//!
+//! The facts are those a ledger could hand to a contract: mostly plausible, now and then from the far end of a type.
+//! Behind the feature `testing`, for tests of contracts, hosts and the ledger. With a property-testing library, make
+//! a seed its input: `any::<u64>().prop_map(|seed| some_facts(&mut Numbers::new(seed)))`.
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions)] // Figures of tests, bounded where they are made.
 
-use alloc::string::String;
 use alloc::vec;
-use std::format;
+use alloc::vec::Vec;
 
-use crate::limits::IO_BYTES_MAX;
+use crate::limits::{BPS_MAX, NAMED_PARTIES_MAX, STATE_BYTES_MAX};
 use crate::*;
 
-/// 4 units for 1,000 seconds at 10 each, fee 1.5 %, one million locked.
-pub(crate) fn facts() -> Facts {
+/// Numbers that look random, and are the same for the same seed.
+#[derive(Clone, Debug)]
+pub struct Numbers(u64);
+
+impl Numbers {
+    /// Begins with this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Numbers(seed)
+    }
+
+    /// The next number, over the whole range (SplitMix64).
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below this bound; 0 if the bound is 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next().checked_rem(bound).unwrap_or(0)
+    }
+
+    /// Yes, once in so many times.
+    pub fn once_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
+    /// A figure below `usual`, or now and then one from the far end of its type, or nothing.
+    pub fn figure(&mut self, usual: u64) -> u64 {
+        match self.below(64) {
+            0 => u64::MAX - self.below(3),
+            1 => 0,
+            _ => self.below(usual),
+        }
+    }
+
+    /// Basis points: often one of the ends.
+    pub fn bps(&mut self) -> Bps {
+        match self.below(8) {
+            0 => 0,
+            1 => BPS_MAX,
+            _ => self.below(u64::from(BPS_MAX) + 1) as Bps,
+        }
+    }
+
+    /// One of these. None of nothing is a mistake in the test.
+    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        let index = self.below(from.len() as u64) as usize;
+        from[index].clone()
+    }
+}
+
+/// 4 units for 1,000 seconds at 10 each, fee 1.5 %, one million locked, nothing used, closed in time.
+#[must_use]
+pub fn facts() -> Facts {
     Facts {
         abi: ABI_VERSION,
         terms: Terms {
@@ -19,6 +78,7 @@ pub(crate) fn facts() -> Facts {
             end: 2_000,
             price: Price { num: 10, den: 1 },
             fee_bps: 150,
+            sponsor_bps: 0,
             slash_max: 0,
             sla: vec![],
         },
@@ -29,137 +89,162 @@ pub(crate) fn facts() -> Facts {
     }
 }
 
-fn hex(value: &impl borsh::BorshSerialize) -> String {
-    borsh::to_vec(value).unwrap().iter().map(|byte| format!("{byte:02x}")).collect()
+/// An ordinary lease: 8 accelerators for a day at 2.45 EUR an hour, three windows used, the second not countersigned.
+#[must_use]
+pub fn ordinary_facts() -> Facts {
+    let window = |index, source| Window { index, delivered: 7_200, committed: 7_200, up_secs: 900, source };
+    let facts = facts();
+    Facts {
+        terms: Terms {
+            units: 8,
+            start: 1_700_000_000,
+            end: 1_700_086_400,
+            price: Price { num: 2_450_000, den: 3_600 },
+            ..facts.terms
+        },
+        usage: Usage {
+            windows: vec![
+                window(0, Evidence::Both),
+                window(1, Evidence::ProviderOnly),
+                window(2, Evidence::Both),
+            ],
+            cumulative: 21_600,
+        },
+        escrow: Escrow { locked: 470_400_000, paid: 0, stake: 0 },
+        ctx: Ctx { height: 10, now: 1_700_050_000, trigger: Trigger::Final, quota_left: None },
+        ..facts
+    }
 }
 
-#[test]
-fn encodings_are_frozen() {
-    // A published encoding never changes: recorded calls must stay replayable.
-    let failures = [
-        (Failure::Refused(Code(7)), "0007000000"),
-        (Failure::OutOfFuel, "01"),
-        (Failure::Trap, "02"),
-        (Failure::BadOutput, "03"),
-        (Failure::BadModule, "04"),
-        (Failure::Unknown, "05"),
-        (Failure::Quarantined, "06"),
-        (Failure::InputTooLarge, "07"),
-    ];
-    for (failure, want) in failures {
-        assert_eq!(hex(&failure), want, "{failure}");
+/// Terms that [`Terms::check`] lets pass nearly always: with and without a sponsor, with any number of named parties,
+/// with and without a service level.
+pub fn some_terms(numbers: &mut Numbers) -> Terms {
+    let mut parties = vec![Role::Requester, Role::Provider, Role::Operator];
+    let sponsored = numbers.once_in(3);
+    if sponsored {
+        parties.push(Role::Sponsor);
     }
-    let triggers = [
-        (Trigger::Interim, "00"),
-        (Trigger::Final, "01"),
-        (Trigger::Expired, "02"),
-        (Trigger::Cancelled { by: Party(1) }, "0301"),
-        (Trigger::NoShow, "04"),
-        (Trigger::Ruling { provider_bps: 258 }, "050201"),
-    ];
-    for (trigger, want) in triggers {
-        assert_eq!(hex(&trigger), want, "{trigger:?}");
-        assert_eq!(trigger.closes(), trigger != Trigger::Interim);
-    }
-    assert_eq!(hex(&Fallback::Refund), "00");
-    assert_eq!(hex(&Fallback::PayCountersigned), "01");
-    let money = |value: u8| format!("{value:02x}{}", "00".repeat(15));
-    let facts_hex = format!(
-        "0100 03000000 000102 00 0400000000000000 e803000000000000 d007000000000000 {} 0100000000000000 9600 {} \
-         00000000 00000000 {} 40420f{} {} {} 0100000000000000 b80b000000000000 01 00 00000000",
-        money(10),
-        money(0),
-        money(0),
-        "00".repeat(13),
-        money(0),
-        money(0)
-    );
-    assert_eq!(hex(&facts()), facts_hex.replace(' ', ""));
-    let split = Split {
-        pay: vec![(Party(1), 2)],
-        slash: 3,
-        consume: 4,
-        notes: vec![Note { code: 5, bytes: vec![6] }],
-        state: vec![7],
+    let named = if numbers.once_in(2) { 0 } else { numbers.below(NAMED_PARTIES_MAX as u64 + 1) };
+    parties.extend((0..named).map(|_| Role::Named));
+    let start = numbers.figure(2_000_000_000);
+    let price = match numbers.below(16) {
+        0 => u128::MAX / u128::from(numbers.below(1_000_000) + 1),
+        _ => u128::from(numbers.figure(5_000_000)),
     };
-    let split_hex =
-        format!("01000000 01{} {} {} 01000000 0500 01000000 06 01000000 07", money(2), money(3), money(4));
-    assert_eq!(hex(&split), split_hex.replace(' ', ""));
+    Terms {
+        parties,
+        unit: Unit::AcceleratorSecond,
+        units: numbers.figure(64),
+        start,
+        end: start.saturating_add(numbers.figure(90_000)),
+        price: Price { num: price, den: if numbers.once_in(2) { 3_600 } else { numbers.figure(7_200) } },
+        fee_bps: if numbers.once_in(4) { numbers.bps() } else { 150 },
+        sponsor_bps: if sponsored { numbers.bps() } else { 0 },
+        slash_max: if numbers.once_in(2) { 0 } else { numbers.figure(500_000_000).into() },
+        sla: some_sla(numbers),
+    }
 }
 
-#[test]
-fn terms_that_nobody_could_settle_are_refused() {
-    let check = |change: fn(&mut Terms)| {
-        let mut terms = facts().terms;
-        change(&mut terms);
-        terms.check()
+/// Up to five steps by falling availability and rising credit; now and then in disorder.
+fn some_sla(numbers: &mut Numbers) -> Vec<SlaStep> {
+    if numbers.once_in(2) {
+        return vec![];
+    }
+    let mut steps: Vec<SlaStep> = (0..numbers.below(6))
+        .map(|_| SlaStep { below_bps: numbers.bps(), credit_bps: numbers.bps() })
+        .collect();
+    if !numbers.once_in(8) {
+        let mut credits: Vec<Bps> = steps.iter().map(|step| step.credit_bps).collect();
+        credits.sort_unstable();
+        steps.sort_unstable_by(|one, other| other.below_bps.cmp(&one.below_bps));
+        steps.dedup_by_key(|step| step.below_bps);
+        for (step, credit) in steps.iter_mut().zip(credits) {
+            step.credit_bps = credit;
+        }
+    }
+    steps
+}
+
+/// Usage in up to eleven windows of all evidence, by rising index. The sum is at least what is listed, nearly always.
+pub fn some_usage(numbers: &mut Numbers) -> Usage {
+    let sources = [Evidence::Both, Evidence::ProviderOnly, Evidence::RequesterOnly];
+    let mut index = 0u32;
+    let windows: Vec<Window> = (0..numbers.below(12))
+        .map(|_| {
+            index += 1 + numbers.below(3) as u32;
+            let committed = numbers.figure(60_000);
+            let delivered = match numbers.below(4) {
+                0 => committed,
+                1 => numbers.figure(60_000),
+                _ => numbers.below(committed.saturating_add(1)),
+            };
+            let up_secs = numbers.below(901) as u32;
+            Window { index, delivered, committed, up_secs, source: numbers.pick(&sources) }
+        })
+        .collect();
+    let listed: u128 = windows.iter().map(|window| u128::from(window.delivered)).sum();
+    let cumulative = match numbers.below(24) {
+        0 => u128::from(numbers.below(1_000)),
+        1 => u128::MAX - u128::from(numbers.below(3)),
+        2..8 => listed,
+        _ => listed + u128::from(numbers.figure(100_000)),
     };
-    assert_eq!(check(|_| {}), Ok(()));
-    assert_eq!(check(|terms| terms.parties.extend([Role::Sponsor, Role::Named])), Ok(()));
-    let bad: [fn(&mut Terms); 10] = [
-        |terms| terms.parties.truncate(2),
-        |terms| terms.parties.swap(0, 1),
-        |terms| terms.parties.push(Role::Provider),
-        |terms| terms.parties.resize(17, Role::Named),
-        |terms| terms.start = terms.end + 1,
-        |terms| terms.price.den = 0,
-        |terms| terms.fee_bps = 10_001,
-        |terms| terms.sla = vec![SlaStep { below_bps: 10_001, credit_bps: 0 }],
-        |terms| terms.sla = vec![SlaStep { below_bps: 0, credit_bps: 10_001 }],
-        |terms| terms.sla = vec![SlaStep { below_bps: 0, credit_bps: 0 }; 9],
-    ];
-    for (index, change) in bad.into_iter().enumerate() {
-        assert_eq!(check(change), Err(Code::BAD_TERMS), "change {index}");
-    }
-    let terms = facts().terms;
-    let capacities = [0, 1_000, 1_001, 2_000, u64::MAX].map(|now| terms.capacity(now));
-    assert_eq!(capacities, [0, 0, 4, 4_000, 4_000]);
+    Usage { windows, cumulative }
 }
 
-/// Answers with as many notes as it is told, or refuses with a code.
-struct Talker;
-
-impl Contract for Talker {
-    type Params = (u32, u32);
-    const META: Meta = Meta { name: "talker", version: "1.0.0", abi: ABI_VERSION };
-
-    fn quote(params: &Self::Params, _: &Terms) -> Result<Quote, Code> {
-        if params.1 == 1 { Err(Code(params.0)) } else { Ok(Quote { lock: params.0.into(), stake: 0 }) }
-    }
-
-    fn settle(params: &Self::Params, _: &Facts) -> Result<Split, Code> {
-        let note = Note { code: 0, bytes: vec![0; 94] };
-        Ok(Split { pay: vec![], slash: 0, consume: 0, notes: vec![note; params.0 as usize], state: vec![] })
+/// Each trigger as often as the others. The party that cancels is now and then one that is not there.
+pub fn some_trigger(numbers: &mut Numbers) -> Trigger {
+    match numbers.below(6) {
+        0 => Trigger::Interim,
+        1 => Trigger::Final,
+        2 => Trigger::Expired,
+        3 => Trigger::Cancelled { by: Party(numbers.below(5) as u8) },
+        4 => Trigger::NoShow,
+        _ if numbers.once_in(16) => Trigger::Ruling { provider_bps: BPS_MAX + 1 },
+        _ => Trigger::Ruling { provider_bps: numbers.bps() },
     }
 }
 
-#[test]
-fn the_wire_carries_answers_refusals_and_limits() {
-    let native = Native::<Talker>::new([1; 32]);
-    let params = |a: u32, b: u32| borsh::to_vec(&(a, b)).unwrap();
-    let quote = |params: &[u8]| native.quote(&[1; 32], params, &facts().terms).result;
-    assert_eq!(quote(&params(9, 0)), Ok(Quote { lock: 9, stake: 0 }));
-    assert_eq!(quote(&params(1_000, 1)), Err(Failure::Refused(Code(1_000))));
-    assert_eq!(quote(&params(0, 1)), Err(Failure::Refused(Code::NO_REASON)));
-    assert_eq!(quote(&params(9, 0)[..7]), Err(Failure::Refused(Code::BAD_PARAMS)));
-    assert_eq!(native.quote(&[2; 32], &params(9, 0), &facts().terms).result, Err(Failure::Unknown));
-    let settle = |params: &[u8]| native.settle(&[1; 32], params, &facts()).result;
-    // 44 bytes without notes, 100 for each: 40 notes fit into 4 KiB and 41 do not.
-    assert!(settle(&params(40, 0)).is_ok());
-    assert_eq!(settle(&params(41, 0)), Err(Failure::Refused(Code::OUTPUT_TOO_LARGE)));
-    let room = IO_BYTES_MAX - wire::settle_input(&[], &facts()).unwrap().len();
-    assert_eq!(settle(&vec![0; room]), Err(Failure::Refused(Code::BAD_PARAMS)));
-    assert_eq!(settle(&vec![0; room + 1]), Err(Failure::InputTooLarge));
-    let mut newer = facts();
-    newer.abi += 1;
-    let outcome = native.settle(&[1; 32], &params(0, 0), &newer);
-    assert_eq!(outcome.result, Err(Failure::Refused(Code::UNSUPPORTED)));
-    // Bytes left over after the facts, and a length beyond the buffer.
-    let mut io = vec![0; IO_BYTES_MAX];
-    let input = wire::settle_input(&params(0, 0), &facts()).unwrap();
-    io[..input.len()].copy_from_slice(&input);
-    for length in [input.len() as u32 - 1, input.len() as u32 + 1, IO_BYTES_MAX as u32 + 1, u32::MAX] {
-        let (status, _) = wire::unpack(wire::serve_settle::<Talker>(&mut io.clone(), length));
-        assert_eq!(Code(status), Code::BAD_INPUT);
+/// Facts for one call: terms, usage, money, time and trigger, each of its own. What was paid is nothing, or any part of
+/// what is locked.
+pub fn some_facts(numbers: &mut Numbers) -> Facts {
+    let terms = some_terms(numbers);
+    let usage = some_usage(numbers);
+    let locked: Money = match numbers.below(16) {
+        0 => u128::from(u64::MAX),
+        _ => numbers.figure(2_000_000_000).into(),
+    };
+    let paid = if numbers.once_in(3) { u128::from(numbers.next()) % (locked + 1) } else { 0 };
+    let stake = if numbers.once_in(2) { terms.slash_max } else { numbers.figure(500_000_000).into() };
+    let now = match numbers.below(4) {
+        0 => terms.end,
+        _ => terms.start.saturating_add(numbers.figure(100_000)),
+    };
+    let quota_left = numbers.once_in(2).then(|| u128::from(numbers.figure(2_000_000)));
+    let trigger = some_trigger(numbers);
+    let state = if numbers.once_in(8) { some_bytes(numbers, STATE_BYTES_MAX) } else { vec![] };
+    Facts {
+        abi: ABI_VERSION,
+        terms,
+        usage,
+        escrow: Escrow { locked, paid, stake },
+        ctx: Ctx { height: numbers.below(1_000_000), now, trigger, quota_left },
+        state,
     }
+}
+
+/// What may be attested of a requester.
+pub fn some_claims(numbers: &mut Numbers) -> Claims {
+    let homes = [*b"DE", *b"EE", *b"ES", *b"FR", *b"ZZ"];
+    Claims {
+        home: numbers.pick(&homes),
+        class: numbers.below(6) as u8,
+        sponsor: numbers.once_in(2).then(|| numbers.pick(&homes)),
+        purpose: numbers.once_in(2).then(|| numbers.below(5) as u8),
+    }
+}
+
+/// Up to `most` bytes.
+pub fn some_bytes(numbers: &mut Numbers, most: usize) -> Vec<u8> {
+    (0..numbers.below(most as u64 + 1)).map(|_| numbers.next() as u8).collect()
 }

@@ -1,13 +1,15 @@
 //! The bytes between host and guest, ABI version 1.
 //!
 //! Input at `IO`: borsh of (parameters as bytes, [`Terms`]) for `v1_quote`, of (parameters as bytes, [`Facts`]) for
-//! `v1_settle`. Output at `IO`: borsh of [`Quote`] or [`Split`]. The exported function takes the length of the input
+//! `v1_settle`, of (parameters as bytes, [`Terms`], [`Claims`]) for `v1_admit`, which a module may leave out. Output at
+//! `IO`: borsh of [`Quote`], [`Split`] or [`Admission`]. The exported function takes the length of the input
 //! and returns `status << 32 | length of the output`; status 0 is success, anything else is a [`Code`].
 
 use alloc::vec::Vec;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
+use crate::claims::{Admission, Claims};
 use crate::contract::{Code, Contract};
 use crate::facts::Facts;
 use crate::limits::{IO_BYTES_MAX, OUTPUT_BYTES_MAX};
@@ -22,6 +24,10 @@ pub const EXPORT_IO: &str = "IO";
 pub const EXPORT_QUOTE: &str = "v1_quote";
 /// Name of the exported settle function.
 pub const EXPORT_SETTLE: &str = "v1_settle";
+/// Name of the exported admit function. A module without it admits everybody.
+pub const EXPORT_ADMIT: &str = "v1_admit";
+/// Name of the custom section in which a module says what it is, as [`crate::ModuleMeta`].
+pub const SECTION_META: &str = "sdk.meta";
 
 /// Input of `v1_quote`, or `None` if it is larger than [`IO_BYTES_MAX`].
 #[must_use]
@@ -33,6 +39,12 @@ pub fn quote_input(params: &[u8], terms: &Terms) -> Option<Vec<u8>> {
 #[must_use]
 pub fn settle_input(params: &[u8], facts: &Facts) -> Option<Vec<u8>> {
     input(&(params, facts))
+}
+
+/// Input of `v1_admit`, or `None` if it is larger than [`IO_BYTES_MAX`].
+#[must_use]
+pub fn admit_input(params: &[u8], terms: &Terms, claims: &Claims) -> Option<Vec<u8>> {
+    input(&(params, terms, claims))
 }
 
 fn input<T: BorshSerialize>(value: &T) -> Option<Vec<u8>> {
@@ -59,6 +71,15 @@ pub fn serve_settle<C: Contract>(io: &mut [u8], length: u32) -> u64 {
         C::settle(&params, &facts)
     });
     close::<Split>(io, answer)
+}
+
+/// Runs a contract's `admit` on the buffer as the exported function does. The result is the packed status and length.
+pub fn serve_admit<C: Contract>(io: &mut [u8], length: u32) -> u64 {
+    let answer = open::<(Terms, Claims)>(io, length).and_then(|(params, (terms, claims))| {
+        let params = C::Params::try_from_slice(&params).map_err(|_| Code::BAD_PARAMS)?;
+        C::admit(&params, &terms, &claims)
+    });
+    close::<Admission>(io, answer)
 }
 
 fn open<T: BorshDeserialize>(io: &[u8], length: u32) -> Result<(Vec<u8>, T), Code> {

@@ -6,9 +6,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use borsh::BorshDeserialize;
 use hansa_contracts_abi::limits::{IO_BYTES_MAX, OUTPUT_BYTES_MAX};
 use hansa_contracts_abi::wire::{
-    EXPORT_IO, EXPORT_MEMORY, EXPORT_QUOTE, EXPORT_SETTLE, quote_input, settle_input, unpack,
+    EXPORT_ADMIT, EXPORT_IO, EXPORT_MEMORY, EXPORT_QUOTE, EXPORT_SETTLE, admit_input, quote_input,
+    settle_input, unpack,
 };
-use hansa_contracts_abi::{Code, Facts, Failure, Outcome, Quote, Runtime, Split, Terms};
+use hansa_contracts_abi::{
+    self as abi, Admission, Claims, Code, Facts, Failure, ModuleSummary, Outcome, Quote, Runtime, Split,
+    Terms,
+};
 use wasmi::{Engine, Instance, Memory, Module, Store, StoreLimits, StoreLimitsBuilder, TrapCode, TypedFunc};
 
 use crate::module::{ModuleRefusal, inspect};
@@ -32,6 +36,7 @@ struct Loaded {
     buffer: usize,
     /// Fuel for the pages that the memory may have above the first.
     memory_fuel: u64,
+    has_admit: bool,
 }
 
 impl Default for Host {
@@ -62,9 +67,29 @@ impl Host {
         let module = Module::new(&self.engine, code).map_err(|_| ModuleRefusal::Engine)?;
         let buffer = self.find_buffer(&module)?;
         let memory_fuel = FUEL_PER_PAGE.saturating_mul(shape.memory_pages_max.saturating_sub(1));
-        let loaded = Arc::new(Loaded { module, buffer, memory_fuel });
+        let loaded = Arc::new(Loaded { module, buffer, memory_fuel, has_admit: shape.has_admit });
         self.modules.write().unwrap_or_else(PoisonError::into_inner).insert(hash, loaded);
         Ok(hash)
+    }
+
+    /// As [`Runtime::validate`].
+    ///
+    /// # Errors
+    /// The [`ModuleRefusal`] that keeps the code from being a contract.
+    pub fn validate(code: &[u8]) -> Result<ModuleSummary, ModuleRefusal> {
+        let shape = inspect(code)?;
+        // A host of its own: what this one holds must have no part in the answer.
+        Host::new().load(code)?;
+        let meta = shape.meta.ok_or(ModuleRefusal::MissingMeta)?;
+        Ok(ModuleSummary {
+            bytes: u32::try_from(code.len()).unwrap_or(u32::MAX),
+            functions: shape.functions,
+            memory_pages: u32::try_from(shape.memory_pages_max).unwrap_or(u32::MAX),
+            has_admit: shape.has_admit,
+            tariff_hash: *blake3::hash(meta.tariff.as_bytes()).as_bytes(),
+            name: meta.name,
+            version: meta.version,
+        })
     }
 
     /// Makes one instance, to see that it can be made and what it exports.
@@ -199,6 +224,22 @@ impl Runtime for Host {
 
     fn settle(&self, code: &[u8; 32], params: &[u8], facts: &Facts) -> Outcome<Split> {
         self.call(code, settle_input(params, facts), EXPORT_SETTLE)
+    }
+
+    fn admit(&self, code: &[u8; 32], params: &[u8], terms: &Terms, claims: &Claims) -> Outcome<Admission> {
+        let loaded = self.modules.read().unwrap_or_else(PoisonError::into_inner).get(code).cloned();
+        match loaded {
+            Some(loaded) if !loaded.has_admit => Outcome { result: Ok(Admission::Yes), fuel: 0 },
+            _ => self.call(code, admit_input(params, terms, claims), EXPORT_ADMIT),
+        }
+    }
+
+    fn validate(&self, code: &[u8]) -> Result<ModuleSummary, abi::ModuleRefusal> {
+        Host::validate(code).map_err(abi::ModuleRefusal::from)
+    }
+
+    fn load(&self, code: &[u8]) -> Result<[u8; 32], abi::ModuleRefusal> {
+        self.load(code).map_err(abi::ModuleRefusal::from)
     }
 
     fn fuel_per_call_max(&self) -> u64 {

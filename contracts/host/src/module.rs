@@ -1,6 +1,9 @@
 //! Whether code may become a contract: our own pass over a module, before the engine sees it.
 
-use hansa_contracts_abi::wire::{EXPORT_IO, EXPORT_MEMORY, EXPORT_QUOTE, EXPORT_SETTLE};
+use hansa_contracts_abi::wire::{
+    EXPORT_ADMIT, EXPORT_IO, EXPORT_MEMORY, EXPORT_QUOTE, EXPORT_SETTLE, SECTION_META,
+};
+use hansa_contracts_abi::{self as abi, ModuleMeta, ModuleRule};
 use thiserror::Error;
 use wasmparser::{
     ExternalKind, FunctionBody, GlobalType, Parser, Payload, ValType, ValidPayload, Validator, WasmFeatures,
@@ -107,13 +110,39 @@ pub enum ModuleRefusal {
     /// The module cannot be instantiated: data or elements do not fit.
     #[error("the module's data or elements do not fit into its memory or table")]
     Instantiation,
+    /// The module does not say what it is.
+    #[error("the module has no custom section `sdk.meta`")]
+    MissingMeta,
+    /// What the module says about itself is not readable.
+    #[error("the custom section `sdk.meta` is not readable")]
+    BadMeta,
+}
+
+impl From<ModuleRefusal> for abi::ModuleRefusal {
+    fn from(refusal: ModuleRefusal) -> Self {
+        let rule = match refusal {
+            ModuleRefusal::TooLarge => ModuleRule::TooLarge,
+            ModuleRefusal::Imports => ModuleRule::Imports,
+            ModuleRefusal::StartFunction => ModuleRule::StartFunction,
+            ModuleRefusal::Floats => ModuleRule::Floats,
+            ModuleRefusal::MissingMeta => ModuleRule::MissingMeta,
+            ModuleRefusal::BadMeta => ModuleRule::BadMeta,
+            ModuleRefusal::Engine => ModuleRule::Engine,
+            ModuleRefusal::Instantiation => ModuleRule::Instantiation,
+            _ => ModuleRule::Malformed,
+        };
+        abi::ModuleRefusal::new(rule, 0)
+    }
 }
 
 /// What the host needs to know of a module that passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// Pages that the memory may ever have.
     pub memory_pages_max: u64,
+    pub functions: u32,
+    pub has_admit: bool,
+    pub meta: Option<ModuleMeta>,
 }
 
 /// Checks a module against every limit of the profile.
@@ -141,6 +170,7 @@ struct Survey<'a> {
     functions: u32,
     globals: Vec<GlobalType>,
     exports: Vec<wasmparser::Export<'a>>,
+    meta: Option<ModuleMeta>,
 }
 
 impl<'a> Survey<'a> {
@@ -186,6 +216,9 @@ impl<'a> Survey<'a> {
                 for export in exports {
                     self.exports.push(export.map_err(malformed)?);
                 }
+            }
+            Payload::CustomSection(section) if section.name() == SECTION_META => {
+                self.meta = Some(ModuleMeta::decode(section.data()).ok_or(ModuleRefusal::BadMeta)?);
             }
             Payload::StartSection { .. } => return Err(ModuleRefusal::StartFunction),
             Payload::CodeSectionEntry(body) => check_locals(&body)?,
@@ -239,7 +272,13 @@ impl<'a> Survey<'a> {
         }
         self.export(EXPORT_QUOTE, ExternalKind::Func)?;
         self.export(EXPORT_SETTLE, ExternalKind::Func)?;
-        Ok(Shape { memory_pages_max: self.memory_pages_max })
+        let has_admit = self.exports.iter().any(|export| export.name == EXPORT_ADMIT);
+        Ok(Shape {
+            memory_pages_max: self.memory_pages_max,
+            functions: self.functions,
+            has_admit,
+            meta: self.meta,
+        })
     }
 
     fn export(&self, name: &'static str, kind: ExternalKind) -> Result<u32, ModuleRefusal> {

@@ -51,6 +51,7 @@ fn facts() -> Facts {
             end: 1_700_086_400,
             price: Price { num: 2_450_000, den: 3_600 },
             fee_bps: 150,
+            sponsor_bps: 0,
             slash_max: 0,
             sla: vec![],
         },

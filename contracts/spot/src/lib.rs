@@ -62,7 +62,12 @@ export!(Spot);
 impl Contract for Spot {
     type Params = Params;
 
-    const META: Meta = Meta { name: "spot", version: env!("CARGO_PKG_VERSION"), abi: ABI_VERSION };
+    const META: Meta = Meta {
+        name: "spot",
+        version: env!("CARGO_PKG_VERSION"),
+        abi: ABI_VERSION,
+        tariff: include_str!("../tariff.md"),
+    };
 
     fn quote(params: &Params, terms: &Terms) -> Result<Quote, Code> {
         terms.check()?;

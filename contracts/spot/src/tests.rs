@@ -24,6 +24,7 @@ fn facts(trigger: Trigger, hours: u64, used: u128) -> Facts {
             end: START + 10 * HOUR,
             price: Price { num: 3_600_000, den: HOUR },
             fee_bps: 150,
+            sponsor_bps: 0,
             slash_max: 0,
             sla: vec![],
         },

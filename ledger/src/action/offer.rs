@@ -149,6 +149,7 @@ impl PostOffer {
             end: start.saturating_add(u64::from(context.params.slot_s)),
             price: abi::Price { num: u128::from(self.ask.0), den: 3_600 },
             fee_bps: context.params.fee_bps,
+            sponsor_bps: 0,
             slash_max: 0,
             sla: Vec::new(),
         };

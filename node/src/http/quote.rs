@@ -13,6 +13,7 @@ use hansa_contracts_abi::{Price as AbiPrice, Role, Terms, Unit};
 use hansa_ledger::action::admit_demand;
 use hansa_ledger::batch::book;
 use hansa_ledger::id::{ChainId, RequestId};
+use hansa_ledger::lease::sponsor_bps;
 use hansa_ledger::market::{self, Book, Bucket, Quote, Reason, Trade, Unmatched};
 use hansa_ledger::money::Money;
 use hansa_ledger::name::Name;
@@ -195,6 +196,9 @@ impl Draft {
             end: end.seconds(),
             price: AbiPrice { num: u128::from(trade.price.0), den: 3_600 },
             fee_bps: self.fee_bps,
+            sponsor_bps: sponsor_bps(
+                self.demand.sources.iter().map(|source| (source.purse, source.share_bps)),
+            ),
             slash_max: 0,
             sla: Vec::new(),
         };
