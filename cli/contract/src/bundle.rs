@@ -1,0 +1,127 @@
+//! The file in which a lease's settlements travel to whoever wants to run them again.
+//!
+//! It holds everything that decided, and nothing that only a node could tell: code, parameters, facts, the split that was
+//! paid, its fuel, and why the fallback decided where it did. Block heights and hashes lead back to the ledger.
+
+use crate::{ContractError, file};
+use hansa_ledger::id::{BlockId, ChainId, CodeHash, LeaseId};
+use hansa_ledger::row::{Agreement, Settlement};
+use serde::{Deserialize, Serialize};
+
+/// The word by which a bundle is known.
+pub const BUNDLE_FORMAT: &str = "hansa-settlement";
+/// The version of the format. A reader refuses others.
+pub const BUNDLE_VERSION: u16 = 1;
+
+/// All settlements of one lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayBundle {
+    /// [`BUNDLE_FORMAT`].
+    pub format: String,
+    /// [`BUNDLE_VERSION`].
+    pub version: u16,
+    /// The federation.
+    pub chain: ChainId,
+    /// The lease.
+    pub lease: LeaseId,
+    /// Every rule of the engine that an outcome depends on (the genesis names it).
+    #[serde(with = "hansa_ledger::bytes")]
+    pub vm_profile: Vec<u8>,
+    /// The hash of the code, as the agreement names it.
+    pub contract: CodeHash,
+    /// The code.
+    #[serde(with = "hansa_ledger::bytes")]
+    pub code: Vec<u8>,
+    /// The parameters, as the agreement has them.
+    #[serde(with = "hansa_ledger::bytes")]
+    pub params: Vec<u8>,
+    /// The rule when the contract fails, by the number the agreement has.
+    pub fallback: u8,
+    /// The settlements, in the order of their heights.
+    pub settlements: Vec<ReplayStep>,
+}
+
+/// One settlement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayStep {
+    /// Height of the block that settled.
+    pub height: u64,
+    /// Hash of that block, where it is known.
+    pub block: Option<BlockId>,
+    /// The facts handed in (borsh).
+    #[serde(with = "hansa_ledger::bytes")]
+    pub facts: Vec<u8>,
+    /// The split that was paid (borsh).
+    #[serde(with = "hansa_ledger::bytes")]
+    pub split: Vec<u8>,
+    /// Fuel used.
+    pub fuel: u64,
+    /// Why the fallback decided, if it did (borsh).
+    #[serde(default, with = "hansa_ledger::bytes::option")]
+    pub failure: Option<Vec<u8>>,
+}
+
+impl ReplayBundle {
+    /// The bundle of a lease, from what the ledger keeps of it: its agreement, its settlements by rising height, each with the
+    /// hash of its block where that is known, and the code that the agreement names.
+    #[must_use]
+    pub fn new(
+        chain: ChainId,
+        lease: LeaseId,
+        vm_profile: [u8; 32],
+        agreement: &Agreement,
+        code: Vec<u8>,
+        settlements: &[(Settlement, Option<BlockId>)],
+    ) -> Self {
+        let step = |(settlement, block): &(Settlement, Option<BlockId>)| ReplayStep {
+            height: settlement.height,
+            block: *block,
+            facts: settlement.facts.clone(),
+            split: settlement.split.clone(),
+            fuel: settlement.fuel,
+            failure: settlement.failure.clone(),
+        };
+        Self {
+            format: BUNDLE_FORMAT.to_owned(),
+            version: BUNDLE_VERSION,
+            chain,
+            lease,
+            vm_profile: vm_profile.to_vec(),
+            contract: agreement.contract,
+            code,
+            params: agreement.contract_params.clone(),
+            fallback: agreement.fallback,
+            settlements: settlements.iter().map(step).collect(),
+        }
+    }
+
+    /// Reads a bundle. `file` is the name by which a refusal calls it.
+    ///
+    /// # Errors
+    /// Names the field that is wrong, or says that the format or version is another.
+    pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, ContractError> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: String,
+            version: u16,
+        }
+        // Looked at first: of another version nothing else may be as it is here.
+        let head: Head = file::from_json(file, bytes)?;
+        if head.format != BUNDLE_FORMAT {
+            let problem = format!("is `{}`, and a bundle of settlements has `{BUNDLE_FORMAT}`", head.format);
+            return Err(ContractError::field(file, "format", problem));
+        }
+        if head.version != BUNDLE_VERSION {
+            let problem = format!("is {}, and this program reads version {BUNDLE_VERSION}", head.version);
+            return Err(ContractError::field(file, "version", problem)
+                .hint("use a program of the federation's version"));
+        }
+        let bundle: Self = file::from_json(file, bytes)?;
+        if bundle.settlements.is_empty() {
+            return Err(ContractError::field(file, "settlements", "is empty: there is nothing to run again"));
+        }
+        Ok(bundle)
+    }
+}
