@@ -23,6 +23,8 @@ enum Verb {
     Quote(Quote),
     /// Carry a lease through a contract, as the ledger would
     Simulate(Simulate),
+    /// Parameters in hexadecimal, as an offer takes them, from a file of typed values
+    Params(Params),
     /// Run a lease's settlements again, bit for bit, from an exported bundle
     Replay(Replay),
 }
@@ -77,6 +79,12 @@ struct Simulate {
 }
 
 #[derive(Debug, Args)]
+struct Params {
+    /// The file of typed values
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
 struct Replay {
     /// The bundle
     bundle: PathBuf,
@@ -96,6 +104,11 @@ impl ContractArguments {
             Verb::Check(verb) => check::run(&verb.module, &verb.params.read()?),
             Verb::Quote(quote) => quote.run(),
             Verb::Simulate(simulate) => simulate.run(),
+            Verb::Params(params) => {
+                let bytes = file::read(&params.file, file::JSON_BYTES_MAX)?;
+                let params = hex::encode(params::typed_params(&file::name(&params.file), &bytes)?);
+                Ok(Answer { value: serde_json::json!({ "params": params }), text: params, refusal: None })
+            }
             Verb::Replay(replay) => {
                 let bytes = file::read(&replay.bundle, BUNDLE_BYTES_MAX)?;
                 Ok(ReplayBundle::parse(&file::name(&replay.bundle), &bytes)?.replay().answer())

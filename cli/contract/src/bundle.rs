@@ -53,12 +53,12 @@ pub struct ReplayStep {
     /// The facts handed in (borsh).
     #[serde(with = "hansa_ledger::bytes")]
     pub facts: Vec<u8>,
-    /// The split that was paid (borsh).
-    #[serde(with = "hansa_ledger::bytes")]
-    pub split: Vec<u8>,
+    /// The split that was paid (borsh); none where the contract failed before the end of the lease: then nothing was.
+    #[serde(default, with = "hansa_ledger::bytes::option")]
+    pub split: Option<Vec<u8>>,
     /// Fuel used.
     pub fuel: u64,
-    /// Why the fallback decided, if it did (borsh).
+    /// Why the contract's answer did not count, if it did not (borsh).
     #[serde(default, with = "hansa_ledger::bytes::option")]
     pub failure: Option<Vec<u8>>,
 }
@@ -79,7 +79,7 @@ impl ReplayBundle {
             height: settlement.height,
             block: *block,
             facts: settlement.facts.clone(),
-            split: settlement.split.clone(),
+            split: Some(settlement.split.clone()),
             fuel: settlement.fuel,
             failure: settlement.failure.clone(),
         };

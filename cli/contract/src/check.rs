@@ -223,7 +223,7 @@ impl CheckReport {
             .iter()
             .map(|call| [call.call.clone(), fuel(call.fuel, self.fuel_limit), call.answer.clone()])
             .collect();
-        let text = format!("{}\n\non the standard facts\n{}", columns(0, &head), columns(2, &calls));
+        let text = format!("{}\n\nfuel on the standard facts\n{}", columns(0, &head), columns(2, &calls));
         let failed = self.calls.iter().find(|call| call.failed);
         let refusal = failed.map(|call| {
             ContractError::new(format!(

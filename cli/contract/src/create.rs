@@ -15,7 +15,7 @@ const FILES: [(&str, &str); 12] = [
     ("rustfmt.toml", include_str!("../../../rustfmt.toml")),
     ("src/lib.rs", include_str!("../template/lib.rs")),
     ("tests/settlement.rs", include_str!("../template/settlement.rs")),
-    ("tariff.md", include_str!("../template/tariff.md")),
+    ("tariff.md", include_str!("../template/tariff.txt")),
     ("params.json", include_str!("../template/params.json")),
     ("terms.json", include_str!("../template/terms.json")),
     ("usage.json", include_str!("../template/usage.json")),

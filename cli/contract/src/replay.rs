@@ -105,62 +105,85 @@ impl ReplayBundle {
     }
 
     fn step(&self, module: &Module, step: &ReplayStep, before: &mut Before, comparison: &mut Comparison) {
-        let (Some(facts), Some(recorded)) = (decode::<Facts>(&step.facts), decode::<Split>(&step.split))
-        else {
-            comparison.hold("record", false, "the facts or the split cannot be read");
+        let Some(call) = Call::read(step) else {
+            comparison.hold("record", false, "the facts, the split or the failure cannot be read");
             return;
         };
-        let failure = match step.failure.as_deref().map(decode::<Failure>) {
-            None => None,
-            Some(Some(failure)) => Some(failure),
-            Some(None) => {
-                comparison.hold("record", false, "the reason of the failure cannot be read");
-                return;
-            }
-        };
-        continues(&facts, step, before, comparison);
-        self.outcome(module, step, (&facts, &recorded, failure), before, comparison);
-        before.paid = recorded.pay;
-        before.state = recorded.state;
+        continues(&call.facts, step, before, comparison);
+        self.outcome(module, &call, before, comparison);
         before.height = step.height;
-        before.closed = facts.ctx.trigger.closes();
+        before.closed = call.facts.ctx.trigger.closes();
+        // Where nothing was paid, the next settlement goes on from the one before.
+        if let Some(split) = call.split {
+            before.paid = split.pay;
+            before.state = split.state;
+        }
     }
 
     /// Asks the contract again, and compares what it gives with what was recorded.
-    fn outcome(
-        &self,
-        module: &Module,
-        step: &ReplayStep,
-        (facts, recorded, failure): (&Facts, &Split, Option<Failure>),
-        before: &Before,
-        comparison: &mut Comparison,
-    ) {
-        let locked = facts.escrow.locked;
-        let fallback = fallback_split(hansa_ledger::lease::fallback(self.fallback), facts, &before.paid);
-        let expected = if let Some(failure) = failure.filter(|failure| not_asked(*failure, step.fuel)) {
-            comparison.hold("outcome", true, format!("the ledger did not ask the contract: {failure}"));
-            fallback
-        } else {
-            let outcome = module.host.settle(&module.hash, &self.params, facts);
-            let given =
-                outcome.result.and_then(|split| match check_split(&split, facts, &before.paid, locked) {
-                    Ok(_) => Ok(split),
-                    Err(error) => Err(Failure::from(error)),
+    fn outcome(&self, module: &Module, call: &Call, before: &Before, comparison: &mut Comparison) {
+        let facts = &call.facts;
+        let given = match call.failure.filter(|failure| not_asked(*failure, call.fuel)) {
+            Some(failure) => {
+                comparison.hold("outcome", true, format!("the ledger did not ask the contract: {failure}"));
+                Err(failure)
+            }
+            None => {
+                let outcome = module.host.settle(&module.hash, &self.params, facts);
+                let given = outcome.result.and_then(|split| {
+                    check_split(&split, facts, &before.paid, facts.escrow.locked)
+                        .map(|_| split)
+                        .map_err(Failure::from)
                 });
-            comparison.same("outcome", &failure, &given.as_ref().err().copied(), |failure| match failure {
-                None => "the contract's own answer".to_owned(),
-                Some(failure) => format!("the fallback, since {failure}"),
-            });
-            comparison.same("fuel", &step.fuel, &outcome.fuel, ToString::to_string);
-            given.unwrap_or(fallback)
+                comparison.same("outcome", &call.failure, &given.as_ref().err().copied(), |failure| {
+                    match failure {
+                        None => "the contract's own answer".to_owned(),
+                        Some(failure) => format!("no answer that counts: {failure}"),
+                    }
+                });
+                comparison.same("fuel", &call.fuel, &outcome.fuel, ToString::to_string);
+                given
+            }
         };
-        comparison.same("split", recorded, &expected, shown);
-        let checked = check_split(recorded, facts, &before.paid, locked);
+        let expected = match given {
+            Ok(split) => Some(split),
+            Err(_) if facts.ctx.trigger.closes() => {
+                Some(fallback_split(hansa_ledger::lease::fallback(self.fallback), facts, &before.paid))
+            }
+            Err(_) => None,
+        };
+        comparison.same("split", &call.split, &expected, |split| {
+            split.as_ref().map_or_else(|| "nothing is paid".to_owned(), shown)
+        });
+        let Some(recorded) = &call.split else { return };
+        let checked = check_split(recorded, facts, &before.paid, facts.escrow.locked);
         let detail = match &checked {
-            Ok(_) => format!("it keeps every rule, of {} EUR locked", euro(locked)),
+            Ok(_) => format!("it keeps every rule, of {} EUR locked", euro(facts.escrow.locked)),
             Err(error) => format!("the recorded split breaks a rule: {error}"),
         };
         comparison.hold("rules", checked.is_ok(), detail);
+    }
+}
+
+/// A settlement as it was recorded, read.
+struct Call {
+    facts: Facts,
+    split: Option<Split>,
+    failure: Option<Failure>,
+    fuel: u64,
+}
+
+impl Call {
+    fn read(step: &ReplayStep) -> Option<Self> {
+        let split = match &step.split {
+            None => None,
+            Some(bytes) => Some(decode::<Split>(bytes)?),
+        };
+        let failure = match &step.failure {
+            None => None,
+            Some(bytes) => Some(decode::<Failure>(bytes)?),
+        };
+        Some(Self { facts: decode(&step.facts)?, split, failure, fuel: step.fuel })
     }
 }
 

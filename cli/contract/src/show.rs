@@ -31,7 +31,7 @@ pub(crate) fn columns<const WIDTH: usize>(indent: usize, rows: &[[String; WIDTH]
 
 /// How much of its fuel a call took.
 pub(crate) fn fuel(used: u64, limit: u64) -> String {
-    format!("{} fuel of {}", grouped(used), grouped(limit))
+    format!("{} of {}", grouped(used), grouped(limit))
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use crate::texts::{euro, moment_text};
 use crate::usage::{Step, TriggerWord, UsageFile};
 use crate::{Answer, ContractError};
 use hansa_contracts_abi::{
-    ABI_VERSION, CheckedSplit, Ctx, Escrow, Facts, Failure, Money, Party, Quote, Runtime, Terms, Usage,
-    check_split, fallback_split, math,
+    ABI_VERSION, CheckedSplit, Ctx, Escrow, Facts, Failure, Fallback, Money, Party, Quote, Runtime, Terms,
+    Usage, check_split, fallback_split, math,
 };
 use serde::Serialize;
 
@@ -78,7 +78,7 @@ pub struct StepReport {
     pub state: String,
     /// Fuel used.
     pub fuel: u64,
-    /// Why the fallback decided, if it did.
+    /// Why the contract's answer does not count, if it does not.
     pub failure: Option<String>,
     /// The fallback that decided, if it did.
     pub fallback: Option<FallbackWord>,
@@ -232,8 +232,11 @@ impl Book<'_> {
         report
     }
 
+    /// What happens where the contract fails: at the end the signed fallback decides; before it nothing more is paid, and the
+    /// lease goes on.
     fn fall_back(&self, facts: &Facts) -> CheckedSplit {
-        let split = fallback_split(self.fallback.into(), facts, &self.paid);
+        let rule = if facts.ctx.trigger.closes() { self.fallback.into() } else { Fallback::Refund };
+        let split = fallback_split(rule, facts, &self.paid);
         check_split(&split, facts, &self.paid, self.locked)
             .expect("the fallback's split passes the checks since it pays only what is locked")
     }
@@ -265,7 +268,7 @@ impl Book<'_> {
                 .collect(),
             state: hex::encode(&checked.state),
             fuel,
-            fallback: failure.is_some().then_some(self.fallback),
+            fallback: (failure.is_some() && step.trigger.closes()).then_some(self.fallback),
             failure,
         }
     }
@@ -284,7 +287,7 @@ impl QuoteReport {
                 format!("{} EUR, of {} EUR that the capacity is worth", self.lock, self.worth),
             ],
             ["stake".to_owned(), format!("{} EUR", self.stake)],
-            ["quote".to_owned(), fuel(self.fuel, self.fuel_limit)],
+            ["fuel".to_owned(), fuel(self.fuel, self.fuel_limit)],
         ];
         if !self.awarded {
             let text = "the ledger awards no lease whose contract asks for more than the capacity is worth";
@@ -357,9 +360,15 @@ impl StepReport {
             "{number}. {trigger} at {}: {used} accelerator-seconds in {windows} windows",
             self.at
         )];
-        if let (Some(failure), Some(rule)) = (&self.failure, &self.fallback) {
-            let rule = hansa_cli_units::word_text(rule);
-            lines.push(format!("   settled by the fallback `{rule}`, since {failure}"));
+        match (&self.failure, &self.fallback) {
+            (Some(failure), Some(rule)) => {
+                let rule = hansa_cli_units::word_text(rule);
+                lines.push(format!("   settled by the fallback `{rule}`, since {failure}"));
+            }
+            (Some(failure), None) => {
+                lines.push(format!("   nothing is paid now, since {failure}; the lease goes on"))
+            }
+            (None, _) => {}
         }
         lines.push(columns(3, &rows));
         lines.join("\n")

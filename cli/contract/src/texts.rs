@@ -1,8 +1,8 @@
 //! Figures as people write them in files.
 
 use hansa_cli_units::{self as units, Duration, Moment};
+use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// An amount in micro-euro, written `"3.50 EUR"`.
@@ -163,8 +163,3 @@ pub(crate) fn euro(amount: u128) -> String {
 pub(crate) fn moment_text(seconds: u64) -> String {
     hansa_ledger::time::TimeMs(seconds.saturating_mul(1_000)).to_string()
 }
-
-/// Bytes as hexadecimal text in files, for lists of them as well.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Hex(#[serde(with = "hansa_ledger::bytes")] pub Vec<u8>);

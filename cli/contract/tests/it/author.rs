@@ -1,0 +1,183 @@
+//! The way of an author, as it is documented: a new crate, its tests, its module, the check, a simulation.
+
+use crate::common::{cargo, hansa, module, place, text};
+use hansa_cli_contract::create;
+use std::fs;
+
+#[test]
+fn a_new_contract_builds_passes_its_tests_and_the_check_and_settles() {
+    let place = place("author");
+    let answer = hansa(&["new", "first-try", "--dir", text(&place)]).unwrap();
+    let folder = place.join("first-try");
+    assert!(answer.text.contains("cargo test"), "{}", answer.text);
+    let said = cargo(&folder, &["test"]);
+    assert!(said.contains("4 passed"), "{said}");
+    let module = module(&folder, "first-try");
+    let params = folder.join("params.json");
+    let check = hansa(&["check", text(&module), "--params", text(&params)]).unwrap();
+    assert_eq!(check.refusal, None, "{}", check.text);
+    assert_eq!(check.value["name"], "first-try");
+    assert_eq!(check.value["memory_pages"], 1);
+    assert_eq!(check.value["tariff"], fs::read_to_string(folder.join("tariff.md")).unwrap());
+    let calls = check.value["calls"].as_array().unwrap();
+    assert!(calls.len() == 9 && calls.iter().all(|call| call["failed"] == false), "{calls:#?}");
+    let [terms, usage] = ["terms.json", "usage.json"].map(|file| folder.join(file));
+    let arguments = [
+        "simulate",
+        text(&module),
+        "--params",
+        text(&params),
+        "--terms",
+        text(&terms),
+        "--usage",
+        text(&usage),
+    ];
+    let simulated = hansa(&arguments).unwrap();
+    let steps = simulated.value["steps"].as_array().unwrap();
+    // 80 accelerator-hours are certain by noon; at the end 144, of which 100 at the full price and 44 at four fifths.
+    assert_eq!(steps[0]["payments"][0]["paid"], "198.00");
+    assert_eq!(steps[1]["payments"][0]["paid"], "334.62");
+    assert_eq!(steps[1]["payments"][1]["paid"], "3.38");
+    assert_eq!(simulated.value["quote"]["lock"], "434.00");
+    assert_eq!(steps[1]["refund"], "96.00");
+}
+
+/// A contract that does another wrong thing at each trigger.
+const FAULTY: &str = r#"
+    fn settle(params: &Params, facts: &Facts) -> Result<Split, Code> {
+        check(params, &facts.terms)?;
+        let right = pay(facts, 1_000_000)?;
+        let provider = |amount| Split { pay: alloc::vec![(Party::PROVIDER, amount)], ..right.clone() };
+        match facts.ctx.trigger {
+            Trigger::Interim => Err(Code(1_234)),
+            // No fee for the operator.
+            Trigger::Final => Ok(provider(1_000_000)),
+            // More than there is.
+            Trigger::Cancelled { by: Party::PROVIDER } => Ok(provider(u128::MAX)),
+            Trigger::Expired => loop {
+                core::hint::black_box(facts);
+            },
+            Trigger::NoShow => panic!("nobody came"),
+            _ => Ok(right),
+        }
+    }
+}
+"#;
+
+#[test]
+fn a_contract_that_fails_is_found_by_the_check_and_replaced_by_the_fallback() {
+    let place = place("faulty");
+    hansa(&["new", "faulty", "--dir", text(&place)]).unwrap();
+    let folder = place.join("faulty");
+    let source = fs::read_to_string(folder.join("src/lib.rs")).unwrap();
+    let (head, rest) = source.split_once("    /// Who has earned how much by now").unwrap();
+    let (_, rest) = rest.split_once("\n}\n").unwrap();
+    // The functions that nobody calls now are no mistake here.
+    fs::write(folder.join("src/lib.rs"), format!("#![allow(dead_code)]\n{head}{FAULTY}{rest}")).unwrap();
+    let module = module(&folder, "faulty");
+    let params = folder.join("params.json");
+    let check = hansa(&["check", text(&module), "--params", text(&params)]).unwrap();
+    let failed: Vec<(&str, bool)> = check.value["calls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|call| (call["answer"].as_str().unwrap(), call["failed"].as_bool().unwrap()))
+        .collect();
+    let wrong_fee = ("the ledger would not pay this: the operator does not receive exactly its fee", true);
+    assert_eq!(
+        failed[1..],
+        [
+            ("the contract refused: the contract's own code 1234", false),
+            wrong_fee,
+            ("the contract ran out of fuel", true),
+            ("pays 1.00 EUR in all", false),
+            ("the ledger would not pay this: the payments add up to more than is locked", true),
+            ("the contract broke while it ran", true),
+            ("pays 1.00 EUR in all", false),
+            wrong_fee,
+        ]
+    );
+    assert_eq!(check.value["calls"][3]["fuel"], check.value["fuel_limit"], "who runs out has used up all");
+    let refusal = check.refusal.expect("the program ends with code 1").message;
+    assert!(
+        refusal.starts_with("the ledger would take the module, and it fails: settle, final: "),
+        "{refusal}"
+    );
+    let usage = folder.join("usage.json");
+    let simulate = |trigger: &str| {
+        let steps = [
+            serde_json::json!({"at": "1h", "trigger": "interim", "windows": [{"index": 0, "delivered": "8h"}]}),
+            serde_json::json!({"at": "end", "trigger": trigger}),
+        ];
+        fs::write(&usage, serde_json::json!({ "steps": steps }).to_string()).unwrap();
+        let terms = folder.join("terms.json");
+        let answer = hansa(&[
+            "simulate",
+            text(&module),
+            "--params",
+            text(&params),
+            "--terms",
+            text(&terms),
+            "--usage",
+            text(&usage),
+        ]);
+        answer.unwrap()
+    };
+    for (trigger, reason, paid) in [
+        (
+            "final",
+            "the contract gave an answer that breaks the rules: the operator does not receive exactly its fee",
+            "19.80",
+        ),
+        ("expired", "the contract ran out of fuel", "19.80"),
+        (
+            "cancelled-by-provider",
+            "the contract gave an answer that breaks the rules: the payments add up to more than is locked",
+            "19.80",
+        ),
+        ("no-show", "the contract broke while it ran", ""),
+    ] {
+        let answer = simulate(trigger);
+        let steps = answer.value["steps"].as_array().unwrap();
+        // Before the end a contract that fails pays nothing, and the lease goes on.
+        assert_eq!(steps[0]["payments"], serde_json::json!([]));
+        assert_eq!(steps[0]["fallback"], serde_json::Value::Null);
+        assert_eq!(steps[0]["failure"], "the contract refused: the contract's own code 1234");
+        assert!(answer.text.contains("nothing is paid now, since the contract refused"), "{}", answer.text);
+        // At the end the fallback pays what nobody contests: eight hours at 2.50 EUR, less the fee.
+        assert_eq!(steps[1]["failure"], reason);
+        assert_eq!(steps[1]["fallback"], "pay-countersigned");
+        assert_eq!(steps[1]["payments"][0]["paid"].as_str().unwrap_or_default(), paid, "{trigger}");
+    }
+}
+
+#[test]
+fn a_name_that_cannot_be_one_and_a_folder_that_exists_are_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let name = |name: &str| create(name, place.path(), None).unwrap_err().message;
+    for wrong in ["", "Carbon", "1st", "a b", "a_b", "-a", "a-", "a--b", "../a", "käse", &"a".repeat(49)] {
+        assert_eq!(name(wrong), format!("`{wrong}` is no name of a contract"));
+    }
+    assert!(name("borsh").contains("something that the contract uses"));
+    fs::create_dir(place.path().join("there")).unwrap();
+    assert!(name("there").ends_with("exists already"));
+    let nowhere = create("sound", place.path(), Some(place.path())).unwrap_err();
+    assert!(nowhere.message.ends_with("is no checkout of the source of hansa"), "{nowhere}");
+    assert!(!place.path().join("sound").exists(), "a refusal leaves nothing behind");
+}
+
+#[test]
+fn a_contract_inside_of_the_checkout_names_it_relatively() {
+    // A checkout of which only the part is there that is looked at.
+    let checkout = tempfile::tempdir().unwrap();
+    let abi = checkout.path().join("contracts/abi");
+    fs::create_dir_all(&abi).unwrap();
+    fs::write(abi.join("Cargo.toml"), "[package]\nname = \"hansa-contracts-abi\"\n").unwrap();
+    for sdk in [checkout.path(), abi.as_path()] {
+        let name = if sdk == abi { "second" } else { "first" };
+        let folder = create(name, &checkout.path().join("contracts"), Some(sdk)).unwrap();
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("{ path = \"../../contracts/abi\" }"), "{manifest}");
+        assert!(!manifest.contains("{{"), "{manifest}");
+    }
+}
