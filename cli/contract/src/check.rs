@@ -8,9 +8,10 @@ use hansa_contracts_abi::limits::IO_BYTES_MAX;
 use hansa_contracts_abi::testing::ordinary_facts;
 use hansa_contracts_abi::wire::settle_input;
 use hansa_contracts_abi::{
-    Evidence, Facts, Failure, ModuleRefusal, Outcome, Party, Quote, Runtime, Split, Trigger, Window,
-    check_split,
+    Admission, Claims, Evidence, Facts, Failure, ModuleRefusal, Outcome, Party, Quote, Runtime, Split,
+    Trigger, Window, check_split,
 };
+use hansa_ledger::row::{OrganisationClass, Purpose};
 use serde::Serialize;
 use std::path::Path;
 
@@ -125,7 +126,15 @@ fn report(module: &Module, params: &[u8]) -> CheckReport {
     }
 }
 
-/// Asks for a quote, then settles the ordinary lease by every trigger, and the longest one that a contract can be told of.
+/// Who asks in the standard facts.
+const CLAIMS: Claims = Claims {
+    home: *b"EE",
+    class: OrganisationClass::StartUp as u8,
+    sponsor: Some(*b"EE"),
+    purpose: Some(Purpose::Innovation as u8),
+};
+
+/// Asks for a quote and whether a requester may have a lease, then settles the ordinary lease by every trigger, and the longest one that a contract can be told of.
 fn meter(module: &Module, params: &[u8]) -> Vec<Metered> {
     let mut facts = ordinary_facts();
     let quote = module.host.quote(&module.hash, params, &facts.terms);
@@ -133,6 +142,15 @@ fn meter(module: &Module, params: &[u8]) -> Vec<Metered> {
         format!("lock {} EUR, stake {} EUR", euro(quote.lock), euro(quote.stake))
     })];
     let Ok(Quote { lock, stake }) = quote.result else { return calls };
+    if module.summary.has_admit {
+        let admission = module.host.admit(&module.hash, params, &facts.terms, &CLAIMS);
+        calls.push(metered("admit", &admission, |admission| match admission {
+            Admission::Yes => "admits a start-up of EE, paid by a grant of EE for innovation".to_owned(),
+            Admission::No(reason) => {
+                format!("does not admit a start-up of EE with a grant, for its reason {reason}")
+            }
+        }));
+    }
     facts.escrow.locked = lock;
     (facts.escrow.stake, facts.terms.slash_max) = (stake, stake);
     let triggers = [

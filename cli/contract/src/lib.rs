@@ -27,7 +27,7 @@ pub use create::create;
 pub use params::{read_params, typed_params};
 pub use replay::{Finding, ReplayReport};
 pub use simulation::{NoteReport, PaymentReport, QuoteReport, Simulation, StepReport, quote, simulate};
-pub use terms::{FallbackWord, TermsFile};
+pub use terms::{ClaimsLine, FallbackWord, SlaLine, Start, TermsFile};
 pub use texts::{Euro, Seconds, Share, Units, When};
 pub use usage::{SourceWord, StepLine, TriggerWord, UsageFile, WindowLine};
 

@@ -7,8 +7,8 @@ use crate::texts::{euro, moment_text};
 use crate::usage::{Step, TriggerWord, UsageFile};
 use crate::{Answer, ContractError};
 use hansa_contracts_abi::{
-    ABI_VERSION, CheckedSplit, Ctx, Escrow, Facts, Failure, Fallback, Money, Party, Quote, Runtime, Terms,
-    Usage, check_split, fallback_split, math,
+    ABI_VERSION, Admission, CheckedSplit, Claims, Ctx, Escrow, Facts, Failure, Fallback, Money, Party, Quote,
+    Runtime, Terms, Usage, check_split, fallback_split, math,
 };
 use serde::Serialize;
 
@@ -23,6 +23,8 @@ pub struct QuoteReport {
     pub fuel: u64,
     /// Most fuel of one call.
     pub fuel_limit: u64,
+    /// Fuel that it took to admit the requester, where the terms say who asks.
+    pub admit_fuel: Option<u64>,
     /// What the capacity is worth at the price. A contract that asks for more gets no lease.
     pub worth: String,
     /// Whether the ledger would award a lease for this lock.
@@ -131,6 +133,7 @@ pub(crate) fn ask(
     let terms = file.terms(given);
     let outcome = module.host.quote(&module.hash, params, &terms);
     let quote = outcome.result.map_err(|failure| refused(&failure, outcome.fuel))?;
+    let admit_fuel = file.claims().map(|claims| admit(module, params, &terms, &claims)).transpose()?;
     // The award takes what the contract asks for out of the provider's cash, and that is what the lease's terms say then.
     let terms = if file.stake.is_none() { file.terms(quote.stake) } else { terms };
     let worth = math::lock(terms.capacity_total(), terms.price).unwrap_or(Money::MAX);
@@ -139,10 +142,24 @@ pub(crate) fn ask(
         stake: euro(quote.stake),
         fuel: outcome.fuel,
         fuel_limit: module.host.fuel_per_call_max(),
+        admit_fuel,
         worth: euro(worth),
         awarded: quote.lock <= worth && u64::try_from(quote.lock).is_ok(),
     };
     Ok((report, quote, terms))
+}
+
+/// Asks whether the requester may have a lease, and tells the fuel that this took.
+fn admit(module: &Module, params: &[u8], terms: &Terms, claims: &Claims) -> Result<u64, ContractError> {
+    let outcome = module.host.admit(&module.hash, params, terms, claims);
+    match outcome.result {
+        Ok(Admission::Yes) => Ok(outcome.fuel),
+        Ok(Admission::No(reason)) => Err(ContractError::new(format!(
+            "no lease would be made: the contract does not admit the requester, for its reason {reason}"
+        ))
+        .hint("change the claims or the parameters; what a reason means is the contract's to say")),
+        Err(failure) => Err(refused(&failure, outcome.fuel)),
+    }
 }
 
 fn refused(failure: &Failure, fuel: u64) -> ContractError {
@@ -289,6 +306,9 @@ impl QuoteReport {
             ["stake".to_owned(), format!("{} EUR", self.stake)],
             ["fuel".to_owned(), fuel(self.fuel, self.fuel_limit)],
         ];
+        if let Some(admit) = self.admit_fuel {
+            lines.push(["admitted".to_owned(), fuel(admit, self.fuel_limit)]);
+        }
         if !self.awarded {
             let text = "the ledger awards no lease whose contract asks for more than the capacity is worth";
             lines.push(["warning".to_owned(), text.to_owned()]);

@@ -3,9 +3,12 @@
 use crate::texts::{Euro, Seconds, Share, Units, When, moment};
 use crate::{ContractError, file};
 use hansa_contracts_abi::limits::{NAMED_PARTIES_MAX, SLA_STEPS_MAX};
-use hansa_contracts_abi::{Fallback, Party, Price, Role, SlaStep, Terms, Unit};
+use hansa_contracts_abi::{Claims, Fallback, Party, Price, Role, SlaStep, Terms, Unit};
+use hansa_ledger::member::MemberCode;
 use hansa_ledger::params::Params;
+use hansa_ledger::row::{OrganisationClass, Purpose};
 use hansa_ledger::time::TimeMs;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The rule that decides when the contract fails, as people write it.
@@ -48,6 +51,31 @@ pub struct SlaLine {
     pub credit: Share,
 }
 
+/// Who asks, as far as a contract is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimsLine {
+    /// Member that is home to the requester.
+    pub home: MemberCode,
+    /// What kind of organisation it is.
+    #[serde(deserialize_with = "word")]
+    pub class: OrganisationClass,
+    /// Member whose grant pays, if one does; with `purpose`.
+    pub sponsor: Option<MemberCode>,
+    /// What that grant is for; with `sponsor`.
+    #[serde(default, deserialize_with = "some_word")]
+    pub purpose: Option<Purpose>,
+}
+
+/// One of a closed set of words, `start-up` as well as `start_up`.
+fn word<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
+    hansa_cli_units::word(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+fn some_word<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    word(deserializer).map(Some)
+}
+
 /// Terms as they are written: JSON, unknown fields refused by name.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +109,8 @@ pub struct TermsFile {
     /// The rule when the contract fails.
     #[serde(default)]
     pub fallback: FallbackWord,
+    /// Who asks; the contract is then asked whether it may.
+    pub claims: Option<ClaimsLine>,
 }
 
 impl TermsFile {
@@ -123,6 +153,9 @@ impl TermsFile {
                 format!("has {} steps, and may have at most {SLA_STEPS_MAX}", self.sla.len()),
             );
         }
+        if self.claims.is_some_and(|claims| claims.sponsor.is_some() != claims.purpose.is_some()) {
+            return refuse("claims", "names `sponsor` or `purpose` without the other".to_owned());
+        }
         let money = [("stake", self.stake), ("locked", self.locked)];
         for (field, amount) in money.into_iter().filter_map(|(field, amount)| Some((field, amount?.0))) {
             if u64::try_from(amount).is_err() {
@@ -137,6 +170,17 @@ impl TermsFile {
             (Some(length), _) => self.start.0.saturating_add(length.0),
             (None, end) => end.map_or(self.start.0, |end| end.of(self.start.0, self.start.0)),
         }
+    }
+
+    /// What the contract is told of who asks.
+    #[must_use]
+    pub fn claims(&self) -> Option<Claims> {
+        self.claims.map(|line| Claims {
+            home: letters(line.home),
+            class: line.class as u8,
+            sponsor: line.sponsor.map(letters),
+            purpose: line.purpose.map(|purpose| purpose as u8),
+        })
     }
 
     /// The terms as a contract sees them, with so much of the provider's stake held.
@@ -161,6 +205,11 @@ impl TermsFile {
             sla: self.sla.iter().map(step).collect(),
         }
     }
+}
+
+/// The two letters of a member's code.
+fn letters(member: MemberCode) -> [u8; 2] {
+    member.as_str().as_bytes().try_into().unwrap_or(*b"??")
 }
 
 /// What a party is called: its role, and its number among those with the same.

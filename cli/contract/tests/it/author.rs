@@ -3,6 +3,7 @@
 use crate::common::{cargo, hansa, module, place, text};
 use hansa_cli_contract::create;
 use std::fs;
+use std::path::Path;
 
 #[test]
 fn a_new_contract_builds_passes_its_tests_and_the_check_and_settles() {
@@ -20,7 +21,7 @@ fn a_new_contract_builds_passes_its_tests_and_the_check_and_settles() {
     assert_eq!(check.value["memory_pages"], 1);
     assert_eq!(check.value["tariff"], fs::read_to_string(folder.join("tariff.md")).unwrap());
     let calls = check.value["calls"].as_array().unwrap();
-    assert!(calls.len() == 9 && calls.iter().all(|call| call["failed"] == false), "{calls:#?}");
+    assert!(calls.len() == 10 && calls.iter().all(|call| call["failed"] == false), "{calls:#?}");
     let [terms, usage] = ["terms.json", "usage.json"].map(|file| folder.join(file));
     let arguments = [
         "simulate",
@@ -61,8 +62,48 @@ const FAULTY: &str = r#"
             _ => Ok(right),
         }
     }
+
+    fn admit(_: &Params, _: &Terms, claims: &hansa_contracts_abi::Claims) -> Result<hansa_contracts_abi::Admission, Code> {
+        use hansa_contracts_abi::Admission;
+        match (claims.home, claims.class, claims.sponsor, claims.purpose) {
+            ([b'E', b'E'], 0, Some([b'D', b'E']), Some(1)) | ([b'F', b'R'], 3, None, None) => Ok(Admission::Yes),
+            ([b'E', b'S'], ..) => Err(Code(1_001)),
+            _ => Ok(Admission::No(77)),
+        }
+    }
 }
 "#;
+
+/// Whom the contract admits, by the claims in the terms.
+fn admission(module: &Path, folder: &Path) {
+    let quote = |claims: serde_json::Value| {
+        let path = folder.join("terms.json");
+        let mut terms: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        terms["claims"] = claims;
+        let path = folder.join("claims.json");
+        fs::write(&path, terms.to_string()).unwrap();
+        let params = folder.join("params.json");
+        hansa(&["quote", text(module), "--params", text(&params), "--terms", text(&path)])
+    };
+    let admitted =
+        quote(serde_json::json!({"home": "EE", "class": "start-up", "sponsor": "DE", "purpose": "research"}));
+    assert!(admitted.unwrap().value["admit_fuel"].as_u64().unwrap() > 5_000);
+    assert!(quote(serde_json::json!({"home": "FR", "class": "research"})).is_ok());
+    let said = |claims| quote(claims).unwrap_err().message;
+    assert_eq!(
+        said(serde_json::json!({"home": "FR", "class": "large"})),
+        "no lease would be made: the contract does not admit the requester, for its reason 77"
+    );
+    let cannot = said(serde_json::json!({"home": "ES", "class": "sme"}));
+    assert!(
+        cannot.starts_with("no lease would be made: the contract refused: the contract's own code 1001"),
+        "{cannot}"
+    );
+    let half = said(serde_json::json!({"home": "FR", "class": "sme", "sponsor": "FR"}));
+    assert_eq!(half, "claims.json: claims: names `sponsor` or `purpose` without the other");
+    let unknown = said(serde_json::json!({"home": "FR", "class": "garage"}));
+    assert!(unknown.starts_with("claims.json: claims.class: unknown variant `garage`"), "{unknown}");
+}
 
 #[test]
 fn a_contract_that_fails_is_found_by_the_check_and_replaced_by_the_fallback() {
@@ -85,7 +126,7 @@ fn a_contract_that_fails_is_found_by_the_check_and_replaced_by_the_fallback() {
         .collect();
     let wrong_fee = ("the ledger would not pay this: the operator does not receive exactly its fee", true);
     assert_eq!(
-        failed[1..],
+        failed[2..],
         [
             ("the contract refused: the contract's own code 1234", false),
             wrong_fee,
@@ -97,12 +138,13 @@ fn a_contract_that_fails_is_found_by_the_check_and_replaced_by_the_fallback() {
             wrong_fee,
         ]
     );
-    assert_eq!(check.value["calls"][3]["fuel"], check.value["fuel_limit"], "who runs out has used up all");
+    assert_eq!(check.value["calls"][4]["fuel"], check.value["fuel_limit"], "who runs out has used up all");
     let refusal = check.refusal.expect("the program ends with code 1").message;
     assert!(
         refusal.starts_with("the ledger would take the module, and it fails: settle, final: "),
         "{refusal}"
     );
+    admission(&module, &folder);
     let usage = folder.join("usage.json");
     let simulate = |trigger: &str| {
         let steps = [
