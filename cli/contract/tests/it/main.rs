@@ -3,6 +3,7 @@
 mod author;
 mod common;
 mod files;
+mod page;
 mod replay;
 mod verbs;
 mod walk;
