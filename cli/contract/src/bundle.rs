@@ -5,7 +5,6 @@
 
 use crate::{ContractError, file};
 use hansa_ledger::id::{BlockId, ChainId, CodeHash, LeaseId};
-use hansa_ledger::row::{Agreement, Settlement};
 use serde::{Deserialize, Serialize};
 
 /// The word by which a bundle is known.
@@ -13,7 +12,8 @@ pub const BUNDLE_FORMAT: &str = "hansa-settlement";
 /// The version of the format. A reader refuses others.
 pub const BUNDLE_VERSION: u16 = 1;
 
-/// All settlements of one lease.
+/// All settlements of one lease. Every field comes from the ledger as it stands there: of the genesis (`vm_profile`), of the
+/// lease's agreement (`contract`, `params`, `fallback`), of the contract (`code`), and of the rows of its settlements.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayBundle {
@@ -64,39 +64,6 @@ pub struct ReplayStep {
 }
 
 impl ReplayBundle {
-    /// The bundle of a lease, from what the ledger keeps of it: its agreement, its settlements by rising height, each with the
-    /// hash of its block where that is known, and the code that the agreement names.
-    #[must_use]
-    pub fn new(
-        chain: ChainId,
-        lease: LeaseId,
-        vm_profile: [u8; 32],
-        agreement: &Agreement,
-        code: Vec<u8>,
-        settlements: &[(Settlement, Option<BlockId>)],
-    ) -> Self {
-        let step = |(settlement, block): &(Settlement, Option<BlockId>)| ReplayStep {
-            height: settlement.height,
-            block: *block,
-            facts: settlement.facts.clone(),
-            split: Some(settlement.split.clone()),
-            fuel: settlement.fuel,
-            failure: settlement.failure.clone(),
-        };
-        Self {
-            format: BUNDLE_FORMAT.to_owned(),
-            version: BUNDLE_VERSION,
-            chain,
-            lease,
-            vm_profile: vm_profile.to_vec(),
-            contract: agreement.contract,
-            code,
-            params: agreement.contract_params.clone(),
-            fallback: agreement.fallback,
-            settlements: settlements.iter().map(step).collect(),
-        }
-    }
-
     /// Reads a bundle. `file` is the name by which a refusal calls it.
     ///
     /// # Errors

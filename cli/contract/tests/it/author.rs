@@ -110,12 +110,7 @@ fn a_contract_that_fails_is_found_by_the_check_and_replaced_by_the_fallback() {
     let place = place("faulty");
     hansa(&["new", "faulty", "--dir", text(&place)]).unwrap();
     let folder = place.join("faulty");
-    let source = fs::read_to_string(folder.join("src/lib.rs")).unwrap();
-    let (head, rest) = source.split_once("    /// Who has earned how much by now").unwrap();
-    let (_, rest) = rest.split_once("\n}\n").unwrap();
-    // The functions that nobody calls now are no mistake here.
-    fs::write(folder.join("src/lib.rs"), format!("#![allow(dead_code)]\n{head}{FAULTY}{rest}")).unwrap();
-    let module = module(&folder, "faulty");
+    let module = rewritten(&folder, "faulty", |source| source, FAULTY);
     let params = folder.join("params.json");
     let check = hansa(&["check", text(&module), "--params", text(&params)]).unwrap();
     let failed: Vec<(&str, bool)> = check.value["calls"]
@@ -222,4 +217,106 @@ fn a_contract_inside_of_the_checkout_names_it_relatively() {
         assert!(manifest.contains("{ path = \"../../contracts/abi\" }"), "{manifest}");
         assert!(!manifest.contains("{{"), "{manifest}");
     }
+}
+
+/// A contract that remembers, slashes and draws on an allowance: one byte of state, 1 EUR of stake and 100 units each time.
+const REMEMBERING: &str = r#"
+    fn settle(params: &Params, facts: &Facts) -> Result<Split, Code> {
+        check(params, &facts.terms)?;
+        let mut state = facts.state.clone();
+        state.push(0xaa);
+        let note = hansa_contracts_abi::Note { code: 5, bytes: facts.escrow.stake.to_le_bytes().to_vec() };
+        let split = pay(facts, facts.escrow.paid.saturating_add(1_000_000))?;
+        Ok(Split { slash: 1_000_000, consume: 100, state, notes: alloc::vec![note], ..split })
+    }
+}
+"#;
+
+#[test]
+fn state_stake_and_allowance_are_carried_from_settlement_to_settlement() {
+    let place = place("remembering");
+    hansa(&["new", "remembering", "--dir", text(&place)]).unwrap();
+    let folder = place.join("remembering");
+    let module = rewritten(
+        &folder,
+        "remembering",
+        |source| {
+            source
+                .replace("terms.price.num, den)?, stake: 0 })", "terms.price.num, den)?, stake: 2_500_000 })")
+        },
+        REMEMBERING,
+    );
+    let simulate = |changes: &[(&str, &str)]| {
+        let mut terms = serde_json::json!({
+            "accelerators": 1, "start": "2027-01-31T12:00Z", "length": "100h", "price": "2.50 EUR/h", "fee": "0%", "quota": 1_000,
+        });
+        for (field, value) in changes {
+            terms[*field] = (*value).into();
+        }
+        let steps: Vec<serde_json::Value> =
+            ["1h", "2h", "3h"].iter().map(|at| serde_json::json!({"at": at, "trigger": "interim"})).collect();
+        let [terms_path, usage] = ["terms.json", "usage.json"].map(|name| folder.join(name));
+        fs::write(&terms_path, terms.to_string()).unwrap();
+        fs::write(&usage, serde_json::json!({ "steps": steps }).to_string()).unwrap();
+        let params = folder.join("params.json");
+        let arguments = [
+            "simulate",
+            text(&module),
+            "--params",
+            text(&params),
+            "--terms",
+            text(&terms_path),
+            "--usage",
+            text(&usage),
+        ];
+        hansa(&arguments).unwrap().value
+    };
+    // What the contract asks for is held, and 1 EUR less each time; there are not three in 2.50 EUR.
+    let value = simulate(&[("fallback", "refund")]);
+    assert_eq!(value["quote"]["stake"], "2.50");
+    let column = |name: &str| {
+        value["steps"].as_array().unwrap().iter().map(|step| step[name].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(column("state"), ["aa", "aaaa", "aaaa"]);
+    assert_eq!(column("slash"), ["1.00", "1.00", "0.00"]);
+    assert_eq!(column("consume"), [100, 100, 0]);
+    let stakes: Vec<String> =
+        [2_500_000u128, 1_500_000].map(|stake| hex::encode(stake.to_le_bytes())).to_vec();
+    let noted: Vec<&str> = value["steps"].as_array().unwrap()[..2]
+        .iter()
+        .map(|step| step["notes"][0]["bytes"].as_str().unwrap())
+        .collect();
+    assert_eq!(noted, stakes);
+    let over = "the contract gave an answer that breaks the rules: more is slashed than the stake or the terms allow";
+    assert_eq!(column("failure")[2], over);
+    // Enough stake for three, and then an allowance for two.
+    let value = simulate(&[("stake", "100 EUR")]);
+    assert_eq!(value["steps"][2]["failure"], serde_json::Value::Null);
+    assert_eq!(value["steps"][2]["state"], "aaaaaa");
+    let value = simulate(&[("stake", "100 EUR"), ("quota", "250s")]);
+    let over =
+        "the contract gave an answer that breaks the rules: more is consumed than is left on the allowance";
+    assert_eq!(value["steps"][2]["failure"], over);
+    // What is locked can be less than the contract asked for: then there is not enough for the third.
+    let value = simulate(&[("stake", "100 EUR"), ("locked", "2.50 EUR")]);
+    assert_eq!(value["locked"], "2.50");
+    let over =
+        "the contract gave an answer that breaks the rules: the payments add up to more than is locked";
+    assert_eq!(value["steps"][2]["failure"], over);
+}
+
+/// Builds the module of a new contract whose `settle`, and whatever follows it in the trait, is this.
+fn rewritten(
+    folder: &Path,
+    name: &str,
+    change: impl Fn(String) -> String,
+    settle: &str,
+) -> std::path::PathBuf {
+    let source = fs::read_to_string(folder.join("src/lib.rs")).unwrap();
+    let (head, rest) = source.split_once("    /// Who has earned how much by now").unwrap();
+    let (_, rest) = rest.split_once("\n}\n").unwrap();
+    // The functions that nobody calls now are no mistake here.
+    let source = change(format!("#![allow(dead_code)]\n{head}{settle}{rest}"));
+    fs::write(folder.join("src/lib.rs"), source).unwrap();
+    module(folder, name)
 }
