@@ -6,6 +6,7 @@ pub mod bid;
 mod capacity;
 mod chain;
 mod config;
+mod contract;
 mod credit;
 mod demo;
 mod governance;
@@ -72,6 +73,8 @@ verbs! {
     Market(market::MarketArguments),
     /// Offer capacity
     Offer(offer::OfferArguments),
+    /// Write, check, try and replay contracts
+    Contract(contract::ContractArguments),
     /// Ask for capacity, and run a job in it
     Bid(Box<bid::BidArguments>),
     /// Follow your requests, and learn why they wait

@@ -14,7 +14,9 @@ pub mod keyfile;
 pub mod keystore;
 pub mod printer;
 pub mod session;
-pub mod units;
+
+/// Units as people type and read them.
+pub use hansa_cli_units as units;
 
 use args::Arguments;
 use clap::Parser as _;

@@ -1,4 +1,6 @@
-//! Human units: prices, lengths, moments, sizes and shares, as people type and read them.
+//! Read and write units as people do.
+//!
+//! Prices, amounts, lengths of time, moments, sizes and shares, with one reading for arguments and files of every verb.
 
 mod moment;
 mod size;

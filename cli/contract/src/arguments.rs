@@ -1,0 +1,165 @@
+//! The verbs of `hansa contract` that need no node.
+
+use crate::terms::TermsFile;
+use crate::usage::UsageFile;
+use crate::{Answer, ContractError, ReplayBundle, check, create, file, module, params, simulation};
+use clap::{Args, Subcommand};
+use std::path::{Path, PathBuf};
+
+/// Write, check, try and replay contracts.
+#[derive(Debug, Args)]
+pub struct ContractArguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Write a new contract: a crate that builds, tests and passes the check
+    New(New),
+    /// Whether the ledger would take a module, and what it costs to ask it
+    Check(Check),
+    /// What a contract asks for, under terms from a file
+    Quote(Quote),
+    /// Carry a lease through a contract, as the ledger would
+    Simulate(Simulate),
+    /// Parameters in hexadecimal, as an offer takes them, from a file of typed values
+    Params(Params),
+    /// Run a lease's settlements again, bit for bit, from an exported bundle
+    Replay(Replay),
+}
+
+#[derive(Debug, Args)]
+struct New {
+    /// Its name, such as `carbon-indexed`
+    name: String,
+    /// Folder that it is written below
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+    /// Checkout of the source of hansa; the one this program was built from if not said
+    #[arg(long, value_name = "DIR")]
+    sdk: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    /// The module, or the name of a built-in contract
+    module: PathBuf,
+    #[command(flatten)]
+    params: ParamsArgument,
+}
+
+#[derive(Debug, Args)]
+struct ParamsArgument {
+    /// Parameters: a file of typed values that ends in `.json`, a file of bytes, or hexadecimal; no bytes if not said
+    #[arg(long, value_name = "FILE|HEX")]
+    params: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "docs/contracts.md describes every field of the files.")]
+struct Quote {
+    /// The module, or the name of a built-in contract
+    module: PathBuf,
+    #[command(flatten)]
+    params: ParamsArgument,
+    /// What the parties would sign, as JSON
+    #[arg(long, value_name = "FILE")]
+    terms: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "docs/contracts.md describes every field of the files.")]
+struct Simulate {
+    #[command(flatten)]
+    quote: Quote,
+    /// What happens in the lease, step by step, as JSON
+    #[arg(long, value_name = "FILE")]
+    usage: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Params {
+    /// The file of typed values
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Replay {
+    /// The bundle
+    bundle: PathBuf,
+}
+
+/// The most bytes of a bundle: the largest module and a thousand of the largest settlements in hexadecimal.
+const BUNDLE_BYTES_MAX: u64 = 64 << 20;
+
+impl ContractArguments {
+    /// Does it.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn run(self) -> Result<Answer, ContractError> {
+        match self.verb {
+            Verb::New(new) => new.run(),
+            Verb::Check(verb) => check::run(&verb.module, &verb.params.read()?),
+            Verb::Quote(quote) => quote.run(),
+            Verb::Simulate(simulate) => simulate.run(),
+            Verb::Params(params) => {
+                let bytes = file::read(&params.file, file::JSON_BYTES_MAX)?;
+                let params = hex::encode(params::typed_params(&file::name(&params.file), &bytes)?);
+                Ok(Answer { value: serde_json::json!({ "params": params }), text: params, refusal: None })
+            }
+            Verb::Replay(replay) => {
+                let bytes = file::read(&replay.bundle, BUNDLE_BYTES_MAX)?;
+                Ok(ReplayBundle::parse(&file::name(&replay.bundle), &bytes)?.replay().answer())
+            }
+        }
+    }
+}
+
+impl ParamsArgument {
+    fn read(&self) -> Result<Vec<u8>, ContractError> {
+        params::read_params(self.params.as_deref())
+    }
+}
+
+impl New {
+    fn run(&self) -> Result<Answer, ContractError> {
+        let folder = create::create(&self.name, &self.dir, self.sdk.as_deref())?;
+        let text = format!(
+            "wrote {}\n\n  cd {}\n  cargo test\n  cargo build --release --target wasm32-unknown-unknown\n  hansa contract check \
+             target/wasm32-unknown-unknown/release/{}.wasm --params params.json",
+            folder.display(),
+            self.dir.join(&self.name).display(),
+            self.name.replace('-', "_"),
+        );
+        Ok(Answer {
+            value: serde_json::json!({ "contract": self.name, "folder": folder }),
+            text,
+            refusal: None,
+        })
+    }
+}
+
+fn read_terms(path: &Path) -> Result<TermsFile, ContractError> {
+    TermsFile::parse(&file::name(path), &file::read(path, file::JSON_BYTES_MAX)?)
+}
+
+impl Quote {
+    fn run(&self) -> Result<Answer, ContractError> {
+        let module = module::open(&self.module)?;
+        let (report, _, _) = simulation::ask(&module, &self.params.read()?, &read_terms(&self.terms)?)?;
+        Ok(report.answer(&module.title()))
+    }
+}
+
+impl Simulate {
+    fn run(&self) -> Result<Answer, ContractError> {
+        let module = module::open(&self.quote.module)?;
+        let params = self.quote.params.read()?;
+        let terms = read_terms(&self.quote.terms)?;
+        let usage = file::read(&self.usage, file::JSON_BYTES_MAX)?;
+        let usage = UsageFile::parse(&file::name(&self.usage), &usage, &terms)?;
+        Ok(simulation::carry(&module, &params, &terms, &usage)?.answer())
+    }
+}
