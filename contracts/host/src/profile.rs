@@ -24,6 +24,14 @@ pub(crate) const RESULTS_PER_FUNCTION_MAX: usize = 1;
 /// can count, before it meets the end of the value stack, whose layout is this engine's own.
 pub(crate) const OPERANDS_PER_FUNCTION_MAX: u32 = 512;
 pub(crate) const GLOBALS_MAX: u32 = 64;
+pub(crate) const TYPES_MAX: u32 = 256;
+pub(crate) const EXPORTS_MAX: u32 = 32;
+pub(crate) const DATA_SEGMENTS_MAX: u32 = 64;
+pub(crate) const ELEMENT_SEGMENTS_MAX: u32 = 16;
+/// Bytes of code from which functions must have so many bytes on average: the engine's own rule, met before the engine
+/// is, so that its refusal has a name.
+pub(crate) const FUNCTION_BYTES_FREE: u32 = 1_000;
+pub(crate) const FUNCTION_BYTES_MIN: u32 = 40;
 pub(crate) const TABLE_ELEMENTS_MAX: u64 = 256;
 pub(crate) const MEMORY_PAGES_START_MAX: u64 = 2;
 pub(crate) const MEMORY_PAGES_MAX: u64 = 16;
@@ -35,8 +43,8 @@ const VALUE_STACK_BYTES_MAX: usize = 1024 * 1024;
 /// Stacks kept for reuse. Does not change an outcome, only how fast it is there.
 const VALUE_STACKS_CACHED: usize = 4;
 
-/// The version in the workspace's `Cargo.toml`, which pins it exactly: another version may price or refuse otherwise.
-const ENGINE: &str = "wasmi 2.0.0";
+/// The versions that the manifests pin exactly: another one may price or refuse otherwise.
+const ENGINE: &str = "wasmi 2.0.0, wasmparser 0.228.0";
 
 /// What is turned on beyond the first version of WASM. Everything else is off, and named in [`config`].
 pub(crate) fn features() -> WasmFeatures {
@@ -105,7 +113,7 @@ struct Profile {
     abi: u16,
     fuel: [u64; 4],
     features: u32,
-    module: [u64; 10],
+    module: [u64; 16],
     stack: [u64; 2],
     bytes_copied_per_fuel: u32,
     operators: String,
@@ -130,6 +138,12 @@ pub fn vm_profile() -> [u8; 32] {
             TABLE_ELEMENTS_MAX,
             MEMORY_PAGES_START_MAX,
             MEMORY_PAGES_MAX,
+            u64::from(TYPES_MAX),
+            u64::from(EXPORTS_MAX),
+            u64::from(DATA_SEGMENTS_MAX),
+            u64::from(ELEMENT_SEGMENTS_MAX),
+            u64::from(FUNCTION_BYTES_FREE),
+            u64::from(FUNCTION_BYTES_MIN),
         ],
         stack: [RECURSION_DEPTH_MAX as u64, VALUE_STACK_BYTES_MAX as u64],
         bytes_copied_per_fuel: FUEL_COSTS.bytes_copied_per_fuel,

@@ -2,15 +2,11 @@
 
 use super::*;
 use crate::profile::{FUEL_PER_CALL, vm_profile};
-use borsh::BorshSerialize;
-use hansa_contracts_abi::{Code, Failure, Native, Party, Quote};
+use hansa_contracts_abi::testing::some_facts;
+use hansa_contracts_abi::{Code, Failure, Native, Party, Quote, Window};
 use hansa_contracts_bundle::SPOT;
 use hansa_contracts_spot::{Params, Spot};
 use std::sync::Arc;
-
-fn bytes_of(value: &impl BorshSerialize) -> Vec<u8> {
-    borsh::to_vec(value).unwrap()
-}
 
 /// A contract that answers with these bytes, whatever it is asked.
 fn answering(output: &[u8], packed: u64) -> Vec<u8> {
@@ -146,62 +142,17 @@ fn the_profile_has_the_hash_that_members_agreed_on() {
     assert_eq!(hex, "aed578c9bdf147e7f19b8f0f2aaf6ef7e78db685fdad45ae3a21504d238d2f95");
 }
 
-fn some_facts(numbers: &mut Numbers) -> (Params, Facts) {
-    let mut facts = facts();
-    // Mostly plausible figures, now and then one from the far end of its type.
-    let mut figure = |usual: u64| match numbers.below(40) {
-        0 => u64::MAX - numbers.below(3),
-        1 => 0,
-        _ => numbers.below(usual),
-    };
-    facts.terms.units = figure(64);
-    facts.terms.start = figure(100_000);
-    facts.terms.end = facts.terms.start.saturating_add(figure(90_000));
-    facts.terms.price = Price { num: figure(5_000_000).into(), den: figure(7_200) };
-    facts.terms.fee_bps = figure(1_000).min(20_000) as u16;
-    facts.ctx.now = facts.terms.start.saturating_add(figure(100_000));
-    facts.escrow.locked = figure(2_000_000_000).into();
-    facts.usage.windows = (0..figure(12).min(12))
-        .map(|index| Window {
-            index: index as u32,
-            delivered: figure(60_000),
-            committed: figure(60_000),
-            up_secs: figure(900) as u32,
-            source: [Evidence::Both, Evidence::ProviderOnly, Evidence::RequesterOnly]
-                [figure(3).min(2) as usize],
-        })
-        .collect();
-    let listed: u128 = facts.usage.windows.iter().map(|window| u128::from(window.delivered)).sum();
-    facts.usage.cumulative = listed + u128::from(figure(100_000));
-    if figure(10) == 0 {
-        facts.usage.cumulative = figure(1_000).into();
-    }
-    if figure(8) == 0 {
-        facts.terms.price.num = u128::MAX / u128::from(figure(1_000_000).max(1));
-    }
-    facts.escrow.paid = if figure(4) == 0 { figure(50_000_000).into() } else { 0 };
-    facts.ctx.trigger = match figure(7) {
-        0 => Trigger::Interim,
-        1 => Trigger::Final,
-        2 => Trigger::Expired,
-        3 => Trigger::Cancelled { by: Party(figure(4) as u8) },
-        4 => Trigger::NoShow,
-        _ => Trigger::Ruling { provider_bps: figure(10_100).min(20_000) as u16 },
-    };
-    let minimum_fee = if figure(3) == 0 { figure(10_000_000).into() } else { 0 };
-    (Params { minimum_fee }, facts)
-}
-
 #[test]
 fn native_and_wasm_settle_alike() {
     let host = Host::new();
     let hash = host.load(SPOT).unwrap();
     let native = Native::<Spot>::new(hash);
-    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    let mut numbers = Numbers::new(1);
     let (mut settled, mut refused, mut fuel_max) = (0, 0, 0);
     for round in 0..3_000 {
-        let (params, facts) = some_facts(&mut numbers);
-        let params = bytes_of(&params);
+        let facts = some_facts(&mut numbers);
+        let minimum_fee = if numbers.once_in(3) { numbers.figure(10_000_000).into() } else { 0 };
+        let params = bytes_of(&Params { minimum_fee });
         let outcome = host.settle(&hash, &params, &facts);
         assert_eq!(outcome.result, native.settle(&hash, &params, &facts).result, "round {round}: {facts:?}");
         match outcome.result {
