@@ -19,6 +19,7 @@ extern crate std;
 
 mod check;
 mod claims;
+mod codec;
 mod contract;
 mod export;
 mod facts;
