@@ -82,7 +82,7 @@ fn validate(bytes: &[u8], features: WasmFeatures) -> Result<(), Invalid> {
 
 /// Features that are off, each with the rule that names it. The first that moves the error is the culprit, so that what
 /// another one builds upon comes first.
-const SUSPECTS: [(WasmFeatures, ModuleRule); 13] = [
+const SUSPECTS: [(WasmFeatures, ModuleRule); 12] = [
     (WasmFeatures::FLOATS.union(WasmFeatures::SATURATING_FLOAT_TO_INT), ModuleRule::Floats),
     (WasmFeatures::REFERENCE_TYPES, ModuleRule::ReferenceTypes),
     (WasmFeatures::TAIL_CALL, ModuleRule::TailCalls),
@@ -98,19 +98,20 @@ const SUSPECTS: [(WasmFeatures, ModuleRule); 13] = [
         WasmFeatures::REFERENCE_TYPES.union(WasmFeatures::FUNCTION_REFERENCES).union(WasmFeatures::GC),
         ModuleRule::GarbageCollection,
     ),
-    (WasmFeatures::all(), ModuleRule::OtherFeature),
 ];
 
 /// Finds the feature that an invalid module would need to be valid: the first that, once allowed, moves the error.
 fn culprit(bytes: &[u8], offset: usize) -> ModuleRule {
-    for (feature, rule) in SUSPECTS {
-        match validate(bytes, features() | feature) {
-            Ok(()) => return rule,
-            Err(Invalid::At(other) | Invalid::Operands(other)) if other > offset => return rule,
-            Err(_) => {}
-        }
+    let helps = |feature| match validate(bytes, features() | feature) {
+        Ok(()) => true,
+        Err(Invalid::At(other) | Invalid::Operands(other)) => other > offset,
+    };
+    // What all features together do not help is plainly wrong, and not worth a dozen more passes.
+    if !helps(WasmFeatures::all()) {
+        return unreadable(bytes, offset);
     }
-    unreadable(bytes, offset)
+    let guilty = SUSPECTS.iter().find(|(feature, _)| helps(*feature));
+    guilty.map_or(ModuleRule::OtherFeature, |(_, rule)| *rule)
 }
 
 /// The parser is built without vector instructions and cannot read them; their prefix gives them away, and the number

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod calls;
+mod golden;
 mod modules;
 
 use borsh::BorshSerialize;

@@ -84,7 +84,7 @@ fn check(what: &str, code: &[u8], want: R, at: At) {
 }
 
 #[test]
-fn every_forbidden_feature_is_refused_by_its_name_and_place() {
+fn attack_11_every_forbidden_feature_is_refused_by_its_name_and_place() {
     let tag = "(tag $e)";
     let v128 = "(drop (v128.const i32x4 0 0 0 0)) (i64.const 0)";
     let relaxed = "(local v128) (drop (i8x16.relaxed_swizzle (local.get 1) (local.get 1))) (i64.const 0)";
