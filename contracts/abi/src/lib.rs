@@ -14,11 +14,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::arithmetic_side_effects))]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 extern crate std;
 
 mod check;
 mod claims;
+mod codec;
 mod contract;
 mod counted;
 mod export;

@@ -100,6 +100,7 @@ impl Terms {
     /// neither sponsor nor named or a later one is not named, if there are too many named parties or service-level
     /// steps, if the lease ends before it starts, if the price has no denominator, or if a figure in basis points is
     /// above 10,000.
+    #[inline]
     pub fn check(&self) -> Result<(), Code> {
         let mut parties = self.parties.iter();
         let first = [parties.next(), parties.next(), parties.next()];

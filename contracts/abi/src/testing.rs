@@ -248,3 +248,64 @@ pub fn some_claims(numbers: &mut Numbers) -> Claims {
 pub fn some_bytes(numbers: &mut Numbers, most: usize) -> Vec<u8> {
     (0..numbers.below(most as u64 + 1)).map(|_| numbers.next() as u8).collect()
 }
+
+/// How many cases a test is to try: `quick`, unless the variable `HANSA_CASES` says otherwise.
+#[must_use]
+pub fn cases(quick: u64) -> u64 {
+    std::env::var("HANSA_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(quick)
+}
+
+/// What became of the cases of [`assert_same`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Settlements that the contract answered.
+    pub settled: u64,
+    /// Settlements that the contract refused.
+    pub refused: u64,
+    /// Requesters that it admitted.
+    pub admitted: u64,
+    /// The most fuel that a settlement used.
+    pub fuel_max: u64,
+}
+
+/// Holds a contract's module, in a runtime that has loaded it, to the same contract run natively: quote, settlement and
+/// admission give the same for parameters and facts that `make` makes. Neither may break: each answers or refuses.
+///
+/// # Panics
+/// If the two differ or the module breaks, with seed and case.
+pub fn assert_same<C: Contract>(
+    runtime: &dyn Runtime,
+    code: &[u8; 32],
+    seed: u64,
+    cases: u64,
+    mut make: impl FnMut(&mut Numbers) -> (C::Params, Facts),
+) -> Tally {
+    let native = Native::<C>::new(*code);
+    let mut numbers = Numbers::new(seed);
+    let mut tally = Tally::default();
+    for case in 0..cases {
+        let (params, facts) = make(&mut numbers);
+        let params = borsh::to_vec(&params).expect("writing to memory cannot fail");
+        let claims = some_claims(&mut numbers);
+        let settled = runtime.settle(code, &params, &facts);
+        assert_eq!(
+            settled.result,
+            native.settle(code, &params, &facts).result,
+            "settle: seed {seed}, case {case}, {facts:?}"
+        );
+        let quoted = runtime.quote(code, &params, &facts.terms).result;
+        let native_quote = native.quote(code, &params, &facts.terms).result;
+        assert_eq!(quoted, native_quote, "quote: seed {seed}, case {case}, {:?}", facts.terms);
+        let admitted = runtime.admit(code, &params, &facts.terms, &claims).result;
+        let native_admission = native.admit(code, &params, &facts.terms, &claims).result;
+        assert_eq!(admitted, native_admission, "admit: seed {seed}, case {case}, {claims:?}");
+        tally.fuel_max = tally.fuel_max.max(settled.fuel);
+        tally.admitted += u64::from(admitted == Ok(Admission::Yes));
+        match settled.result {
+            Ok(_) => tally.settled += 1,
+            Err(Failure::Refused(_)) => tally.refused += 1,
+            Err(other) => panic!("the module broke ({other}): seed {seed}, case {case}, {facts:?}"),
+        }
+    }
+    tally
+}

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::claims::{Admission, Claims};
+use crate::codec::{Input, Output, Reader, Writer};
 use crate::contract::{Code, Contract};
 use crate::facts::Facts;
 use crate::limits::{IO_BYTES_MAX, OUTPUT_BYTES_MAX};
@@ -54,46 +55,73 @@ fn input<T: BorshSerialize>(value: &T) -> Option<Vec<u8>> {
 
 /// Runs a contract's `quote` on the buffer as the exported function does. The result is the packed status and length.
 pub fn serve_quote<C: Contract>(io: &mut [u8], length: u32) -> u64 {
-    let answer = open::<Terms>(io, length).and_then(|(params, terms)| {
-        let params = C::Params::try_from_slice(&params).map_err(|_| Code::BAD_PARAMS)?;
-        C::quote(&params, &terms)
-    });
-    close::<Quote>(io, answer)
+    let answer = quote::<C>(io, length);
+    close(io, answer)
 }
 
 /// Runs a contract's `settle` on the buffer as the exported function does. The result is the packed status and length.
 pub fn serve_settle<C: Contract>(io: &mut [u8], length: u32) -> u64 {
-    let answer = open::<Facts>(io, length).and_then(|(params, facts)| {
-        if facts.abi != C::META.abi {
-            return Err(Code::UNSUPPORTED);
-        }
-        let params = C::Params::try_from_slice(&params).map_err(|_| Code::BAD_PARAMS)?;
-        C::settle(&params, &facts)
-    });
-    close::<Split>(io, answer)
+    let answer = settle::<C>(io, length);
+    close(io, answer)
 }
 
 /// Runs a contract's `admit` on the buffer as the exported function does. The result is the packed status and length.
 pub fn serve_admit<C: Contract>(io: &mut [u8], length: u32) -> u64 {
-    let answer = open::<(Terms, Claims)>(io, length).and_then(|(params, (terms, claims))| {
-        let params = C::Params::try_from_slice(&params).map_err(|_| Code::BAD_PARAMS)?;
-        C::admit(&params, &terms, &claims)
-    });
-    close::<Admission>(io, answer)
+    let answer = admit::<C>(io, length);
+    close(io, answer)
 }
 
-fn open<T: BorshDeserialize>(io: &[u8], length: u32) -> Result<(Vec<u8>, T), Code> {
+// What is read stays where it is read to: each value that is handed on by value is copied, word by word, by an
+// interpreter. Hence one function for each, and references from there on.
+
+#[inline(always)]
+fn quote<C: Contract>(io: &[u8], length: u32) -> Result<Quote, Code> {
+    let (params, mut reader) = open(io, length)?;
+    let terms = Terms::read(&mut reader).ok_or(Code::BAD_INPUT)?;
+    reader.done().ok_or(Code::BAD_INPUT)?;
+    C::quote(&params_of::<C>(params)?, &terms)
+}
+
+#[inline(always)]
+fn settle<C: Contract>(io: &[u8], length: u32) -> Result<Split, Code> {
+    let (params, mut reader) = open(io, length)?;
+    let facts = Facts::read(&mut reader).ok_or(Code::BAD_INPUT)?;
+    reader.done().ok_or(Code::BAD_INPUT)?;
+    if facts.abi != C::META.abi {
+        return Err(Code::UNSUPPORTED);
+    }
+    C::settle(&params_of::<C>(params)?, &facts)
+}
+
+#[inline(always)]
+fn admit<C: Contract>(io: &[u8], length: u32) -> Result<Admission, Code> {
+    let (params, mut reader) = open(io, length)?;
+    let terms = Terms::read(&mut reader).ok_or(Code::BAD_INPUT)?;
+    let claims = Claims::read(&mut reader).ok_or(Code::BAD_INPUT)?;
+    reader.done().ok_or(Code::BAD_INPUT)?;
+    C::admit(&params_of::<C>(params)?, &terms, &claims)
+}
+
+/// The bytes of the parameters, and a reader of what follows them.
+#[inline(always)]
+fn open(io: &[u8], length: u32) -> Result<(&[u8], Reader<'_>), Code> {
     let length = usize::try_from(length).map_err(|_| Code::BAD_INPUT)?;
-    let bytes = io.get(..length).ok_or(Code::BAD_INPUT)?;
-    <(Vec<u8>, T)>::try_from_slice(bytes).map_err(|_| Code::BAD_INPUT)
+    let mut reader = Reader::new(io.get(..length).ok_or(Code::BAD_INPUT)?);
+    let params = reader.bytes().ok_or(Code::BAD_INPUT)?;
+    Ok((params, reader))
 }
 
-fn close<T: BorshSerialize>(io: &mut [u8], answer: Result<T, Code>) -> u64 {
+#[inline(always)]
+fn params_of<C: Contract>(bytes: &[u8]) -> Result<C::Params, Code> {
+    C::Params::try_from_slice(bytes).map_err(|_| Code::BAD_PARAMS)
+}
+
+fn close<T: Output>(io: &mut [u8], answer: Result<T, Code>) -> u64 {
     let written = answer.and_then(|value| {
         let room = io.len().min(OUTPUT_BYTES_MAX);
-        let mut rest = io.get_mut(..room).ok_or(Code::OUTPUT_TOO_LARGE)?;
-        value.serialize(&mut rest).map_err(|_| Code::OUTPUT_TOO_LARGE)?;
-        Ok(room.saturating_sub(rest.len()))
+        let mut writer = Writer::new(io.get_mut(..room).ok_or(Code::OUTPUT_TOO_LARGE)?);
+        value.write(&mut writer).ok_or(Code::OUTPUT_TOO_LARGE)?;
+        Ok(room.saturating_sub(writer.left()))
     });
     match written {
         Ok(length) => pack(0, u32::try_from(length).unwrap_or(u32::MAX)),

@@ -1,28 +1,21 @@
 //! The built-in contracts, as WASM bytes.
 //!
 //! The build script compiles each template into the same bytes on every machine with the pinned toolchain, so that
-//! members agree on the code hashes without exchanging files.
+//! members agree on the code hashes without exchanging files. `modules.toml` holds the hashes that were agreed on.
 
-/// Divide what the provider earned among those who paid for the machine: the module of `contracts/coinvest`.
-pub const COINVEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/coinvest.wasm"));
-/// Reserved capacity, with disputes decided in money: the module of `contracts/dispute`.
-pub const DISPUTE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispute.wasm"));
-/// Let a sponsor pay for those it admits: the module of `contracts/grant`.
-pub const GRANT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/grant.wasm"));
-/// Pay for capacity that was held, less the credits of its service level: the module of `contracts/reserved`.
-pub const RESERVED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/reserved.wasm"));
-/// Pay for what was used, up to what was locked: the module of `contracts/spot`.
-pub const SPOT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/spot.wasm"));
+include!(concat!(env!("OUT_DIR"), "/modules.rs"));
 
 /// All built-in contracts by name, in the order of their names.
 #[must_use]
 pub fn builtin() -> &'static [(&'static str, &'static [u8])] {
-    &[("coinvest", COINVEST), ("dispute", DISPUTE), ("grant", GRANT), ("reserved", RESERVED), ("spot", SPOT)]
+    BUILTIN
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write as _;
+    use std::{env, fs};
 
     #[test]
     fn modules_are_wasm_without_traces_of_this_machine() {
@@ -32,8 +25,28 @@ mod tests {
             assert!(module.len() <= 64 * 1024, "{name} has {} bytes", module.len());
             let holds = |text: &str| module.windows(text.len()).any(|window| window == text.as_bytes());
             assert!(!holds(root) && !holds(".cargo/registry") && !holds(".rustup"), "{name} holds a path");
-            println!("{name} {} bytes, hash {}", module.len(), blake3::hash(module));
         }
         assert!(builtin().is_sorted_by(|a, b| a.0 < b.0));
+    }
+
+    /// The modules that were just built are those that were agreed on. `UPDATE_GOLDEN=1` writes the file anew: another hash
+    /// is another contract, for every lease to come.
+    #[test]
+    fn modules_have_the_hashes_that_are_checked_in() {
+        let mut built =
+            String::from("# The built-in contracts: what `contracts/bundle` builds, on every machine.\n");
+        for (name, module) in builtin() {
+            let (bytes, hash) = (module.len(), blake3::hash(module));
+            write!(built, "\n[{name}]\nbytes = {bytes}\nhash = \"{hash}\"\n").unwrap();
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/modules.toml");
+        if env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(path, &built).unwrap();
+        }
+        assert_eq!(
+            built,
+            fs::read_to_string(path).unwrap(),
+            "the build gives other modules than were agreed on"
+        );
     }
 }

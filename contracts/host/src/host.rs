@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use borsh::BorshDeserialize;
-use hansa_contracts_abi::limits::{IO_BYTES_MAX, OUTPUT_BYTES_MAX};
+use hansa_contracts_abi::limits::OUTPUT_BYTES_MAX;
 use hansa_contracts_abi::wire::{
-    EXPORT_ADMIT, EXPORT_IO, EXPORT_MEMORY, EXPORT_QUOTE, EXPORT_SETTLE, admit_input, quote_input,
-    settle_input, unpack,
+    EXPORT_ADMIT, EXPORT_MEMORY, EXPORT_QUOTE, EXPORT_SETTLE, admit_input, quote_input, settle_input, unpack,
 };
 use hansa_contracts_abi::{
-    self as abi, Admission, Claims, Code, Facts, Failure, ModuleSummary, Outcome, Quote, Runtime, Split,
-    Terms,
+    Admission, Claims, Code, Facts, Failure, ModuleRefusal, ModuleRule, ModuleSummary, Outcome, Quote,
+    Runtime, Split, Terms,
 };
 use wasmi::{Engine, Instance, Memory, Module, Store, StoreLimits, StoreLimitsBuilder, TrapCode, TypedFunc};
 
-use crate::module::{ModuleRefusal, inspect};
+use crate::module::{Shape, inspect};
 use crate::profile::{
     FUEL_PER_CALL, FUEL_PER_CALL_MAX, FUEL_PER_IO_BYTE, FUEL_PER_PAGE, MEMORY_PAGES_MAX, PAGE_BYTES,
     TABLE_ELEMENTS_MAX, config, vm_profile,
@@ -39,6 +38,45 @@ struct Loaded {
     has_admit: bool,
 }
 
+impl Loaded {
+    /// Checks and compiles, and makes one instance to see that it can be made.
+    fn compile(engine: &Engine, code: &[u8]) -> Result<(Self, ModuleSummary), ModuleRefusal> {
+        let Shape { summary, buffer } = inspect(code)?;
+        let refused = |_| ModuleRefusal::new(ModuleRule::Engine, 0);
+        let module = Module::new(engine, code).map_err(refused)?;
+        let mut store = store(engine);
+        store.set_fuel(FUEL_PER_CALL_MAX).map_err(refused)?;
+        Instance::new(&mut store, &module, &[]).map_err(refused)?;
+        let pages = u64::from(summary.memory_pages).saturating_sub(1);
+        let memory_fuel = FUEL_PER_PAGE.saturating_mul(pages);
+        Ok((Loaded { module, buffer, memory_fuel, has_admit: summary.has_admit }, summary))
+    }
+}
+
+/// Whether these bytes may become a contract, and what is in them: a function of the bytes alone.
+///
+/// # Errors
+/// The [`ModuleRefusal`] with the rule that the module breaks, and where.
+pub fn validate(code: &[u8]) -> Result<ModuleSummary, ModuleRefusal> {
+    // An engine of its own, which goes again with all that it compiled.
+    Loaded::compile(&Engine::new(&config()), code).map(|(_, summary)| summary)
+}
+
+fn store(engine: &Engine) -> Store<StoreLimits> {
+    let limits = StoreLimitsBuilder::new()
+        .instances(1)
+        .memories(1)
+        .memory_size(PAGE_BYTES.saturating_mul(usize::try_from(MEMORY_PAGES_MAX).unwrap_or(usize::MAX)))
+        .tables(1)
+        .table_elements(usize::try_from(TABLE_ELEMENTS_MAX).unwrap_or(usize::MAX))
+        // A failed growth that returned to the contract could depend on the machine's memory.
+        .trap_on_grow_failure(true)
+        .build();
+    let mut store = Store::new(engine, limits);
+    store.limiter(|limits| limits);
+    store
+}
+
 impl Default for Host {
     fn default() -> Self {
         Host::new()
@@ -52,82 +90,21 @@ impl Host {
         Host { engine: Engine::new(&config()), modules: RwLock::new(BTreeMap::new()) }
     }
 
-    /// Checks, compiles and keeps a module, and tells its code hash (BLAKE3 of the bytes). Compiling happens here and
-    /// never in a call: a call that compiled would cost other fuel than the next one. Loading the same code again is
-    /// no work.
+    /// As [`Runtime::load`].
     ///
     /// # Errors
-    /// The [`ModuleRefusal`] that keeps the code from being a contract.
+    /// The [`ModuleRefusal`] that [`validate`] gives for the same bytes.
     pub fn load(&self, code: &[u8]) -> Result<[u8; 32], ModuleRefusal> {
         let hash = *blake3::hash(code).as_bytes();
-        if self.knows(&hash) {
-            return Ok(hash);
+        if !self.knows(&hash) {
+            let (loaded, _) = Loaded::compile(&self.engine, code)?;
+            self.modules.write().unwrap_or_else(PoisonError::into_inner).insert(hash, Arc::new(loaded));
         }
-        let shape = inspect(code)?;
-        let module = Module::new(&self.engine, code).map_err(|_| ModuleRefusal::Engine)?;
-        let buffer = self.find_buffer(&module)?;
-        let memory_fuel = FUEL_PER_PAGE.saturating_mul(shape.memory_pages_max.saturating_sub(1));
-        let loaded = Arc::new(Loaded { module, buffer, memory_fuel, has_admit: shape.has_admit });
-        self.modules.write().unwrap_or_else(PoisonError::into_inner).insert(hash, loaded);
         Ok(hash)
     }
 
-    /// As [`Runtime::validate`].
-    ///
-    /// # Errors
-    /// The [`ModuleRefusal`] that keeps the code from being a contract.
-    pub fn validate(code: &[u8]) -> Result<ModuleSummary, ModuleRefusal> {
-        let shape = inspect(code)?;
-        // A host of its own: what this one holds must have no part in the answer.
-        Host::new().load(code)?;
-        let meta = shape.meta.ok_or(ModuleRefusal::MissingMeta)?;
-        Ok(ModuleSummary {
-            bytes: u32::try_from(code.len()).unwrap_or(u32::MAX),
-            functions: shape.functions,
-            memory_pages: u32::try_from(shape.memory_pages_max).unwrap_or(u32::MAX),
-            has_admit: shape.has_admit,
-            tariff_hash: *blake3::hash(meta.tariff.as_bytes()).as_bytes(),
-            name: meta.name,
-            version: meta.version,
-        })
-    }
-
-    /// Makes one instance, to see that it can be made and what it exports.
-    fn find_buffer(&self, module: &Module) -> Result<usize, ModuleRefusal> {
-        let mut store = self.store();
-        store.set_fuel(FUEL_PER_CALL_MAX).map_err(|_| ModuleRefusal::Engine)?;
-        let instance = Instance::new(&mut store, module, &[]).map_err(|_| ModuleRefusal::Instantiation)?;
-        for name in [EXPORT_QUOTE, EXPORT_SETTLE] {
-            instance
-                .get_typed_func::<u32, u64>(&store, name)
-                .map_err(|_| ModuleRefusal::WrongExport(name))?;
-        }
-        let memory =
-            instance.get_memory(&store, EXPORT_MEMORY).ok_or(ModuleRefusal::MissingExport(EXPORT_MEMORY))?;
-        let global = instance.get_global(&store, EXPORT_IO).ok_or(ModuleRefusal::MissingExport(EXPORT_IO))?;
-        let address = global.get(&store).i32().ok_or(ModuleRefusal::WrongExport(EXPORT_IO))?;
-        let buffer =
-            usize::try_from(address.cast_unsigned()).map_err(|_| ModuleRefusal::BufferOutOfMemory)?;
-        let end = buffer.checked_add(IO_BYTES_MAX).ok_or(ModuleRefusal::BufferOutOfMemory)?;
-        if end > memory.data(&store).len() {
-            return Err(ModuleRefusal::BufferOutOfMemory);
-        }
-        Ok(buffer)
-    }
-
-    fn store(&self) -> Store<StoreLimits> {
-        let limits = StoreLimitsBuilder::new()
-            .instances(1)
-            .memories(1)
-            .memory_size(PAGE_BYTES.saturating_mul(usize::try_from(MEMORY_PAGES_MAX).unwrap_or(usize::MAX)))
-            .tables(1)
-            .table_elements(usize::try_from(TABLE_ELEMENTS_MAX).unwrap_or(usize::MAX))
-            // A failed growth that returned to the contract could depend on the machine's memory.
-            .trap_on_grow_failure(true)
-            .build();
-        let mut store = Store::new(&self.engine, limits);
-        store.limiter(|limits| limits);
-        store
+    fn find(&self, code: &[u8; 32]) -> Option<Arc<Loaded>> {
+        self.modules.read().unwrap_or_else(PoisonError::into_inner).get(code).cloned()
     }
 
     fn call<T: BorshDeserialize>(
@@ -136,8 +113,7 @@ impl Host {
         input: Option<Vec<u8>>,
         function: &str,
     ) -> Outcome<T> {
-        let loaded = self.modules.read().unwrap_or_else(PoisonError::into_inner).get(code).cloned();
-        let Some(loaded) = loaded else {
+        let Some(loaded) = self.find(code) else {
             return Outcome { result: Err(Failure::Unknown), fuel: 0 };
         };
         let Some(input) = input else {
@@ -154,7 +130,7 @@ impl Host {
         let Some(budget) = FUEL_PER_CALL_MAX.checked_sub(outside) else {
             return (Err(Failure::OutOfFuel), FUEL_PER_CALL_MAX);
         };
-        let mut store = self.store();
+        let mut store = store(&self.engine);
         let result = enter(&mut store, loaded, input, function, budget);
         let inside = budget.saturating_sub(store.get_fuel().unwrap_or(0));
         let returned = result.as_ref().map_or(0, Vec::len);
@@ -227,19 +203,18 @@ impl Runtime for Host {
     }
 
     fn admit(&self, code: &[u8; 32], params: &[u8], terms: &Terms, claims: &Claims) -> Outcome<Admission> {
-        let loaded = self.modules.read().unwrap_or_else(PoisonError::into_inner).get(code).cloned();
-        match loaded {
+        match self.find(code) {
             Some(loaded) if !loaded.has_admit => Outcome { result: Ok(Admission::Yes), fuel: 0 },
             _ => self.call(code, admit_input(params, terms, claims), EXPORT_ADMIT),
         }
     }
 
-    fn validate(&self, code: &[u8]) -> Result<ModuleSummary, abi::ModuleRefusal> {
-        Host::validate(code).map_err(abi::ModuleRefusal::from)
+    fn validate(&self, code: &[u8]) -> Result<ModuleSummary, ModuleRefusal> {
+        validate(code)
     }
 
-    fn load(&self, code: &[u8]) -> Result<[u8; 32], abi::ModuleRefusal> {
-        self.load(code).map_err(abi::ModuleRefusal::from)
+    fn load(&self, code: &[u8]) -> Result<[u8; 32], ModuleRefusal> {
+        Host::load(self, code)
     }
 
     fn fuel_per_call_max(&self) -> u64 {

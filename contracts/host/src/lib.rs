@@ -7,9 +7,11 @@
 mod host;
 mod module;
 mod profile;
+mod strip;
+mod survey;
 #[cfg(test)]
 mod tests;
 
-pub use host::Host;
-pub use module::ModuleRefusal;
+pub use host::{Host, validate};
 pub use profile::{FUEL_PER_CALL_MAX, vm_profile};
+pub use strip::strip;

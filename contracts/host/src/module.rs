@@ -1,314 +1,55 @@
-//! Whether code may become a contract: our own pass over a module, before the engine sees it.
+//! Whether code may become a contract: our own pass over the instructions, after the walk over the sections.
 
-use hansa_contracts_abi::wire::{
-    EXPORT_ADMIT, EXPORT_IO, EXPORT_MEMORY, EXPORT_QUOTE, EXPORT_SETTLE, SECTION_META,
-};
-use hansa_contracts_abi::{self as abi, ModuleMeta, ModuleRule};
-use thiserror::Error;
-use wasmparser::{
-    ExternalKind, FunctionBody, GlobalType, Parser, Payload, ValType, ValidPayload, Validator, WasmFeatures,
-};
+use hansa_contracts_abi::{ModuleRefusal, ModuleRule, ModuleSummary};
+use wasmparser::{BinaryReader, BinaryReaderError, Parser, ValidPayload, Validator, WasmFeatures};
 
-use crate::profile::{
-    FUNCTIONS_MAX, GLOBALS_MAX, LOCALS_PER_FUNCTION_MAX, MEMORY_PAGES_MAX, MEMORY_PAGES_START_MAX,
-    MODULE_BYTES_MAX, OPERANDS_PER_FUNCTION_MAX, PARAMS_PER_FUNCTION_MAX, RESULTS_PER_FUNCTION_MAX,
-    TABLE_ELEMENTS_MAX, features,
-};
-
-/// Why code may not become a contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum ModuleRefusal {
-    /// The module is too large.
-    #[error(
-        "the module is larger than {MODULE_BYTES_MAX} bytes; build it with optimisation and without debug data"
-    )]
-    TooLarge,
-    /// The bytes are no valid WASM module.
-    #[error("the bytes are not a valid WASM module")]
-    Malformed,
-    /// The module imports something.
-    #[error("the module has imports, and a contract may have none; remove what calls out of it")]
-    Imports,
-    /// The module runs something when it is instantiated.
-    #[error("the module has a start function, and a contract may have none")]
-    StartFunction,
-    /// The module does not have exactly one memory.
-    #[error("the module must have exactly one memory")]
-    MemoryCount,
-    /// The memory has no declared maximum.
-    #[error("the memory has no declared maximum; link with `--max-memory` or `--no-growable-memory`")]
-    MemoryUnbounded,
-    /// The memory is too large.
-    #[error(
-        "the memory starts with more than {MEMORY_PAGES_START_MAX} pages or may grow beyond {MEMORY_PAGES_MAX}; link with \
-         a small stack (`-zstack-size=16384`)"
-    )]
-    MemoryTooLarge,
-    /// The module has more than one table.
-    #[error("the module has more than one table")]
-    TableCount,
-    /// The table has no declared maximum.
-    #[error("the table has no declared maximum")]
-    TableUnbounded,
-    /// The table is too large.
-    #[error("the table may hold more than {TABLE_ELEMENTS_MAX} elements")]
-    TableTooLarge,
-    /// The module has too many functions.
-    #[error("the module has more than {FUNCTIONS_MAX} functions")]
-    TooManyFunctions,
-    /// The module has too many globals.
-    #[error("the module has more than {GLOBALS_MAX} globals")]
-    TooManyGlobals,
-    /// A function has too many parameters.
-    #[error("a function has more than {PARAMS_PER_FUNCTION_MAX} parameters")]
-    TooManyParams,
-    /// A function has too many results.
-    #[error("a function has more than {RESULTS_PER_FUNCTION_MAX} result")]
-    TooManyResults,
-    /// A function has too many locals.
-    #[error("a function has more than {LOCALS_PER_FUNCTION_MAX} locals")]
-    TooManyLocals,
-    /// A function keeps too many values on the operand stack.
-    #[error("a function keeps more than {OPERANDS_PER_FUNCTION_MAX} values on the operand stack")]
-    TooManyOperands,
-    /// An export is missing.
-    #[error("the module does not export `{0}`")]
-    MissingExport(&'static str),
-    /// An export is of the wrong kind or type.
-    #[error("the export `{0}` is of the wrong kind or type")]
-    WrongExport(&'static str),
-    /// The buffer does not lie inside the memory.
-    #[error("the buffer `IO` does not lie inside the memory")]
-    BufferOutOfMemory,
-    /// The module uses floating-point numbers.
-    #[error("the module uses floating-point numbers, and machines may disagree on those")]
-    Floats,
-    /// The module uses vector instructions.
-    #[error("the module uses vector instructions")]
-    Simd,
-    /// The module uses threads or atomic instructions.
-    #[error("the module uses threads or atomic instructions")]
-    Threads,
-    /// The module uses reference types.
-    #[error("the module uses reference types; compile it with `-C target-cpu=mvp`")]
-    ReferenceTypes,
-    /// The module uses tail calls.
-    #[error("the module uses tail calls")]
-    TailCalls,
-    /// A block or function has several results.
-    #[error("the module uses blocks with parameters or several results")]
-    MultiValue,
-    /// The module computes its constants.
-    #[error("the module uses extended constant expressions")]
-    ExtendedConstants,
-    /// The module uses another proposal that contracts may not.
-    #[error("the module uses a feature of WASM that contracts may not")]
-    Feature,
-    /// The module passed our checks, and the engine still refused it.
-    #[error("the engine refuses the module")]
-    Engine,
-    /// The module cannot be instantiated: data or elements do not fit.
-    #[error("the module's data or elements do not fit into its memory or table")]
-    Instantiation,
-    /// The module does not say what it is.
-    #[error("the module has no custom section `sdk.meta`")]
-    MissingMeta,
-    /// What the module says about itself is not readable.
-    #[error("the custom section `sdk.meta` is not readable")]
-    BadMeta,
-}
-
-impl From<ModuleRefusal> for abi::ModuleRefusal {
-    fn from(refusal: ModuleRefusal) -> Self {
-        let rule = match refusal {
-            ModuleRefusal::TooLarge => ModuleRule::TooLarge,
-            ModuleRefusal::Imports => ModuleRule::Imports,
-            ModuleRefusal::StartFunction => ModuleRule::StartFunction,
-            ModuleRefusal::Floats => ModuleRule::Floats,
-            ModuleRefusal::MissingMeta => ModuleRule::MissingMeta,
-            ModuleRefusal::BadMeta => ModuleRule::BadMeta,
-            ModuleRefusal::Engine => ModuleRule::Engine,
-            ModuleRefusal::Instantiation => ModuleRule::Instantiation,
-            _ => ModuleRule::Malformed,
-        };
-        abi::ModuleRefusal::new(rule, 0)
-    }
-}
+use crate::profile::{MODULE_BYTES_MAX, OPERANDS_PER_FUNCTION_MAX, features};
+use crate::survey::Survey;
 
 /// What the host needs to know of a module that passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
-    /// Pages that the memory may ever have.
-    pub memory_pages_max: u64,
-    pub functions: u32,
-    pub has_admit: bool,
-    pub meta: Option<ModuleMeta>,
+    /// What everybody may know.
+    pub summary: ModuleSummary,
+    /// Address of the buffer in the memory.
+    pub buffer: usize,
 }
 
-/// Checks a module against every limit of the profile.
+/// Checks a module against every rule of the profile but the engine's own.
 ///
 /// # Errors
-/// The first reason found: size, then structure in the order of the sections, then exports, then instructions.
+/// The first reason found: size, then structure in the order of the sections, then exports and description, then
+/// instructions.
 pub(crate) fn inspect(bytes: &[u8]) -> Result<Shape, ModuleRefusal> {
     if bytes.len() > MODULE_BYTES_MAX {
-        return Err(ModuleRefusal::TooLarge);
+        return Err(refuse(ModuleRule::TooLarge, MODULE_BYTES_MAX));
     }
-    let shape = Survey::of(bytes)?.finish()?;
+    let shape = Survey::of(bytes)?.finish(bytes.len())?;
     match validate(bytes, features()) {
         Ok(()) => Ok(shape),
-        Err(Invalid::Operands) => Err(ModuleRefusal::TooManyOperands),
-        Err(Invalid::At(offset)) => Err(culprit(bytes, offset)),
+        Err(Invalid::Operands(offset)) => Err(refuse(ModuleRule::Operands, offset)),
+        Err(Invalid::At(offset)) => Err(refuse(culprit(bytes, offset), offset)),
     }
 }
 
-/// What a walk over the sections has found so far.
-#[derive(Default)]
-struct Survey<'a> {
-    memories: u32,
-    memory_pages_max: u64,
-    tables: u32,
-    functions: u32,
-    globals: Vec<GlobalType>,
-    exports: Vec<wasmparser::Export<'a>>,
-    meta: Option<ModuleMeta>,
+/// The refusal by this rule at this byte.
+pub(crate) fn refuse(rule: ModuleRule, offset: usize) -> ModuleRefusal {
+    ModuleRefusal::new(rule, offset)
 }
 
-impl<'a> Survey<'a> {
-    fn of(bytes: &'a [u8]) -> Result<Self, ModuleRefusal> {
-        let mut survey = Survey::default();
-        for payload in Parser::new(0).parse_all(bytes) {
-            survey.take(payload.map_err(malformed)?)?;
-        }
-        Ok(survey)
-    }
-
-    fn take(&mut self, payload: Payload<'a>) -> Result<(), ModuleRefusal> {
-        match payload {
-            Payload::TypeSection(types) => {
-                for function in types.into_iter_err_on_gc_types() {
-                    let function = function.map_err(malformed)?;
-                    if function.params().len() > PARAMS_PER_FUNCTION_MAX {
-                        return Err(ModuleRefusal::TooManyParams);
-                    }
-                    if function.results().len() > RESULTS_PER_FUNCTION_MAX {
-                        return Err(ModuleRefusal::TooManyResults);
-                    }
-                }
-            }
-            Payload::ImportSection(imports) if imports.count() > 0 => return Err(ModuleRefusal::Imports),
-            Payload::FunctionSection(functions) => {
-                self.functions = self.functions.saturating_add(functions.count());
-                if self.functions > FUNCTIONS_MAX {
-                    return Err(ModuleRefusal::TooManyFunctions);
-                }
-            }
-            Payload::TableSection(tables) => self.take_tables(tables)?,
-            Payload::MemorySection(memories) => self.take_memories(memories)?,
-            Payload::GlobalSection(globals) => {
-                if globals.count() > GLOBALS_MAX {
-                    return Err(ModuleRefusal::TooManyGlobals);
-                }
-                for global in globals {
-                    self.globals.push(global.map_err(malformed)?.ty);
-                }
-            }
-            Payload::ExportSection(exports) => {
-                for export in exports {
-                    self.exports.push(export.map_err(malformed)?);
-                }
-            }
-            Payload::CustomSection(section) if section.name() == SECTION_META => {
-                self.meta = Some(ModuleMeta::decode(section.data()).ok_or(ModuleRefusal::BadMeta)?);
-            }
-            Payload::StartSection { .. } => return Err(ModuleRefusal::StartFunction),
-            Payload::CodeSectionEntry(body) => check_locals(&body)?,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn take_tables(&mut self, tables: wasmparser::TableSectionReader<'a>) -> Result<(), ModuleRefusal> {
-        for table in tables {
-            let table = table.map_err(malformed)?.ty;
-            self.tables = self.tables.saturating_add(1);
-            if self.tables > 1 {
-                return Err(ModuleRefusal::TableCount);
-            }
-            let maximum = table.maximum.ok_or(ModuleRefusal::TableUnbounded)?;
-            if maximum.max(table.initial) > TABLE_ELEMENTS_MAX {
-                return Err(ModuleRefusal::TableTooLarge);
-            }
-        }
-        Ok(())
-    }
-
-    fn take_memories(&mut self, memories: wasmparser::MemorySectionReader<'a>) -> Result<(), ModuleRefusal> {
-        for memory in memories {
-            let memory = memory.map_err(malformed)?;
-            self.memories = self.memories.saturating_add(1);
-            if self.memories > 1 {
-                return Err(ModuleRefusal::MemoryCount);
-            }
-            if memory.initial > MEMORY_PAGES_START_MAX {
-                return Err(ModuleRefusal::MemoryTooLarge);
-            }
-            self.memory_pages_max = memory.maximum.ok_or(ModuleRefusal::MemoryUnbounded)?;
-            if self.memory_pages_max > MEMORY_PAGES_MAX {
-                return Err(ModuleRefusal::MemoryTooLarge);
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Shape, ModuleRefusal> {
-        if self.memories != 1 {
-            return Err(ModuleRefusal::MemoryCount);
-        }
-        self.export(EXPORT_MEMORY, ExternalKind::Memory)?;
-        let buffer = self.export(EXPORT_IO, ExternalKind::Global)?;
-        let global = usize::try_from(buffer).ok().and_then(|index| self.globals.get(index));
-        if !global.is_some_and(|global| global.content_type == ValType::I32 && !global.mutable) {
-            return Err(ModuleRefusal::WrongExport(EXPORT_IO));
-        }
-        self.export(EXPORT_QUOTE, ExternalKind::Func)?;
-        self.export(EXPORT_SETTLE, ExternalKind::Func)?;
-        let has_admit = self.exports.iter().any(|export| export.name == EXPORT_ADMIT);
-        Ok(Shape {
-            memory_pages_max: self.memory_pages_max,
-            functions: self.functions,
-            has_admit,
-            meta: self.meta,
-        })
-    }
-
-    fn export(&self, name: &'static str, kind: ExternalKind) -> Result<u32, ModuleRefusal> {
-        let export = self.exports.iter().find(|export| export.name == name);
-        let export = export.ok_or(ModuleRefusal::MissingExport(name))?;
-        if export.kind == kind { Ok(export.index) } else { Err(ModuleRefusal::WrongExport(name)) }
-    }
-}
-
-fn check_locals(body: &FunctionBody<'_>) -> Result<(), ModuleRefusal> {
-    let mut locals = 0u64;
-    for group in body.get_locals_reader().map_err(malformed)? {
-        let (count, _) = group.map_err(malformed)?;
-        locals = locals.saturating_add(u64::from(count));
-    }
-    if locals > LOCALS_PER_FUNCTION_MAX { Err(ModuleRefusal::TooManyLocals) } else { Ok(()) }
-}
-
-fn malformed(_: wasmparser::BinaryReaderError) -> ModuleRefusal {
-    ModuleRefusal::Malformed
+/// The refusal of bytes that the parser could not read.
+pub(crate) fn malformed(error: BinaryReaderError) -> ModuleRefusal {
+    refuse(ModuleRule::Malformed, error.offset())
 }
 
 /// Where, or why, a module is not valid.
 enum Invalid {
     At(usize),
-    Operands,
+    Operands(usize),
 }
 
-impl From<wasmparser::BinaryReaderError> for Invalid {
-    fn from(error: wasmparser::BinaryReaderError) -> Self {
+impl From<BinaryReaderError> for Invalid {
+    fn from(error: BinaryReaderError) -> Self {
         Invalid::At(error.offset())
     }
 }
@@ -330,7 +71,7 @@ fn validate(bytes: &[u8], features: WasmFeatures) -> Result<(), Invalid> {
             let (operator, offset) = operators.read_with_offset()?;
             function.op(offset, &operator)?;
             if function.operand_stack_height() > OPERANDS_PER_FUNCTION_MAX {
-                return Err(Invalid::Operands);
+                return Err(Invalid::Operands(offset));
             }
         }
         operators.ensure_end()?;
@@ -339,29 +80,52 @@ fn validate(bytes: &[u8], features: WasmFeatures) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// Features that are off, each with the rule that names it. The first that moves the error is the culprit, so that what
+/// another one builds upon comes first.
+const SUSPECTS: [(WasmFeatures, ModuleRule); 12] = [
+    (WasmFeatures::FLOATS.union(WasmFeatures::SATURATING_FLOAT_TO_INT), ModuleRule::Floats),
+    (WasmFeatures::REFERENCE_TYPES, ModuleRule::ReferenceTypes),
+    (WasmFeatures::TAIL_CALL, ModuleRule::TailCalls),
+    (WasmFeatures::MULTI_VALUE, ModuleRule::MultiValue),
+    (WasmFeatures::EXTENDED_CONST, ModuleRule::ExtendedConstants),
+    (WasmFeatures::THREADS, ModuleRule::Threads),
+    (WasmFeatures::SIMD, ModuleRule::Simd),
+    (WasmFeatures::WIDE_ARITHMETIC, ModuleRule::WideArithmetic),
+    (WasmFeatures::MEMORY64, ModuleRule::Memory64),
+    (WasmFeatures::CUSTOM_PAGE_SIZES, ModuleRule::PageSize),
+    (WasmFeatures::EXCEPTIONS.union(WasmFeatures::LEGACY_EXCEPTIONS), ModuleRule::Exceptions),
+    (
+        WasmFeatures::REFERENCE_TYPES.union(WasmFeatures::FUNCTION_REFERENCES).union(WasmFeatures::GC),
+        ModuleRule::GarbageCollection,
+    ),
+];
+
 /// Finds the feature that an invalid module would need to be valid: the first that, once allowed, moves the error.
-fn culprit(bytes: &[u8], offset: usize) -> ModuleRefusal {
-    let suspects = [
-        (WasmFeatures::FLOATS | WasmFeatures::SATURATING_FLOAT_TO_INT, ModuleRefusal::Floats),
-        (WasmFeatures::REFERENCE_TYPES, ModuleRefusal::ReferenceTypes),
-        (WasmFeatures::TAIL_CALL, ModuleRefusal::TailCalls),
-        (WasmFeatures::MULTI_VALUE, ModuleRefusal::MultiValue),
-        (WasmFeatures::EXTENDED_CONST, ModuleRefusal::ExtendedConstants),
-        (WasmFeatures::THREADS, ModuleRefusal::Threads),
-        (WasmFeatures::SIMD | WasmFeatures::RELAXED_SIMD, ModuleRefusal::Simd),
-        (WasmFeatures::all(), ModuleRefusal::Feature),
-    ];
-    for (feature, refusal) in suspects {
-        match validate(bytes, features() | feature) {
-            Ok(()) => return refusal,
-            Err(Invalid::At(other)) if other > offset => return refusal,
-            Err(_) => {}
-        }
+fn culprit(bytes: &[u8], offset: usize) -> ModuleRule {
+    let helps = |feature| match validate(bytes, features() | feature) {
+        Ok(()) => true,
+        Err(Invalid::At(other) | Invalid::Operands(other)) => other > offset,
+    };
+    // What all features together do not help is plainly wrong, and not worth a dozen more passes.
+    if !helps(WasmFeatures::all()) {
+        return unreadable(bytes, offset);
     }
-    // The parser is built without vector instructions and cannot read them; their prefix gives them away.
-    match bytes.get(offset) {
-        Some(0xfd) => ModuleRefusal::Simd,
-        Some(0xfe) => ModuleRefusal::Threads,
-        _ => ModuleRefusal::Malformed,
+    let guilty = SUSPECTS.iter().find(|(feature, _)| helps(*feature));
+    guilty.map_or(ModuleRule::OtherFeature, |(_, rule)| *rule)
+}
+
+/// The parser is built without vector instructions and cannot read them; their prefix gives them away, and the number
+/// behind it those that machines may disagree on.
+fn unreadable(bytes: &[u8], offset: usize) -> ModuleRule {
+    let Some((prefix, rest)) = bytes.get(offset..).and_then(<[u8]>::split_first) else {
+        return ModuleRule::Malformed;
+    };
+    match prefix {
+        0xfd => match BinaryReader::new(rest, 0).read_var_u32() {
+            Ok(0x100..) => ModuleRule::RelaxedSimd,
+            _ => ModuleRule::Simd,
+        },
+        0xfe => ModuleRule::Threads,
+        _ => ModuleRule::Malformed,
     }
 }

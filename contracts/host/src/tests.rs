@@ -2,14 +2,14 @@
 
 mod attacks;
 mod calls;
+mod golden;
 mod modules;
 
-use hansa_contracts_abi::{
-    ABI_VERSION, Ctx, Escrow, Evidence, Facts, Outcome, Price, Role, Runtime, Split, Terms, Trigger, Unit,
-    Usage, Window,
-};
+use borsh::BorshSerialize;
+use hansa_contracts_abi::testing::{Numbers, ordinary_facts as facts};
+use hansa_contracts_abi::{Facts, ModuleMeta, ModuleRefusal, ModuleRule, Outcome, Runtime, Split};
 
-use crate::{Host, ModuleRefusal};
+use crate::{Host, strip};
 
 /// A contract in text form: what stands before the functions, and the body of `v1_settle`.
 fn contract(parts: &str, settle: &str) -> Vec<u8> {
@@ -23,12 +23,47 @@ fn contract(parts: &str, settle: &str) -> Vec<u8> {
 const IO_AND_QUOTE: &str = r#"(global (export "IO") i32 (i32.const 1024))
     (func (export "v1_quote") (param i32) (result i64) (i64.const 0))"#;
 
+/// A module in text form, without the names in it, and saying what it is.
 fn module(fields: &str) -> Vec<u8> {
-    wat::parse_str(format!("(module {fields})")).unwrap()
+    with_section(&plain(fields), "sdk.meta", &bytes_of(&meta()))
+}
+
+/// A module in text form, without the names in it.
+fn plain(fields: &str) -> Vec<u8> {
+    strip(&wat::parse_str(format!("(module {fields})")).unwrap()).unwrap()
+}
+
+fn meta() -> ModuleMeta {
+    ModuleMeta { name: "test".into(), version: "1.0.0".into(), abi: 1, tariff: "Pay nobody.".into() }
+}
+
+/// The module with a custom section at its end.
+fn with_section(code: &[u8], name: &str, content: &[u8]) -> Vec<u8> {
+    let mut body = vec![u8::try_from(name.len()).unwrap()];
+    body.extend_from_slice(name.as_bytes());
+    body.extend_from_slice(content);
+    let mut code = code.to_vec();
+    code.push(0);
+    // The length in five bytes of LEB128, needed or not: that is allowed.
+    let length = u32::try_from(body.len()).unwrap();
+    code.extend((0..5).map(|place| (length >> (7 * place)) as u8 & 0x7f | if place < 4 { 0x80 } else { 0 }));
+    code.extend(body);
+    code
+}
+
+fn bytes_of(value: &impl BorshSerialize) -> Vec<u8> {
+    borsh::to_vec(value).unwrap()
 }
 
 fn load(code: &[u8]) -> Result<[u8; 32], ModuleRefusal> {
-    Host::new().load(code)
+    let loaded = Host::new().load(code);
+    assert_eq!(crate::validate(code).map(|_| ()), loaded.map(|_| ()), "validating and loading agree");
+    loaded
+}
+
+/// The rule that the module breaks.
+fn rule(code: &[u8]) -> Option<ModuleRule> {
+    load(code).err().map(|refusal| refusal.named().unwrap())
 }
 
 /// Loads the code into a new host and settles with it once.
@@ -36,51 +71,4 @@ fn settle(code: &[u8], facts: &Facts) -> Outcome<Split> {
     let host = Host::new();
     let hash = host.load(code).unwrap();
     host.settle(&hash, &[], facts)
-}
-
-/// An ordinary lease: 8 accelerators for a day at 2.45 EUR an hour, three windows used.
-fn facts() -> Facts {
-    let window = |index, source| Window { index, delivered: 7_200, committed: 7_200, up_secs: 900, source };
-    Facts {
-        abi: ABI_VERSION,
-        terms: Terms {
-            parties: vec![Role::Requester, Role::Provider, Role::Operator],
-            unit: Unit::AcceleratorSecond,
-            units: 8,
-            start: 1_700_000_000,
-            end: 1_700_086_400,
-            price: Price { num: 2_450_000, den: 3_600 },
-            fee_bps: 150,
-            sponsor_bps: 0,
-            slash_max: 0,
-            sla: vec![],
-        },
-        usage: Usage {
-            windows: vec![
-                window(0, Evidence::Both),
-                window(1, Evidence::ProviderOnly),
-                window(2, Evidence::Both),
-            ],
-            cumulative: 21_600,
-        },
-        escrow: Escrow { locked: 470_400_000, paid: 0, stake: 0 },
-        ctx: Ctx { height: 10, now: 1_700_050_000, trigger: Trigger::Final, quota_left: None },
-        state: vec![],
-    }
-}
-
-/// Small numbers that look random and are the same every time.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
 }

@@ -87,14 +87,13 @@ impl Contract for Spot {
         }
         let fee = math::fee(total, facts.terms.fee_bps)?;
         let provider = total.checked_sub(fee).ok_or(Code::OVERFLOW)?;
-        let pay = [(Party::PROVIDER, provider), (Party::OPERATOR, fee)];
-        Ok(Split {
-            pay: pay.into_iter().filter(|(_, amount)| *amount > 0).collect(),
-            slash: 0,
-            consume: 0,
-            notes: notes(facts, owed, total)?,
-            state: Vec::new(),
-        })
+        let mut pay = Vec::with_capacity(2);
+        for (party, amount) in [(Party::PROVIDER, provider), (Party::OPERATOR, fee)] {
+            if amount > 0 {
+                pay.push((party, amount));
+            }
+        }
+        Ok(Split { pay, slash: 0, consume: 0, notes: notes(facts, owed, total)?, state: Vec::new() })
     }
 }
 
@@ -139,9 +138,11 @@ fn minimum(params: &Params, facts: &Facts) -> Money {
 fn notes(facts: &Facts, owed: Money, total: Money) -> Result<Vec<Note>, Code> {
     let mut notes = Vec::new();
     let locked = facts.escrow.locked;
-    let threshold = math::mul_div_ceil(locked, u128::from(RUNWAY_BPS), u128::from(BPS_MAX))?;
-    if facts.ctx.trigger == Trigger::Interim && locked > 0 && total >= threshold {
-        notes.push(Note { code: NOTE_RUNWAY, bytes: depletion(facts, total).to_le_bytes().to_vec() });
+    if facts.ctx.trigger == Trigger::Interim && locked > 0 {
+        let threshold = math::mul_div_ceil(locked, u128::from(RUNWAY_BPS), u128::from(BPS_MAX))?;
+        if total >= threshold {
+            notes.push(Note { code: NOTE_RUNWAY, bytes: depletion(facts, total).to_le_bytes().to_vec() });
+        }
     }
     let uncovered = owed.checked_sub(total).ok_or(Code::OVERFLOW)?;
     if uncovered > 0 {
