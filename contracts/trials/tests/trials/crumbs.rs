@@ -8,10 +8,11 @@ use hansa_contracts_reserved::Reserved;
 use hansa_contracts_spot::Spot;
 use hansa_contracts_trials::{Ledger, Life, Tried, cases};
 
-/// Several tariffs, each with as many settlements as there is time for: a million with `HANSA_CASES=100000`.
+/// One tariff with as many settlements as there is time for, a million with `HANSA_CASES=100000`; and many with few, since
+/// some shares fall by one on the way only between certain holders.
 fn check<C: Tried>() {
-    let count = cases(300) * 10;
-    for seed in 0..3 {
+    for seed in 0..100 {
+        let count = if seed == 0 { cases(300) * 10 } else { 300 };
         let life = Life::<C>::of_crumbs(seed, count);
         let quote = C::quote(&life.params, &life.award.terms).unwrap();
         let mut often = Ledger::new(&life.award, quote.lock);
