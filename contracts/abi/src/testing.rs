@@ -23,6 +23,7 @@ impl Numbers {
     }
 
     /// The next number, over the whole range (SplitMix64).
+    #[allow(clippy::should_implement_trait)] // An iterator may end; this one cannot.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -156,7 +157,7 @@ fn some_sla(numbers: &mut Numbers) -> Vec<SlaStep> {
     if !numbers.once_in(8) {
         let mut credits: Vec<Bps> = steps.iter().map(|step| step.credit_bps).collect();
         credits.sort_unstable();
-        steps.sort_unstable_by(|one, other| other.below_bps.cmp(&one.below_bps));
+        steps.sort_unstable_by_key(|step| core::cmp::Reverse(step.below_bps));
         steps.dedup_by_key(|step| step.below_bps);
         for (step, credit) in steps.iter_mut().zip(credits) {
             step.credit_bps = credit;
