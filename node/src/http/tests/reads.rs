@@ -211,6 +211,8 @@ async fn rows_are_proven_to_those_who_may_see_them_whole() {
         (scene.proof("members", &estonia), "wwwwww"),
         (scene.proof("classes", &class), "wwwwww"),
         (scene.proof("contracts", &spot()), "wwwwww"),
+        (scene.proof("contract_codes", &spot()), "wwwwww"),
+        (scene.proof("contract_aliases", &name("spot")), "wwwwww"),
         (scene.proof("offers_open", &(&class, offered)), "wwwwww"),
         (scene.proof("leases_live", &(&class, lease)), "wwwwww"),
         (scene.proof("organisations", &startup()), "ffwfww"),
