@@ -1,7 +1,9 @@
 //! The table of actions: one line per kind. Tag, codec, JSON name and dispatch derive from it.
 
 mod admission;
+mod claim;
 mod context;
+mod dispute;
 mod extension;
 mod governance;
 mod grant;
@@ -19,7 +21,9 @@ mod request;
 mod site;
 mod usage;
 
-pub use context::{Block as BlockInHand, Context};
+pub use claim::ClaimPayment;
+pub use context::{Block as BlockInHand, Context, FuelUse, fuel_kept};
+pub use dispute::{OpenDispute, RuleDispute};
 pub use extension::ExtendLease;
 pub use governance::{Propose, RotateKeys, Vote};
 pub use grant::{AttestDeposit, IssueGrant, grant_id};
@@ -161,4 +165,7 @@ actions! {
     50 => Propose,
     51 => Vote,
     52 => RotateKeys,
+    70 => ClaimPayment,
+    71 => OpenDispute,
+    72 => RuleDispute,
 }

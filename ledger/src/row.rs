@@ -32,6 +32,7 @@ macro_rules! cases {
 
 pub(crate) use data;
 
+mod dispute;
 mod figures;
 mod governance;
 mod kind;
@@ -40,6 +41,7 @@ mod office;
 mod supply;
 mod waiting;
 
+pub use dispute::*;
 pub use figures::*;
 pub use governance::*;
 pub use kind::*;
@@ -120,6 +122,10 @@ pub enum AccountId {
     Escrow(RequestId, u8),
     /// The federation's fees; its home is `EU`.
     Fees,
+    /// What the provider of a lease staked on it.
+    Stake(LeaseId),
+    /// The bond of the dispute over a lease.
+    Bond(LeaseId),
 }
 
 /// A purse a request may be paid from.

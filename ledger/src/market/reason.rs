@@ -78,6 +78,11 @@ pub enum Reason {
     /// Another of its alternatives, or of the batch's parts, came first.
     #[error("it was served by another of its alternatives")]
     AlternativeServed = 17,
+    /// The provider of the offer it matched has not the cash for the stake that the contract asks.
+    #[error(
+        "the provider of the offer it matched cannot fund the stake of its contract; others are tried next"
+    )]
+    StakeUnfunded = 18,
 }
 
 impl Reason {

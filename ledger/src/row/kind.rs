@@ -108,6 +108,16 @@ cases! {
         Ruling,
     }
 
+    /// Who opened a dispute.
+    pub enum Disputant {
+        /// Who uses the capacity.
+        Requester,
+        /// Who delivered it.
+        Provider,
+        /// The member whose grant pays.
+        Sponsor,
+    }
+
     /// Where a job stands.
     pub enum JobState {
         /// On the ledger, awaited by the provider.
@@ -162,6 +172,8 @@ cases! {
         ProposalLapse,
         /// Carry a proposal out that has passed; runs before everything else in a block.
         ProposalActivation,
+        /// Settle a disputed lease as signed, since its panel has not ruled in time.
+        Dispute,
     }
 }
 
