@@ -180,6 +180,8 @@ impl BlockInHand<'_> {
                 }
             },
         };
+        let deadline = Deadline { due: dispute.due, kind: DeadlineKind::Dispute, subject: id.0 };
+        self.view.remove::<Deadlines>(&deadline);
         dispute.decided = Some(provider_bps);
         dispute.ruled = lease.ruling.is_some();
         let ruled = dispute.ruled;

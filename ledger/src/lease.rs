@@ -274,7 +274,6 @@ impl BlockInHand<'_> {
             (Some(lease.agreement.end), DeadlineKind::LeaseEnd),
             (Some(crate::action::report_due(lease)), DeadlineKind::LeaseReport),
             (lease.challenge_due, DeadlineKind::LeaseChallenge),
-            (self.dispute_due(id), DeadlineKind::Dispute),
         ];
         for (due, kind) in due {
             let deadline = due.map(|due| Deadline { due, kind, subject: id.0 });

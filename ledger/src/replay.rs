@@ -139,14 +139,10 @@ pub fn replay(record: &Record, code: &[u8], runtime: &dyn Runtime) -> Result<Rep
     });
     let back = settlement.refunds.iter().map(|payment| payment.amount.wide());
     let all = spent.chain(back).fold(0u128, u128::saturating_add);
-    let is_balanced = calls.iter().all(|call| call.facts.escrow.locked == all);
-    Ok(ReplayReport { calls: replayed, is_balanced: is_balanced || extended(&calls, all) })
-}
-
-/// A lease that was extended has more locked in its later calls: the last one counts.
-fn extended(calls: &[Call<'_>], all: u128) -> bool {
+    // A lease that was extended has more locked in its later calls: the last one counts.
     let rises = calls.is_sorted_by_key(|call| call.facts.escrow.locked);
-    rises && calls.last().is_some_and(|call| call.facts.escrow.locked == all)
+    let is_balanced = rises && calls.last().is_some_and(|call| call.facts.escrow.locked == all);
+    Ok(ReplayReport { calls: replayed, is_balanced })
 }
 
 /// The calls of a record, the closing one last.

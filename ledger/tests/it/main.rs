@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod block;
+mod contracts;
 mod demand;
 mod extension;
 mod figures;
@@ -14,6 +15,7 @@ mod organisation;
 mod preview;
 mod proof;
 mod scene;
+mod settlement;
 mod sponsor;
 mod supply;
 mod wire;

@@ -68,6 +68,7 @@ fn every_row_of_every_table_is_shown_under_the_root_of_the_header() {
         reserve_cycle_slots: None,
         contract: scene.world.code,
         contract_params: borsh::to_vec(&hansa_contracts_spot::Params::default()).unwrap(),
+        parties: Vec::new(),
     };
     scene.world.act("cea", offer).unwrap();
     let wanted = demand(&scene.world, Purse::Grant(scene.grant));

@@ -234,7 +234,13 @@ pub(super) fn is_public(event: &Event) -> bool {
         | Event::OrderApproved { .. }
         | Event::OrderExecuted { .. }
         | Event::OrderCancelled { .. }
-        | Event::OrderLapsed { .. } => false,
+        | Event::OrderLapsed { .. }
+        | Event::StakeHeld { .. }
+        | Event::StakeReleased { .. }
+        | Event::LeasePaid { .. }
+        | Event::DisputeOpened { .. }
+        | Event::DisputeVoted { .. }
+        | Event::DisputeDecided { .. } => false,
     }
 }
 
@@ -285,7 +291,13 @@ pub(super) fn concerns(state: &State, event: &Event, one: OrganisationId) -> boo
         | Event::PayHeldBack { lease, .. }
         | Event::LeaseObjected { lease, .. }
         | Event::HoldbackReleased { lease, .. }
-        | Event::LeaseExtended { lease, .. } => of_lease(lease),
+        | Event::LeaseExtended { lease, .. }
+        | Event::StakeHeld { lease, .. }
+        | Event::StakeReleased { lease, .. }
+        | Event::LeasePaid { lease, .. }
+        | Event::DisputeOpened { lease, .. }
+        | Event::DisputeVoted { lease, .. }
+        | Event::DisputeDecided { lease, .. } => of_lease(lease),
         Event::SiteConfirmed { provider, .. } => *provider == one,
         Event::OutageAnnounced { provider, leases, .. } => *provider == one || leases.iter().any(of_lease),
         Event::BatchCleared { .. }
@@ -354,6 +366,7 @@ fn owned(who: Who, state: &State, table: u8, key: &[u8]) -> Option<bool> {
             AccountId::Cash(organisation) => Some(who.sees(organisation)),
             AccountId::Grant(grant) => Some(who.sees(state.get::<Grants>(&grant)?.holder)),
             AccountId::Escrow(request, _) => of_request(&request),
+            AccountId::Stake(lease) | AccountId::Bond(lease) => of_lease(&lease),
             AccountId::Line(..) | AccountId::Fees => Some(false),
         },
         Grants::ID => Some(who.sees(state.get::<Grants>(&key_of::<Grants>(key)?)?.holder)),
@@ -363,6 +376,8 @@ fn owned(who: Who, state: &State, table: u8, key: &[u8]) -> Option<bool> {
         Leases::ID => of_lease(&key_of::<Leases>(key)?),
         Jobs::ID => of_lease(&key_of::<Jobs>(key)?.0),
         Settlements::ID => of_lease(&key_of::<Settlements>(key)?),
+        Interims::ID => of_lease(&key_of::<Interims>(key)?.0),
+        Disputes::ID => of_lease(&key_of::<Disputes>(key)?),
         Quotas::ID => Some(who.sees_principal(key_of::<Quotas>(key)?)),
         Usages::ID => {
             let (group, _) = key_of::<Usages>(key)?;

@@ -77,6 +77,8 @@ impl Story {
             AccountId::Line(member, line) => format!("budget line {line} of {member}"),
             AccountId::Escrow(..) => "escrow of the lease".to_owned(),
             AccountId::Fees => format!("fees of {}", MemberCode::EU),
+            AccountId::Stake(_) => "stake of the provider".to_owned(),
+            AccountId::Bond(_) => "bond of the dispute".to_owned(),
         }
     }
 

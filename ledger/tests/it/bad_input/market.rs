@@ -55,6 +55,7 @@ fn offer(scene: &Scene, change: impl FnOnce(&mut PostOffer)) -> Action {
         reserve_cycle_slots: None,
         contract: scene.world.code,
         contract_params: borsh::to_vec(&hansa_contracts_spot::Params::default()).unwrap(),
+        parties: Vec::new(),
     };
     change(&mut action);
     action.into()

@@ -125,6 +125,7 @@ pub fn actions() -> Vec<Action> {
             reserve_cycle_slots: Some(96),
             contract: CODE,
             contract_params: vec![1, 2, 3],
+            parties: vec![ORGANISATION, OTHER],
         }
         .into(),
         AmendOffer { offer: OFFER, ask: Some(Price(1_900_000)), calendar: Some(calendar()) }.into(),
@@ -172,6 +173,9 @@ pub fn actions() -> Vec<Action> {
         Propose { change: changes().remove(2), activate_after_ms: 604_800_000 }.into(),
         Vote { proposal: PROPOSAL, approve: true }.into(),
         RotateKeys { consensus_key: key, network_key: crate::world::key("network").public_key() }.into(),
+        ClaimPayment { lease: LEASE }.into(),
+        OpenDispute { lease: LEASE, usage: 28_000, reason: 7 }.into(),
+        RuleDispute { lease: LEASE, provider_bps: 2_500 }.into(),
     ]
 }
 
@@ -350,5 +354,29 @@ pub fn events() -> Vec<Event> {
         Event::MemberLeft { member: member("FR"), from: 44 },
         Event::MemberKeysChanged { member: member("DE"), from: 44 },
         Event::UpgradeScheduled { protocol_version: 2, from: 1_000 },
+        Event::StakeHeld { lease: LEASE, provider: OTHER, amount: Money(5_000) },
+        Event::StakeReleased { lease: LEASE, provider: OTHER, slashed: Money(1), returned: Money(2) },
+        Event::LeasePaid {
+            lease: LEASE,
+            number: 3,
+            failed: false,
+            payments: vec![Payment {
+                from: AccountId::Stake(LEASE),
+                to: AccountId::Bond(LEASE),
+                amount: Money(1),
+            }],
+        },
+        Event::DisputeOpened {
+            lease: LEASE,
+            by: Disputant::Sponsor,
+            admitted: 4,
+            reported: 9,
+            reason: 7,
+            bond: Money(1_000),
+            panel: vec![member("DE"), member("FR")],
+            due: TIME,
+        },
+        Event::DisputeVoted { lease: LEASE, member: member("DE"), provider_bps: 2_500 },
+        Event::DisputeDecided { lease: LEASE, provider_bps: 2_500, ruled: true, bond: Vec::new() },
     ]
 }
