@@ -1,5 +1,6 @@
 //! Bad input: one table per kind of action. Each row is refused with its code, and nothing is lost or half done.
 
+mod disputes;
 mod governance;
 mod leases;
 mod market;
@@ -33,7 +34,7 @@ const OF_SEVERAL_ACTIONS: [Rejection; 2] = [MembersChanging, MembersOverlap];
 
 fn tables() -> Vec<(&'static str, Vec<Row>)> {
     let parties = [people::tables(), offices::tables(), governance::tables()];
-    let trade = [money::tables(), market::tables(), leases::tables()];
+    let trade = [money::tables(), market::tables(), leases::tables(), disputes::tables()];
     parties.concat().into_iter().chain(trade.concat()).collect()
 }
 
@@ -71,6 +72,7 @@ fn every_kind_of_action_has_a_table_and_every_code_a_row() {
     let mut met: BTreeSet<Rejection> = envelopes().iter().map(|(_, _, expected)| *expected).collect();
     met.extend(tables().iter().flat_map(|(_, rows)| rows.iter().map(|(.., expected)| *expected)));
     met.extend(crate::extension::MET);
+    met.extend(crate::settlement::MET);
     let elsewhere = [&OF_THE_MEMPOOL[..], &OF_SEVERAL_ACTIONS].concat();
     let missed: Vec<&Rejection> =
         Rejection::ALL.iter().filter(|code| !met.contains(code) && !elsewhere.contains(code)).collect();

@@ -1,8 +1,8 @@
 //! What makes a block a block of this chain, and what becomes of a transaction in it.
 
+use crate::contracts::Contracts;
 use crate::scene::{Scene, params};
 use crate::world::{START, World, key, member};
-use crate::contracts::Contracts;
 use hansa_ledger::action::{Action, TransferCash};
 use hansa_ledger::apply::{BlockError, Outcome, admit, apply_block, build_block, chain};
 use hansa_ledger::block::{Block, Header};

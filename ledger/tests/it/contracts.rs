@@ -3,8 +3,8 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_contracts_abi::math;
 use hansa_contracts_abi::{
-    ABI_VERSION, Admission, Claims, Code, Contract, Facts, Failure, Meta, ModuleRefusal, ModuleSummary, Money,
-    Native, Outcome, Party, Quote, Role, Runtime, Split, Terms, Trigger,
+    ABI_VERSION, Admission, Claims, Code, Contract, Facts, Failure, Meta, ModuleRefusal, ModuleSummary,
+    Money, Native, Outcome, Party, Quote, Role, Runtime, Split, Terms, Trigger,
 };
 use hansa_contracts_spot::Spot;
 
@@ -29,6 +29,8 @@ pub enum Answer {
 pub struct Script {
     /// What the provider stakes, in uEUR.
     pub stake: u64,
+    /// And beside it, in basis points of what is locked.
+    pub stake_bps: u16,
     /// What a call takes of fuel.
     pub fuel: u64,
     /// The part of each named party of what is due, in basis points, before the fee.
@@ -42,7 +44,7 @@ pub struct Script {
 impl Default for Script {
     fn default() -> Self {
         let due = Answer::Due { bps: 10_000, slash: 0 };
-        Self { stake: 0, fuel: 0, named: Vec::new(), interim: due.clone(), closing: due }
+        Self { stake: 0, stake_bps: 0, fuel: 0, named: Vec::new(), interim: due.clone(), closing: due }
     }
 }
 
@@ -62,7 +64,8 @@ impl Contract for Scripted {
     fn quote(script: &Script, terms: &Terms) -> Result<Quote, Code> {
         terms.check()?;
         let lock = math::lock(terms.capacity_total(), terms.price)?;
-        Ok(Quote { lock, stake: script.stake.into() })
+        let stake = Money::from(script.stake) + lock * Money::from(script.stake_bps) / 10_000;
+        Ok(Quote { lock, stake })
     }
 
     fn settle(script: &Script, facts: &Facts) -> Result<Split, Code> {

@@ -31,6 +31,7 @@ pub fn params() -> Params {
         office_orders_max: 2,
         member_proposals_max: 2,
         upgrade_delay_ms: 100,
+        dispute_bond_min: 10_001,
         reserve_bps_min: 0,
         ..Params::testnet()
     }

@@ -7,5 +7,17 @@ mod interim;
 mod parties;
 mod properties;
 mod replay;
-mod stake;
 mod stage;
+mod stake;
+
+use hansa_ledger::rejection::Rejection;
+
+/// Refusals that take more than one action, and are met here.
+pub const MET: [Rejection; 6] = [
+    Rejection::StakeUnfunded,
+    Rejection::InterimNotAllowed,
+    Rejection::InterimTooSoon,
+    Rejection::TooManyInterims,
+    Rejection::DisputeOpen,
+    Rejection::RulingGiven,
+];

@@ -2,8 +2,8 @@
 
 use crate::contracts::Contracts;
 use hansa_ledger::action::{
-    AccreditOrganisation, AccreditSite, Action, AttestDeposit, BlockInHand, IssueGrant, PostOffer,
-    fuel_kept, organisation_id,
+    AccreditOrganisation, AccreditSite, Action, AttestDeposit, BlockInHand, IssueGrant, PostOffer, fuel_kept,
+    organisation_id,
 };
 use hansa_ledger::apply::{BlockError, PROTOCOL_VERSION, apply_block, build_block, chain};
 use hansa_ledger::block::{Header, Receipts};

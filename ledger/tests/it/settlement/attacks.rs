@@ -3,7 +3,9 @@
 use super::stage::{LOCKED, Setup, Stage, offer};
 use crate::contracts::{Answer, Script};
 use hansa_contracts_abi::{Code, Facts, Failure, Money, Note, Party, Split};
-use hansa_ledger::action::{CancelLease, ClaimPayment, CountersignUsage, LeaseUsage, ReportUsage, WithdrawOffer};
+use hansa_ledger::action::{
+    CancelLease, ClaimPayment, CountersignUsage, LeaseUsage, ReportUsage, WithdrawOffer,
+};
 use hansa_ledger::money::Price;
 use hansa_ledger::params::Params;
 use hansa_ledger::rejection::Rejection;
@@ -35,7 +37,7 @@ fn a_bad_answer_pays_by_the_fallback_and_moves_nothing_else() {
         ("a party that is none", pays(&[(1, 1), (3, 1)])),
         ("the last party there could be", pays(&[(255, 1)])),
         ("less than was paid", pays(&[(1, 1)])),
-        ("another fee", pays(&[(1, 9_900), (2, 99)])),
+        ("another fee", pays(&[(1, 9_900), (2, 98)])),
         ("a slash without a stake", Split { slash: 1, ..pays(&[(1, 4_950), (2, 50)]) }),
         ("an allowance that is none", Split { consume: 1, ..pays(&[(1, 4_950), (2, 50)]) }),
         ("nine notes", Split { notes: vec![note(0); 9], ..pays(&[(1, 4_950), (2, 50)]) }),
@@ -167,7 +169,7 @@ fn as_many_claims_as_may_be_pay_no_more_than_one_settlement() {
             let start = stage.row().agreement.start.0 - stage.world.now.0;
             stage.after(start, "bsc", hansa_ledger::action::StartLease { lease }).unwrap();
             for second in (1..=10u64).filter(|second| second % step == 0) {
-                stage.use_up(990, second);
+                stage.use_up(1_000 * step, second);
                 stage.claim(1).unwrap();
             }
             let left = stage.row().agreement.start.0 + 12_000 - stage.world.now.0;
@@ -212,9 +214,8 @@ fn no_clock_gives_more_than_the_lease_has() {
 fn a_flood_of_claims_is_one_claim() {
     let mut stage = Stage::active(&Setup::default());
     stage.use_up(6_000, 6);
-    let claims: Vec<_> = (0..20)
-        .map(|_| stage.world.sign("bsc", vec![ClaimPayment { lease: stage.lease }.into()]))
-        .collect();
+    let claims: Vec<_> =
+        (0..20).map(|_| stage.world.sign("bsc", vec![ClaimPayment { lease: stage.lease }.into()])).collect();
     let receipts = stage.world.block(1, &claims);
     let codes: Vec<u16> = receipts.transactions.iter().map(|receipt| receipt.code).collect();
     assert_eq!(codes[0], 0);

@@ -19,8 +19,7 @@ const CALL: u64 = 2_000_000;
 
 /// Three leases that have begun, in a federation whose blocks have the fuel of two calls.
 fn three() -> (World, Vec<LeaseId>) {
-    let params =
-        Params { block_fuel_max: 2 * CALL, interim_interval_ms: 1, ..Setup::default().params };
+    let params = Params { block_fuel_max: 2 * CALL, interim_interval_ms: 1, ..Setup::default().params };
     let script = Script { fuel: CALL, ..Script::default() };
     let setup = Setup { params, script: Some(script), ..Setup::default() };
     let (mut world, grant) = market(&setup);
@@ -83,9 +82,8 @@ fn final_settlements_that_do_not_fit_come_in_the_next_block_and_by_their_contrac
         .collect();
     world.block(3_000, &ends);
     let due = world.state.get::<Leases>(&leases[0]).unwrap().challenge_due.unwrap();
-    let settled = |world: &World| {
-        leases.iter().filter(|lease| state(world, lease) == LeaseState::Settled).count()
-    };
+    let settled =
+        |world: &World| leases.iter().filter(|lease| state(world, lease) == LeaseState::Settled).count();
     world.block(due.0 - world.now.0, &[]);
     assert_eq!(settled(&world), 2, "all of the block's fuel is theirs");
     // The next block begins with the one that is left, one millisecond later and not after a heartbeat.
@@ -101,7 +99,8 @@ fn final_settlements_that_do_not_fit_come_in_the_next_block_and_by_their_contrac
 #[test]
 fn a_batch_waits_where_others_used_the_fuel_up_and_a_settlement_does_not() {
     let (mut world, leases) = three();
-    let (end, claim) = (EndLease { lease: leases[0], cumulative: Some(2) }, ClaimPayment { lease: leases[1] });
+    let (end, claim) =
+        (EndLease { lease: leases[0], cumulative: Some(2) }, ClaimPayment { lease: leases[1] });
     let end = world.sign("bsc", vec![end.into()]);
     world.block(3_000, &[end]);
     // A request waits for its batch while a lease's window passes and others claim.

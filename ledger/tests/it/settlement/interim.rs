@@ -29,9 +29,15 @@ fn what_is_countersigned_is_paid_and_the_settlement_pays_the_rest() {
     let mut stage = Stage::active(&scripted(due(), due()));
     // Reported and not yet countersigned counts for nothing.
     stage.use_up(4_000, 4);
-    stage.after(2_000, "bsc", hansa_ledger::action::ReportUsage {
-        usages: vec![hansa_ledger::action::LeaseUsage { lease: stage.lease, cumulative: 6 }],
-    }).unwrap();
+    stage
+        .after(
+            2_000,
+            "bsc",
+            hansa_ledger::action::ReportUsage {
+                usages: vec![hansa_ledger::action::LeaseUsage { lease: stage.lease, cumulative: 6 }],
+            },
+        )
+        .unwrap();
     stage.claim(1).unwrap();
     assert_eq!([stage.provider(), stage.escrow()], [1_000_000 + 1_980, 18_000]);
     assert_eq!(stage.cap_held("EE"), 18_000, "what is paid is no exposure any more");

@@ -71,8 +71,14 @@ fn a_grants_part_of_a_named_partys_pay_is_held_back_and_divided_like_the_provide
         }
         stage.world.pass_until(|event| matches!(event, Event::HoldbackReleased { .. }).then_some(()));
         let halved = |held: u64| if objected { held / 2 } else { held };
-        assert_eq!([stage.cash("FR", "fund"), stage.cash("EE", "bank")], [1_063 + halved(187), 425 + halved(75)]);
-        assert_eq!([stage.cash("FR", "fund"), stage.cash("EE", "bank")][..1], [fund - u64::from(objected)][..]);
+        assert_eq!(
+            [stage.cash("FR", "fund"), stage.cash("EE", "bank")],
+            [1_063 + halved(187), 425 + halved(75)]
+        );
+        assert_eq!(
+            [stage.cash("FR", "fund"), stage.cash("EE", "bank")][..1],
+            [fund - u64::from(objected)][..]
+        );
         assert_eq!(stage.cash("EE", "bank"), bank - u64::from(objected));
         assert_eq!(stage.provider(), 1_000_000 + 3_218 - 482 + halved(482));
         stage.check_closed();
@@ -91,7 +97,9 @@ fn a_grant_never_becomes_its_holders_cash() {
         stage.countersign(10).unwrap();
         assert_eq!(stage.provider(), 1_000_000 + 495);
         let paid = 500 + own;
-        let cash = u64::from(cash_bps) * paid / 10_000;
+        // Each payment is spread by itself, and what does not divide is the first source's.
+        let grants = 10_000 - u64::from(cash_bps);
+        let cash: u64 = [495, 5, own].iter().map(|amount| amount - amount * grants / 10_000).sum();
         assert_eq!(stage.requester(), 1_000_000 - cash + own, "{cash_bps}");
         assert_eq!(stage.grant(), 1_000_000 - (paid - cash), "{cash_bps}");
         stage.check_closed();
@@ -124,9 +132,11 @@ fn an_offer_names_up_to_twelve_accredited_others_each_once() {
     let setup = invested(10_000, 0);
     let (mut world, _) = market(&setup);
     let fund = world.organisation("FR", "fund");
-    let many: Vec<OrganisationId> = (0..12).map(|index| {
-        world.accredit("PT", &format!("many-{index}"), hansa_ledger::row::OrganisationClass::Large)
-    }).collect();
+    let many: Vec<OrganisationId> = (0..12)
+        .map(|index| {
+            world.accredit("PT", &format!("many-{index}"), hansa_ledger::row::OrganisationClass::Large)
+        })
+        .collect();
     let bsc = world.organisation("ES", "bsc");
     let post = |world: &mut World, parties: Vec<OrganisationId>| {
         let action = PostOffer { parties, ..offer(world, &setup) };

@@ -65,7 +65,14 @@ fn scripts() -> impl Strategy<Value = Option<Script>> {
     let script = (0u64..9_000, named, answers(), answers());
     prop::option::weighted(
         0.8,
-        script.prop_map(|(stake, named, interim, closing)| Script { stake, fuel: 3, named, interim, closing }),
+        script.prop_map(|(stake, named, interim, closing)| Script {
+            stake,
+            stake_bps: 0,
+            fuel: 3,
+            named,
+            interim,
+            closing,
+        }),
     )
 }
 
@@ -91,7 +98,8 @@ fn action(stage: &Stage, step: &Step) -> (&'static str, Action) {
             let signers = ["DE", "EE", "ES", "FR", "IT", "PL", "PT"];
             let registrars = ["DE registrar", "EE registrar", "ES registrar", "FR registrar", "IT registrar"];
             let signer = registrars.get(*who).copied();
-            let signer = signer.unwrap_or(if signers[*who] == "PL" { "PL registrar" } else { "PT registrar" });
+            let signer =
+                signer.unwrap_or(if signers[*who] == "PL" { "PL registrar" } else { "PT registrar" });
             (signer, RuleDispute { lease, provider_bps: *provider_bps }.into())
         }
         Step::Outage(ahead) => {
@@ -121,7 +129,7 @@ fn check_running(stage: &Stage) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn a_lease_always_ends_and_nothing_is_left_of_it(
         steps in steps(),

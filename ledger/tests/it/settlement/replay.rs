@@ -17,7 +17,8 @@ fn run(record: &Record, code: &[u8]) -> Result<ReplayReport, ReplayError> {
 fn eventful() -> Stage {
     let due = |slash| Answer::Due { bps: 9_000, slash };
     let named = vec![2_000, 500];
-    let script = Script { stake: 9_000, fuel: 777, named, interim: due(100), closing: due(1_000) };
+    let script =
+        Script { stake: 9_000, stake_bps: 0, fuel: 777, named, interim: due(100), closing: due(1_000) };
     let params = Params { holdback_bps: 1_500, ..Setup::default().params };
     let parties = &[("FR", "fund"), ("EE", "bank")];
     let setup = Setup { params, script: Some(script), cash_bps: 2_500, parties, ..Setup::default() };
@@ -38,7 +39,10 @@ fn eventful() -> Stage {
 #[test]
 fn every_kind_of_settlement_gives_the_same_again() {
     let fails = |interim: Answer, closing: Answer| {
-        let setup = Setup { script: Some(Script { interim, closing, fuel: 5, ..Script::default() }), ..Setup::default() };
+        let setup = Setup {
+            script: Some(Script { interim, closing, fuel: 5, ..Script::default() }),
+            ..Setup::default()
+        };
         let mut stage = Stage::active(&setup);
         stage.use_up(6_000, 6);
         stage.claim(1).unwrap();
@@ -55,7 +59,8 @@ fn every_kind_of_settlement_gives_the_same_again() {
     expired.settle();
     let mut nobody = Stage::awarded(&Setup::default());
     nobody.settle();
-    let mut extended = Stage::active(&Setup { script: Some(Script { stake: 5, ..Script::default() }), ..Setup::default() });
+    let mut extended =
+        Stage::active(&Setup { script: Some(Script { stake: 5, ..Script::default() }), ..Setup::default() });
     extended.use_up(3_000, 2);
     extended.claim(1).unwrap();
     let extend = ExtendLease { lease: extended.lease, slots: 5, price_max: Price(u64::MAX) };

@@ -4,7 +4,7 @@ use super::stage::{LOCKED, Setup, Stage, market, offer, wanted};
 use crate::contracts::{Answer, SCRIPT, Script};
 use crate::scene::place;
 use crate::world::{member, name};
-use hansa_ledger::action::{AccreditSite, ExtendLease, PostOffer};
+use hansa_ledger::action::{AccreditSite, ExtendLease, PostOffer, TransferCash};
 use hansa_ledger::event::Event;
 use hansa_ledger::id::{CodeHash, LeaseId};
 use hansa_ledger::market::Reason;
@@ -116,7 +116,12 @@ fn an_offer_that_cannot_stake_does_not_win_and_the_next_one_does() {
     other.deposit("FR", "cea", 1);
     let (contract, calendar) = (CodeHash(*blake3::hash(SCRIPT).as_bytes()), unfunded.calendar.clone());
     let calendar = calendar.min_with(&other.offer_of(8, 190).calendar);
-    let dear = PostOffer { contract, contract_params: staking(9_000, 0).script.unwrap().params(), calendar, ..other.offer_of(8, 190) };
+    let dear = PostOffer {
+        contract,
+        contract_params: staking(9_000, 0).script.unwrap().params(),
+        calendar,
+        ..other.offer_of(8, 190)
+    };
     other.run("cea", vec![dear.into()]).unwrap();
     let won = other.pass_until(|event| match event {
         Event::LeaseAwarded { provider, .. } => Some(*provider),
@@ -135,10 +140,25 @@ fn an_offer_that_cannot_stake_does_not_win_and_the_next_one_does() {
 #[test]
 fn an_extension_holds_what_the_longer_lease_asks_and_is_refused_without_the_cash() {
     let setup = staking(9_000, 0);
+    let extend = |stage: &Stage| ExtendLease { lease: stage.lease, slots: 5, price_max: Price(u64::MAX) };
     let mut stage = Stage::active(&setup);
-    let extend = ExtendLease { lease: stage.lease, slots: 5, price_max: Price(u64::MAX) };
-    stage.after(1, "one", extend.clone()).unwrap();
+    stage.after(1, "one", extend(&stage)).unwrap();
     assert_eq!((stage.stake(), stage.row().locked.0), (9_000, LOCKED * 5 / 4), "the same stake is held once");
+    stage.settle();
+    stage.check_closed();
+    // As much as is locked: 20,000, and 5,000 more for the longer lease.
+    let script = Script { stake_bps: 10_000, ..Script::default() };
+    let mut stage = Stage::active(&Setup { script: Some(script), ..Setup::default() });
+    assert_eq!(stage.stake(), 20_000);
+    let to = stage.world.organisation("EE", "one");
+    stage.after(1, "bsc", TransferCash { to, amount: Money(980_000 - 4_999) }).unwrap();
+    let mut short = stage.fork();
+    assert_eq!(short.after(1, "one", extend(&stage)).map(|_| ()), Err(Rejection::StakeUnfunded));
+    assert_eq!([short.stake(), short.row().locked.0], [20_000, LOCKED]);
+    let back = stage.world.organisation("ES", "bsc");
+    stage.after(1, "one", TransferCash { to: back, amount: Money(1) }).unwrap();
+    stage.after(1, "one", extend(&stage)).unwrap();
+    assert_eq!([stage.stake(), stage.provider(), stage.cap_held("ES")], [25_000, 0, 25_000]);
     stage.settle();
     stage.check_closed();
 }
