@@ -38,9 +38,9 @@ use hansa_ledger::row::{
 };
 use hansa_ledger::state::{State, Table};
 use hansa_ledger::tables::{
-    Accounts, Aids, Chains, Classes, Contracts, Entitlements, FiguresTable, Grants, Jobs, Keys, Leases,
-    LeasesLive, Members, Offers, OffersOpen, Offices, Organisations, Outages, ParamsTable, Proposals,
-    Proposers, Quotas, Requests, RequestsOpen, Settlements, Sites, Usages, ValidatorSets, Waits,
+    Accounts, Aids, Chains, Classes, Contracts, Disputes, Entitlements, FiguresTable, Grants, Interims, Jobs,
+    Keys, Leases, LeasesLive, Members, Offers, OffersOpen, Offices, Organisations, Outages, ParamsTable,
+    Proposals, Proposers, Quotas, Requests, RequestsOpen, Settlements, Sites, Usages, ValidatorSets, Waits,
 };
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::error::Fault;
