@@ -97,7 +97,14 @@ fn a_record_that_was_changed_does_not_hold() {
     let ruling = Trigger::Ruling { provider_bps: 3_000 };
     assert_eq!(triggers, [Trigger::Interim, Trigger::Interim, Trigger::Interim, ruling]);
     type Change = fn(&mut Record);
-    let rows: [(&str, Change); 15] = [
+    let rows: [(&str, Change); 16] = [
+        ("a claim that is left out, its money shown as returned", |one| {
+            let gone = one.interims.remove(0);
+            one.settlement.interims -= 1;
+            let paid = gone.payments.iter().map(|payment| payment.amount.0).sum::<u64>();
+            let held = gone.held.iter().map(|one| one.amount.0).sum::<u64>();
+            one.settlement.refunds[0].amount.0 += paid + held;
+        }),
         ("fuel", |one| one.settlement.fuel += 1),
         ("fuel of an interim", |one| one.interims[0].fuel -= 1),
         ("a failure that was none", |one| {
