@@ -1,8 +1,10 @@
 //! The table of actions: one line per kind. Tag, codec, JSON name and dispatch derive from it.
 
 mod admission;
+mod claim;
 mod context;
 mod contract;
+mod dispute;
 mod extension;
 mod governance;
 mod grant;
@@ -20,11 +22,13 @@ mod request;
 mod site;
 mod usage;
 
-pub use context::{Block as BlockInHand, Context};
+pub use claim::ClaimPayment;
+pub use context::{Block as BlockInHand, Context, FuelUse, fuel_kept};
 pub use contract::{
     ApproveContract, DeprecateContract, MODULE_BYTES_MAX, QuarantineContract, REASON_BYTES_MAX,
     RenewContract, ResumeContract, SetAlias, UploadContract,
 };
+pub use dispute::{OpenDispute, RuleDispute};
 pub use extension::ExtendLease;
 pub use governance::{Propose, RotateKeys, Vote};
 pub use grant::{AttestDeposit, IssueGrant, grant_id};
@@ -173,4 +177,7 @@ actions! {
     64 => QuarantineContract,
     65 => ResumeContract,
     66 => SetAlias,
+    70 => ClaimPayment,
+    71 => OpenDispute,
+    72 => RuleDispute,
 }

@@ -1,6 +1,6 @@
 //! One block: what runs by itself, then the transactions, then the invariants, then the root.
 
-use crate::action::{BlockInHand, Context};
+use crate::action::{BlockInHand, Context, fuel_kept};
 use crate::block::{Block, Header, Receipt, Receipts, members_hash, transactions_root, validators};
 use crate::deadline::next_deadline;
 use crate::event::Event;
@@ -286,8 +286,9 @@ impl<'a> Opening<'a> {
         }
         let params = params(state);
         let fuel = params.block_fuel_max;
-        let mut block =
-            BlockInHand { view: state.view(), params, height, now: time, runtime, fuel, events: Vec::new() };
+        let fuel_kept = fuel_kept(params, runtime);
+        let (view, events) = (state.view(), Vec::new());
+        let mut block = BlockInHand { view, params, height, now: time, runtime, fuel, fuel_kept, events };
         block.activate_proposals();
         if height == 1 {
             block.describe_genesis();
@@ -341,7 +342,8 @@ impl<'a> Execution<'a> {
             return Err(BlockError::Proposer(proposer));
         }
         let fuel = params.block_fuel_max;
-        let mut block = BlockInHand { view, params, height, now: time, runtime, fuel, events };
+        let fuel_kept = fuel_kept(params, runtime);
+        let mut block = BlockInHand { view, params, height, now: time, runtime, fuel, fuel_kept, events };
         block.run_deadlines(id);
         block.tell_withheld();
         let deadlines = std::mem::take(&mut block.events);

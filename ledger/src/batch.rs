@@ -1,14 +1,16 @@
 //! Clearing a class: the book from the state, the trades back into it.
 
-use crate::action::BlockInHand;
+use crate::action::{BlockInHand, FuelUse};
 use crate::demand::is_commercial;
 use crate::demand::{Demands, book_params, hold, sponsor};
 use crate::event::Event;
 use crate::figures::Tally;
 use crate::id::{ChainId, CodeHash, LeaseId, OfferId, RequestId, TariffHash, hash_of};
 use crate::journal::debit_headroom;
-use crate::lease::{exposure, terms};
-use crate::market::{Book, Clearing, Eligibility, Hold, Lane, Reason, Supply, Trade, Unmatched, clear};
+use crate::lease::terms;
+use crate::market::{
+    Book, Calendar, Clearing, Eligibility, Hold, Lane, Reason, Supply, Trade, Unmatched, clear,
+};
 use crate::member::MemberCode;
 use crate::money::{Money, Price};
 use crate::name::Name;
@@ -16,12 +18,12 @@ use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::{
     AccountId, Agreement, Aid, ClassUnmatched, Contract, Deadline, DeadlineKind, Demand, EntitlementKey,
-    Lease, LeaseSource, LeaseState, Offer, OfferState, Request, RequestState,
+    Lease, LeaseSource, LeaseState, Offer, OfferState, Request, RequestState, Source,
 };
 use crate::share;
 use crate::state::View;
 use crate::tables::{
-    Classes, Contracts, Deadlines, Entitlements, Leases, LeasesLive, Members, Offers, OffersOpen,
+    Accounts, Classes, Contracts, Deadlines, Entitlements, Leases, LeasesLive, Members, Offers, OffersOpen,
     Organisations, Requests, RequestsOpen,
 };
 use crate::time::{Slot, TimeMs};
@@ -73,7 +75,10 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
     };
     // What nobody may settle by now is not in the book, and is still told of to who could have had it.
     let (active, stopped): (Vec<_>, Vec<_>) =
-        open_offers(view, class).map(|(id, offer)| supply(id, offer)).partition(|(active, _)| *active);
+        open_offers(view, class)
+            .filter(|(_, offer)| is_funded(view, offer))
+            .map(|(id, offer)| supply(id, offer))
+            .partition(|(active, _)| *active);
     let supplies = active.into_iter().map(|(_, supply)| supply).collect();
     let stopped = stopped.into_iter().map(|(_, supply)| supply).collect();
     let holds = holds(view, class).collect();
@@ -92,6 +97,13 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
         reference: row.and_then(|row| row.price),
         eligibility: Eligibility { stopped, ..Eligibility::default() },
     }
+}
+
+/// Whether an offer's provider has the cash that a stake was last found to need.
+fn is_funded(view: &View<'_>, offer: &Offer) -> bool {
+    let cash =
+        || view.get::<Accounts>(&AccountId::Cash(offer.provider)).map_or(Money::ZERO, |row| row.balance);
+    offer.stake_short == Money::ZERO || cash() >= offer.stake_short
 }
 
 /// The open offers of a class.
@@ -216,9 +228,14 @@ impl BlockInHand<'_> {
                     Rejection::DebitCap => Reason::NetDebitCap,
                     Rejection::FuelExhausted => Reason::BatchFull,
                     Rejection::ContractInactive => Reason::ContractStopped,
+                    Rejection::StakeUnfunded => Reason::StakeUnfunded,
                     _ => Reason::ContractRefused,
                 };
-                again |= reason == Reason::BatchFull;
+                if reason == Reason::StakeUnfunded {
+                    self.keep_out(trade.offer);
+                }
+                // An offer that cannot stake stays out of the next batch, so that another one can win.
+                again |= matches!(reason, Reason::BatchFull | Reason::StakeUnfunded);
                 tally.unmatched(reason);
                 self.note_unmatched(class, Unmatched::plain(trade.request, reason));
             } else {
@@ -234,6 +251,15 @@ impl BlockInHand<'_> {
             self.schedule_batch(class);
         }
         tally
+    }
+
+    /// Keeps an offer out of the book until its provider has more cash than now: what it has did not cover a stake.
+    fn keep_out(&mut self, id: OfferId) {
+        if let Some(mut offer) = self.view.get::<Offers>(&id).cloned() {
+            let cash = self.balance(&AccountId::Cash(offer.provider));
+            offer.stake_short = cash.checked_add(Money(1)).unwrap_or(cash);
+            self.view.put::<Offers>(id, offer);
+        }
     }
 
     fn note_unmatched(&mut self, class: &Name, unmatched: Unmatched) {
@@ -256,7 +282,7 @@ impl BlockInHand<'_> {
         let id = LeaseId::derive(&trade.request);
         let mut lease = self.draft(trade, &request, &offer);
         self.pin_contract(&offer.contract)?;
-        let quote = self.quote(&lease)?;
+        let (quote, stake) = self.quote(&lease)?;
         // A contract may ask for no more than the price found is worth: what it asks beyond would be a price nobody bid on.
         let seconds = u64::from(trade.slots)
             .checked_mul(u64::from(self.params.slot_s))
@@ -268,7 +294,9 @@ impl BlockInHand<'_> {
         }
         lease.locked = quote;
         lease.sources = self.settle_sources(trade.request, &request, quote)?;
-        self.lock_position(lease.requester_home, exposure(&lease))?;
+        self.hold_stake(id, &mut lease, stake)?;
+        self.lock_exposure(&lease)?;
+        offer.stake_short = Money::ZERO;
         self.take_free(&mut offer, trade)?;
         let organisation = self.view.get::<Organisations>(&request.organisation);
         let commercial = organisation.is_some_and(|row| is_commercial(row.class, &request.demand));
@@ -405,9 +433,18 @@ impl BlockInHand<'_> {
                 contest_provider_bps: params.contest_provider_bps,
                 holdback_bps: params.holdback_bps,
                 audit_window_ms: params.audit_window_ms,
+                parties: offer.parties.clone(),
+                interim_interval_ms: params.interim_interval_ms,
+                dispute_window_ms: params.dispute_window_ms,
+                dispute_bond_bps: params.dispute_bond_bps,
+                dispute_bond_min: Money(params.dispute_bond_min),
             },
-            sources: Vec::new(),
+            // The contract is told the shares before anything is locked.
+            sources: request.demand.sources.iter().map(|one| source_of(one, Money::ZERO)).collect(),
             locked: Money::ZERO,
+            stake: Money::ZERO,
+            slashed: Money::ZERO,
+            stake_home: self.view.get::<Organisations>(&offer.provider).map_or(offer.home, |row| row.home),
             state: LeaseState::Awarded,
             awarded_at: self.now,
             started_at: None,
@@ -419,8 +456,15 @@ impl BlockInHand<'_> {
             countersigned: 0,
             contested: None,
             challenge_due: None,
+            ended_by_requester: false,
+            maintenance: Calendar::default(),
             jobs: 0,
             paid: Vec::new(),
+            contract_state: Vec::new(),
+            interims: 0,
+            claimed_at: None,
+            usage_paid: 0,
+            ruling: None,
             closing: None,
             lane: trade.lane,
             released: trade.released,
@@ -437,16 +481,17 @@ impl BlockInHand<'_> {
         summary.map(|summary| summary.tariff)
     }
 
-    /// What the contract may need at most for a lease.
-    pub(crate) fn quote(&mut self, lease: &Lease) -> Result<Money, Rejection> {
-        if self.fuel < self.runtime.fuel_per_call_max() {
+    /// What the contract may need at most for a lease, and what it asks the provider to stake.
+    pub(crate) fn quote(&mut self, lease: &Lease) -> Result<(Money, Money), Rejection> {
+        if !self.has_fuel(FuelUse::Other) {
             return Err(Rejection::FuelExhausted);
         }
         let agreement = &lease.agreement;
         let outcome = self.runtime.quote(&agreement.contract.0, &agreement.contract_params, &terms(lease));
-        self.fuel = self.fuel.saturating_sub(outcome.fuel);
+        self.burn_fuel(FuelUse::Other, outcome.fuel);
         let quote = outcome.result.map_err(|_| Rejection::ContractRefused)?;
-        Money::try_from(quote.lock).map_err(|_| Rejection::Overflow)
+        let money = |amount| Money::try_from(amount).map_err(|_| Rejection::Overflow);
+        Ok((money(quote.lock)?, money(quote.stake)?))
     }
 
     /// Divides what stays locked over the request's sources and returns the rest of each at once.
@@ -469,15 +514,21 @@ impl BlockInHand<'_> {
             let excess =
                 room.get(index).and_then(|room| room.checked_sub(*part)).ok_or(Rejection::Overflow)?;
             self.refund_part(id, index, request, excess)?;
-            rows.push(LeaseSource {
-                purse: source.purse,
-                share_bps: source.share_bps,
-                locked: *part,
-                paid: Money::ZERO,
-                held: Money::ZERO,
-            });
+            rows.push(source_of(source, *part));
         }
         Ok(rows)
+    }
+}
+
+/// A purse's part in a lease of which so much is locked.
+fn source_of(source: &Source, locked: Money) -> LeaseSource {
+    LeaseSource {
+        purse: source.purse,
+        share_bps: source.share_bps,
+        locked,
+        paid: Money::ZERO,
+        held: Money::ZERO,
+        held_for: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What happens by itself when its time has come. No action is needed for it, and none can hasten or stop it.
 
-use crate::action::BlockInHand;
+use crate::action::{BlockInHand, FuelUse};
 use crate::batch::class_subject;
 use crate::event::Event;
 use crate::id::{
@@ -39,16 +39,21 @@ impl BlockInHand<'_> {
         });
         for deadline in &due {
             // Contracts of one block share its fuel; what they leave undone the next block does.
-            if self.fuel < self.runtime.fuel_per_call_max() {
+            if !self.has_fuel(FuelUse::Final) {
                 break;
             }
-            self.view.remove::<Deadlines>(deadline);
+            if deadline.kind == DeadlineKind::Batch && !self.has_fuel(FuelUse::Other) {
+                continue;
+            }
             let mark = self.view.mark();
+            self.view.remove::<Deadlines>(deadline);
             let events = self.events.len();
-            if self.meet(chain, deadline).is_err() {
-                // It leaves no trace, and is tried again later: no money may stay locked since something else was full.
-                self.view.roll_back(mark);
-                self.events.truncate(events);
+            let Err(rejection) = self.meet(chain, deadline) else { continue };
+            // It leaves no trace, and is tried again: no money may stay locked since something else was full.
+            self.view.roll_back(mark);
+            self.events.truncate(events);
+            if rejection != Rejection::FuelExhausted {
+                self.view.remove::<Deadlines>(deadline);
                 let later = Deadline { due: self.now.plus(self.params.heartbeat_ms), ..deadline.clone() };
                 self.view.put::<Deadlines>(later, ());
             }
@@ -74,6 +79,7 @@ impl BlockInHand<'_> {
                 }
                 Ok(())
             }
+            DeadlineKind::Dispute => self.close_silent_dispute(LeaseId(subject)),
             DeadlineKind::Holdback => self.release_holdback(LeaseId(subject)),
             DeadlineKind::OrderLapse => self.lapse_order(OrderId(subject)),
             DeadlineKind::Contract => self.advance_contract(CodeHash(subject)),
@@ -81,8 +87,19 @@ impl BlockInHand<'_> {
         }
     }
 
+    /// The panel of a dispute has not ruled in time: what is contested is divided as both sides signed.
+    fn close_silent_dispute(&mut self, id: LeaseId) -> Result<(), Rejection> {
+        match self.dispute_due(&id) {
+            Some(_) => self.settle_lease(id, Closing::Ruling),
+            None => Ok(()),
+        }
+    }
+
     fn close_challenge(&mut self, id: LeaseId) -> Result<(), Rejection> {
         let lease = self.view.get::<Leases>(&id).ok_or(Rejection::LeaseUnknown)?;
+        if lease.state == LeaseState::Settled {
+            return Ok(());
+        }
         let closing = match lease.admitted() {
             Some(_) => Closing::Ruling,
             None if lease.report_expired => Closing::Expired,

@@ -3,8 +3,9 @@
 //! The fuel comes out of the block's, and is at most half of what the batch finds, so that its awards can still be quoted.
 //! Pairs are asked in a fixed order that begins elsewhere in each batch, so that what one has no fuel for comes first later.
 
-use crate::action::BlockInHand;
+use crate::action::{BlockInHand, FuelUse};
 use crate::id::{CodeHash, OfferId, RequestId};
+use crate::facts::roles;
 use crate::market::{Bar, Book};
 use crate::money::Price;
 use crate::params::Params;
@@ -22,6 +23,7 @@ struct Rule {
     contract: CodeHash,
     params: Vec<u8>,
     ask: Price,
+    named: usize,
 }
 
 /// What is attested of who asks.
@@ -41,14 +43,12 @@ pub fn claims(view: &View<'_>, request: &Request) -> Option<Claims> {
 }
 
 /// The terms that stand for all that an offer may come to: one accelerator for one slot at its price, paid by the sponsor
-/// where there is one.
+/// where there is one, with so many named parties.
 #[must_use]
-pub fn sample_terms(params: &Params, now: TimeMs, ask: Price, sponsored: bool) -> Terms {
+pub fn sample_terms(params: &Params, now: TimeMs, ask: Price, sponsored: bool, named: usize) -> Terms {
     let start = now.seconds();
-    let mut parties = vec![abi::Role::Requester, abi::Role::Provider, abi::Role::Operator];
-    parties.extend(sponsored.then_some(abi::Role::Sponsor));
     Terms {
-        parties,
+        parties: roles(sponsored, named),
         unit: abi::Unit::AcceleratorSecond,
         units: 1,
         start,
@@ -87,7 +87,7 @@ pub fn ask_contracts(
                 is_whole = false;
                 Some(Bar::Unasked)
             } else {
-                let terms = sample_terms(params, now, rule.ask, claims.sponsor.is_some());
+                let terms = sample_terms(params, now, rule.ask, claims.sponsor.is_some(), rule.named);
                 let outcome = runtime.admit(&rule.contract.0, &rule.params, &terms, claims);
                 left = left.saturating_sub(outcome.fuel);
                 match outcome.result {
@@ -124,7 +124,8 @@ fn rules(view: &View<'_>, book: &Book) -> BTreeMap<Rule, Vec<OfferId>> {
         let Some(offer) = view.get::<Offers>(&supply.offer) else { continue };
         if view.get::<Contracts>(&offer.contract).is_some_and(|row| row.has_admit()) {
             let (contract, params) = (offer.contract, offer.contract_params.clone());
-            rules.entry(Rule { contract, params, ask: supply.ask }).or_default().push(supply.offer);
+            let (ask, named) = (supply.ask, offer.parties.len());
+            rules.entry(Rule { contract, params, ask, named }).or_default().push(supply.offer);
         }
     }
     rules
@@ -139,9 +140,10 @@ fn asking(view: &View<'_>, book: &Book) -> BTreeMap<RequestId, Claims> {
 impl BlockInHand<'_> {
     /// [`ask_contracts`] with the fuel of this block.
     pub(crate) fn ask_contracts(&mut self, book: &mut Book) -> bool {
-        let mut fuel = self.fuel;
+        let free = self.fuel_for(FuelUse::Other);
+        let mut fuel = free;
         let is_whole = ask_contracts(&self.view, self.params, self.now, self.runtime, &mut fuel, book);
-        self.fuel = fuel;
+        self.burn_fuel(FuelUse::Other, free.saturating_sub(fuel));
         is_whole
     }
 }

@@ -9,8 +9,8 @@ use crate::member::MemberCode;
 use crate::money::{Money, Price};
 use crate::name::Name;
 use crate::row::{
-    AccountId, Closing, ContractState, ContractVoteKind, JobState, Office, Payment, Principal, ProposalState,
-    Standing,
+    AccountId, Closing, ContractState, ContractVoteKind, Disputant, JobState, Office, Payment, Principal,
+    ProposalState, Standing,
 };
 use crate::time::TimeMs;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -268,4 +268,31 @@ pub enum Event {
     /// An alias points elsewhere; `code` is none where the contract was no longer active when its time came.
     #[allow(missing_docs)]
     AliasSet { alias: Name, code: Option<CodeHash> },
+    /// The provider's cash was staked on a lease, at its award or its extension.
+    #[allow(missing_docs)]
+    StakeHeld { lease: LeaseId, provider: OrganisationId, amount: Money },
+    /// Of a stake, this went to the requester's purses, and this back to the provider. Nothing goes back while the lease goes on.
+    #[allow(missing_docs)]
+    StakeReleased { lease: LeaseId, provider: OrganisationId, slashed: Money, returned: Money },
+    /// What was certain by then was paid while the lease goes on; nothing where its contract failed.
+    #[allow(missing_docs)]
+    LeasePaid { lease: LeaseId, number: u32, failed: bool, payments: Vec<Payment> },
+    /// A dispute was opened over the usage between `admitted` and `reported`; the panel has until `due`.
+    #[allow(missing_docs)]
+    DisputeOpened {
+        lease: LeaseId,
+        by: Disputant,
+        admitted: u64,
+        reported: u64,
+        reason: u16,
+        bond: Money,
+        panel: Vec<MemberCode>,
+        due: TimeMs,
+    },
+    /// A member of the panel ruled, or changed its ruling.
+    #[allow(missing_docs)]
+    DisputeVoted { lease: LeaseId, member: MemberCode, provider_bps: u16 },
+    /// A dispute was decided: by the panel's majority, by one side giving in, or, where nobody decided, as signed.
+    #[allow(missing_docs)]
+    DisputeDecided { lease: LeaseId, provider_bps: u16, ruled: bool, bond: Vec<Payment> },
 }

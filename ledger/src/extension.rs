@@ -3,13 +3,12 @@
 //! The price is the lease's agreed one, and a lease may be extended only where that is neither below what the offer asks now
 //! nor below what the class cleared at last: who pays less than others would has to place a request and take its turn.
 
-use crate::action::BlockInHand;
+use crate::action::{BlockInHand, fuel_kept};
 use crate::apply::{chain, params};
 use crate::batch::{commercial_left, open_offers};
 use crate::demand::{day_of, is_commercial};
 use crate::event::Event;
 use crate::id::{ChainId, LeaseId};
-use crate::lease::exposure;
 use crate::market::{Bucket, Calendar, Lane, Trade};
 use crate::money::{Money, Price};
 use crate::rejection::Rejection;
@@ -98,6 +97,7 @@ pub fn preview_extension(
         now: now.max(TimeMs(chain(state).time.0.saturating_add(1))),
         runtime,
         fuel: params(state).block_fuel_max,
+        fuel_kept: fuel_kept(params(state), runtime),
         events: Vec::new(),
     };
     block.run_deadlines(id);
@@ -107,6 +107,7 @@ pub fn preview_extension(
         return Err(Rejection::DurationInvalid);
     }
     block.fuel = block.params.block_fuel_max;
+    block.fuel_kept = fuel_kept(block.params, runtime);
     block.extend_lease(*lease, row, slots)
 }
 
@@ -138,7 +139,7 @@ impl BlockInHand<'_> {
         lease.slots = lease.slots.checked_add(slots).ok_or(Rejection::Overflow)?;
         lease.agreement.end = Slot(lease.start.0.saturating_add(lease.slots)).begins(self.params.slot_s);
         self.note_extension(&mut lease, slots, offer.revision)?;
-        let added = self.top_up(&mut lease, request)?;
+        let added = self.top_up(id, &mut lease, request)?;
         self.count_seconds(&lease, lease.seconds_of(slots, self.params.slot_s));
         let end = Deadline { due: old_end, kind: DeadlineKind::LeaseEnd, subject: id.0 };
         if self.view.get::<Deadlines>(&end).is_some() {
@@ -219,10 +220,10 @@ impl BlockInHand<'_> {
         Ok(())
     }
 
-    /// Locks what the contract may need for the longer lease beyond what is locked, out of the same purses, and holds the
-    /// debit cap for it.
-    fn top_up(&mut self, lease: &mut Lease, mut request: Request) -> Result<Money, Rejection> {
-        let quote = self.quote(lease)?;
+    /// Locks what the contract may need for the longer lease beyond what is locked, out of the same purses, and what it asks
+    /// the provider to stake beyond what is staked; holds the debit caps for both.
+    fn top_up(&mut self, id: LeaseId, lease: &mut Lease, mut request: Request) -> Result<Money, Rejection> {
+        let (quote, stake) = self.quote(lease)?;
         let worth = lease.agreement.price.charge(lease.awarded_seconds(self.params.slot_s));
         // As at the award: a contract may ask for no more than the price is worth.
         if quote > worth.ok_or(Rejection::Overflow)?.max(lease.locked) {
@@ -236,9 +237,10 @@ impl BlockInHand<'_> {
             self.transfer(&purse, AccountId::Escrow(lease.request, number), lease.requester_home, part)?;
             source.locked = source.locked.checked_add(part).ok_or(Rejection::Overflow)?;
         }
-        self.unlock_position(lease.requester_home, exposure(lease))?;
+        self.unlock_exposure(lease)?;
         lease.locked = lease.locked.checked_add(added).ok_or(Rejection::Overflow)?;
-        self.lock_position(lease.requester_home, exposure(lease))?;
+        self.hold_stake(id, lease, stake)?;
+        self.lock_exposure(lease)?;
         request.locked = lease.locked;
         self.view.put::<Requests>(lease.request, request);
         Ok(added)

@@ -2,16 +2,19 @@
 
 use crate::action::BlockInHand;
 use crate::event::Event;
+use crate::facts::recipient;
 use crate::id::LeaseId;
 use crate::member::MemberCode;
 use crate::money::Money;
 use crate::rejection::Rejection;
 use crate::row::{
-    AccountId, Deadline, DeadlineKind, Holdback, Lease, LeaseSource, LeaseState, Payment, Purse,
+    AccountId, Deadline, DeadlineKind, Holdback, Lease, LeaseSource, LeaseState, PartyMoney, Payment, Purse,
 };
 use crate::tables::{Deadlines, Leases, Requests};
+use hansa_contracts_abi::Party;
 
-/// What is held back of a payment to the provider out of one source: only public money is.
+/// What is held back of a payment to the provider, or to one that its offer names, out of one source: only public money is.
+/// Those named share what the provider earns, so they share the risk: else a provider could have itself paid through them.
 pub(crate) fn held_part(lease: &Lease, source: &LeaseSource, payment: Money) -> Money {
     match source.purse {
         Purse::Grant(_) => part(payment, lease.agreement.holdback_bps),
@@ -25,9 +28,15 @@ fn part(amount: Money, bps: u16) -> Money {
     Money::try_from(part).unwrap_or(amount).min(amount)
 }
 
-/// How much of the requester's home's debit cap the money that is still held back keeps.
+/// How much of the requester's home's debit cap the money that is still held back keeps: what others at home elsewhere may
+/// get.
 fn exposure(lease: &Lease) -> Money {
-    if lease.requester_home == lease.provider_home { Money::ZERO } else { lease.held() }
+    let abroad = |one: &&PartyMoney| {
+        recipient(lease, Party(one.party)).is_some_and(|(_, home)| home != lease.requester_home)
+    };
+    let held = lease.sources.iter().flat_map(|source| &source.held_for).filter(abroad);
+    // No more than was locked, so the sum fits.
+    held.fold(Money::ZERO, |sum, one| Money(sum.0.saturating_add(one.amount.0)))
 }
 
 impl BlockInHand<'_> {
@@ -77,16 +86,22 @@ impl BlockInHand<'_> {
         let (mut payments, mut refunds) = (Vec::new(), Vec::new());
         for index in 0..lease.sources.len() {
             let number = u8::try_from(index).map_err(|_| Rejection::SourcesInvalid)?;
+            let from = AccountId::Escrow(lease.request, number);
+            let held = lease.sources.get_mut(index).map(|source| std::mem::take(&mut source.held_for));
+            let mut paid = Money::ZERO;
+            for one in held.unwrap_or_default() {
+                let now = part(one.amount, provider_bps);
+                let Some((to, home)) = recipient(&lease, Party(one.party)) else { continue };
+                self.transfer(&from, to.clone(), home, now)?;
+                paid = paid.checked_add(now).ok_or(Rejection::Overflow)?;
+                if now != Money::ZERO {
+                    payments.push(Payment { from: from.clone(), to, amount: now });
+                }
+            }
             let Some(source) = lease.sources.get_mut(index) else { continue };
-            let paid = part(source.held, provider_bps);
             let back = source.held.checked_sub(paid).ok_or(Rejection::Overflow)?;
             source.paid = source.paid.checked_add(paid).ok_or(Rejection::Overflow)?;
             source.held = Money::ZERO;
-            let (from, to) = (AccountId::Escrow(lease.request, number), lease.payee.clone());
-            if paid != Money::ZERO {
-                self.transfer(&from, to.clone(), lease.provider_home, paid)?;
-                payments.push(Payment { from: from.clone(), to, amount: paid });
-            }
             if back != Money::ZERO {
                 let to = self.refund_part(lease.request, index, &request, back)?;
                 refunds.push(Payment { from, to, amount: back });

@@ -176,7 +176,7 @@ impl BlockInHand<'_> {
         Ok(())
     }
 
-    /// A settled lease holds no money but what is held back of the provider's pay.
+    /// A settled lease holds no money but what is held back of the pay: no stake, and no bond.
     fn find_stranded(&self) -> Result<(), String> {
         for (id, after) in self.view.changed::<Leases>() {
             let Some(lease) = after.filter(|lease| lease.state == LeaseState::Settled) else { continue };
@@ -189,6 +189,12 @@ impl BlockInHand<'_> {
             let held = lease.held().wide();
             if locked != held {
                 return Err(format!("the settled lease {id} holds {locked} uEUR instead of {held}"));
+            }
+            for account in [AccountId::Stake(*id), AccountId::Bond(*id)] {
+                let left = self.balance(&account);
+                if left != Money::ZERO {
+                    return Err(format!("the settled lease {id} leaves {left} EUR on {account:?}"));
+                }
             }
         }
         Ok(())

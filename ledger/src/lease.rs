@@ -1,6 +1,6 @@
 //! The life of a lease after its award: how it ends, and how its money is divided.
 
-use crate::action::BlockInHand;
+use crate::action::{BlockInHand, FuelUse};
 use crate::event::Event;
 use crate::holdback::held_part;
 use crate::id::LeaseId;
@@ -9,116 +9,23 @@ use crate::member::MemberCode;
 use crate::money::Money;
 use crate::rejection::Rejection;
 use crate::row::{
-    AccountId, Agreement, Closing, ContractState, Deadline, DeadlineKind, EntitlementKey, Lease, LeaseState,
-    OfferState, Payment, Purse, Settlement, SiteKey,
+    AccountId, Closing, ContractState, Deadline, DeadlineKind, EntitlementKey, Lease, LeaseState, OfferState,
+    PartyAccount, PartyMoney, Payment, Settlement, SiteKey,
 };
 use crate::share;
+use crate::stake::stake_exposure;
 use crate::tables::{Deadlines, Entitlements, Leases, LeasesLive, Offers, Requests, Settlements};
 use crate::time::Slot;
 use hansa_contracts_abi::{
-    Bps, CheckedSplit, Ctx, Escrow, Evidence, Facts, Failure, Fallback, Party, Price, Role, Split, Terms,
-    Trigger, Unit, Usage, Window, check_split, fallback_split,
+    CheckedSplit, Facts, Failure, Fallback, Party, Split, check_split, fallback_split,
 };
 
-/// The terms of a lease as its contract sees them.
-#[must_use]
-pub fn terms(lease: &Lease) -> Terms {
-    Terms {
-        parties: vec![Role::Requester, Role::Provider, Role::Operator],
-        unit: Unit::AcceleratorSecond,
-        units: u64::from(lease.quantity),
-        start: lease.agreement.start.seconds(),
-        end: lease.agreement.end.seconds(),
-        price: Price { num: u128::from(lease.agreement.price.0), den: 3_600 },
-        fee_bps: lease.agreement.fee_bps as Bps,
-        sponsor_bps: sponsor_bps(lease.sources.iter().map(|source| (source.purse, source.share_bps))),
-        slash_max: 0,
-        sla: Vec::new(),
-    }
-}
-
-/// The part of every payment that comes out of grants, in basis points.
-#[must_use]
-pub fn sponsor_bps(sources: impl Iterator<Item = (Purse, u16)>) -> Bps {
-    sources
-        .filter(|(purse, _)| matches!(purse, Purse::Grant(_)))
-        .fold(0, |sum: Bps, (_, share)| sum.saturating_add(share))
-}
-
-/// The most of the requester's home's money that a lease can carry to other homes: all of it where the provider is at home
-/// elsewhere, else the federation's fee.
-#[must_use]
-pub fn exposure(lease: &Lease) -> Money {
-    if lease.requester_home != lease.provider_home {
-        return lease.locked;
-    }
-    let fee = lease.locked.wide().saturating_mul(u128::from(lease.agreement.fee_bps)).div_ceil(10_000);
-    Money::try_from(fee).unwrap_or(lease.locked)
-}
-
-/// What the ledger knows when it asks the contract of a lease.
-#[must_use]
-pub fn facts(lease: &Lease, closing: Closing, height: u64, now_s: u64) -> Facts {
-    let trigger = match closing {
-        Closing::Final => Trigger::Final,
-        Closing::Expired => Trigger::Expired,
-        Closing::CancelledByRequester => Trigger::Cancelled { by: Party::REQUESTER },
-        Closing::CancelledByProvider => Trigger::Cancelled { by: Party::PROVIDER },
-        Closing::NoShow => Trigger::NoShow,
-        Closing::Ruling => Trigger::Ruling { provider_bps: lease.agreement.contest_provider_bps },
-    };
-    let terms = terms(lease);
-    let until = lease.ended_at.unwrap_or(lease.agreement.end).min(lease.agreement.end).seconds();
-    let elapsed = until.saturating_sub(lease.started_at.unwrap_or(lease.agreement.start).seconds());
-    let window = |index: u32, delivered: u64, source: Evidence| Window {
-        index,
-        delivered,
-        committed: elapsed.saturating_mul(u64::from(lease.quantity)),
-        up_secs: u32::try_from(elapsed).unwrap_or(u32::MAX),
-        source,
-    };
-    // Usage that nobody contested in time counts as agreed. What is contested is the part above what the requester admits.
-    // A provider that walks away before the end is settled at once, so only what was countersigned counts for it.
-    let (windows, cumulative) = match (closing, lease.admitted()) {
-        (Closing::Ruling, Some(admitted)) => {
-            let contested = lease.reported.saturating_sub(admitted);
-            let windows =
-                vec![window(0, admitted, Evidence::Both), window(1, contested, Evidence::ProviderOnly)];
-            (windows, lease.reported)
-        }
-        (Closing::CancelledByProvider, _) => {
-            (vec![window(0, lease.countersigned, Evidence::Both)], lease.countersigned)
-        }
-        _ => (vec![window(0, lease.reported, Evidence::Both)], lease.reported),
-    };
-    let paid = lease.paid.iter().fold(0u128, |sum, (_, amount)| sum.saturating_add(amount.wide()));
-    Facts {
-        abi: lease.agreement.contract_abi,
-        terms,
-        usage: Usage { windows, cumulative: u128::from(cumulative) },
-        escrow: Escrow { locked: lease.locked.wide(), paid, stake: 0 },
-        ctx: Ctx { height, now: now_s, trigger, quota_left: None },
-        state: Vec::new(),
-    }
-}
+pub use crate::facts::{Asked, exposure, facts, facts_for, recipient, roles, sponsor_bps, terms};
 
 /// The signed rule for a failed contract, by the number an agreement carries.
 #[must_use]
 pub fn fallback(number: u8) -> Fallback {
     if number == 0 { Fallback::Refund } else { Fallback::PayCountersigned }
-}
-
-/// The split by the rule both parties signed, and what it pays.
-fn signed_fallback(
-    agreement: &Agreement,
-    facts: &Facts,
-    paid: &[(Party, u128)],
-    locked: u128,
-) -> (Split, CheckedSplit) {
-    let split = fallback_split(fallback(agreement.fallback), facts, paid);
-    let checked = check_split(&split, facts, paid, locked)
-        .expect("the fallback's split passes the checks since it pays only what is locked");
-    (split, checked)
 }
 
 impl BlockInHand<'_> {
@@ -144,13 +51,17 @@ impl BlockInHand<'_> {
     /// fails is replaced by the rule both parties signed, in the same block.
     pub(crate) fn settle_lease(&mut self, id: LeaseId, closing: Closing) -> Result<(), Rejection> {
         let mut lease = self.view.get::<Leases>(&id).cloned().ok_or(Rejection::LeaseUnknown)?;
+        if lease.state == LeaseState::Settled {
+            return Err(Rejection::LeaseStateWrong);
+        }
         let request = self.view.get::<Requests>(&lease.request).cloned().ok_or(Rejection::RequestUnknown)?;
-        let facts = facts(&lease, closing, self.height, self.now.seconds());
-        let paid: Vec<(Party, u128)> =
-            lease.paid.iter().map(|(party, amount)| (Party(*party), amount.wide())).collect();
-        let (split, checked, failure, fuel) = self.decide(&lease, &facts, &paid)?;
-        self.unlock_position(lease.requester_home, exposure(&lease))?;
-        let payments = self.pay(&mut lease, &checked)?;
+        let facts = facts_for(&lease, Asked::Closing(closing), self.height, self.now);
+        let paid_before = party_money(&lease.paid);
+        let (split, checked, failure, fuel) = self.decide(&lease, &facts)?;
+        self.unlock_exposure(&lease)?;
+        let paid = self.pay(&mut lease, &checked)?;
+        let mut stake = self.slash(id, &mut lease, &request, &checked)?;
+        stake.extend(self.return_stake(id, &lease)?);
         let mut refunds = Vec::new();
         for index in 0..lease.sources.len() {
             let held = lease.sources.get(index).map_or(Money::ZERO, |source| source.held);
@@ -160,6 +71,7 @@ impl BlockInHand<'_> {
         }
         self.hold_back(id, &mut lease)?;
         self.unpin_contract(id, &lease, failure.as_ref())?;
+        self.close_dispute(id, &lease, &request)?;
         self.release_capacity(&id, &lease);
         self.clear_deadlines(&id, &lease);
         self.return_usage(&lease);
@@ -175,15 +87,21 @@ impl BlockInHand<'_> {
             fuel,
             failure: failure.as_ref().map(encode),
             height: self.height,
-            payments: payments.clone(),
+            payments: paid.payments.clone(),
             refunds: refunds.clone(),
+            paid_before,
+            held: paid.held,
+            accounts: accounts(&lease),
+            fallback: lease.agreement.fallback,
+            stake,
+            interims: lease.interims,
         };
         self.view.put::<Settlements>(id, settlement);
         lease.ended_at = Some(lease.ended_at.unwrap_or(self.now));
         lease.state = LeaseState::Settled;
         lease.closing = Some(closing);
         self.view.put::<Leases>(id, lease);
-        self.emit(Event::LeaseSettled { lease: id, closing, fallback, payments, refunds });
+        self.emit(Event::LeaseSettled { lease: id, closing, fallback, payments: paid.payments, refunds });
         Ok(())
     }
 
@@ -191,79 +109,114 @@ impl BlockInHand<'_> {
         &mut self,
         lease: &Lease,
         facts: &Facts,
-        paid: &[(Party, u128)],
     ) -> Result<(Split, CheckedSplit, Option<Failure>, u64), Rejection> {
-        let agreement = &lease.agreement;
-        let locked = lease.locked.wide();
-        let contract = self.contract(&agreement.contract)?;
-        if contract.state == ContractState::Quarantined {
-            // Stopped for whatever reason: the contract is not asked, and nobody chooses who gets the money now.
-            let failure = Failure::Quarantined;
-            let (split, checked) = signed_fallback(agreement, facts, paid, locked);
-            return Ok((split, checked, Some(failure), 0));
-        }
-        if self.fuel < self.runtime.fuel_per_call_max() {
-            // Others in the block have used it up: that is no reason to settle by the fallback.
-            return Err(Rejection::FuelExhausted);
-        }
-        let outcome = self.runtime.settle(&agreement.contract.0, &agreement.contract_params, facts);
-        let fuel = outcome.fuel;
-        self.fuel = self.fuel.saturating_sub(fuel);
-        let failure = match outcome.result {
-            Ok(split) => match check_split(&split, facts, paid, locked) {
-                Ok(checked) => return Ok((split, checked, None, fuel)),
-                Err(error) => Failure::from(error),
-            },
+        let (answer, fuel) = self.ask(lease, facts, FuelUse::Final)?;
+        let failure = match answer {
+            Ok((split, checked)) => return Ok((split, checked, None, fuel)),
             Err(failure) => failure,
         };
-        let (split, checked) = signed_fallback(agreement, facts, paid, locked);
+        let paid = paid_so_far(lease);
+        let split = fallback_split(fallback(lease.agreement.fallback), facts, &paid);
+        let checked = check_split(&split, facts, &paid, lease.locked.wide())
+            .expect("the fallback's split passes the checks since it pays only what is locked");
         Ok((split, checked, Some(failure), fuel))
     }
 
-    /// Moves what the split pays to others than the requester, each payment spread over the sources by their shares.
-    fn pay(&mut self, lease: &mut Lease, checked: &CheckedSplit) -> Result<Vec<Payment>, Rejection> {
-        let mut payments = Vec::new();
+    /// Asks the contract of a lease, and checks what it answers; says what fuel that took. An answer that fails the checks is
+    /// a failure of the contract like any other.
+    ///
+    /// # Errors
+    /// [`Rejection::FuelExhausted`] where others in the block have used up what such a call may draw on: that is no reason to
+    /// settle by the fallback.
+    pub(crate) fn ask(
+        &mut self,
+        lease: &Lease,
+        facts: &Facts,
+        fuel_use: FuelUse,
+    ) -> Result<(Answer, u64), Rejection> {
+        let agreement = &lease.agreement;
+        if self.contract(&agreement.contract)?.state == ContractState::Quarantined {
+            // Stopped for whatever reason: the contract is not asked, and nobody chooses who gets the money now.
+            return Ok((Err(Failure::Quarantined), 0));
+        }
+        if !self.has_fuel(fuel_use) {
+            return Err(Rejection::FuelExhausted);
+        }
+        let outcome = self.runtime.settle(&agreement.contract.0, &agreement.contract_params, facts);
+        self.burn_fuel(fuel_use, outcome.fuel);
+        let answer = outcome.result.and_then(|split| {
+            let checked = check_split(&split, facts, &paid_so_far(lease), lease.locked.wide());
+            checked.map(|checked| (split, checked)).map_err(Failure::from)
+        });
+        Ok((answer, outcome.fuel))
+    }
+
+    /// Moves what the split pays to others than the requester, each payment spread over the sources by their shares, and
+    /// remembers what its contract wants to be told the next time.
+    pub(crate) fn pay(&mut self, lease: &mut Lease, checked: &CheckedSplit) -> Result<Paid, Rejection> {
+        let mut paid = Paid::default();
         for (party, amount) in &checked.transfers {
             let amount = Money::try_from(*amount).map_err(|_| Rejection::Overflow)?;
-            let (to, home) = match *party {
-                Party::PROVIDER => (lease.payee.clone(), lease.provider_home),
-                Party::OPERATOR => (AccountId::Fees, MemberCode::EU),
-                // What a contract awards to the requester stays in the escrow and returns with the rest.
-                _ => continue,
-            };
-            let shares: Vec<u16> = lease.sources.iter().map(|source| source.share_bps).collect();
-            let mut room = Vec::new();
-            for source in &lease.sources {
-                let free =
-                    source.locked.checked_sub(source.paid).and_then(|free| free.checked_sub(source.held));
-                room.push(free.ok_or(Rejection::Overflow)?);
-            }
-            let parts = share::spread(amount, &shares, &room).ok_or(Rejection::FundsInsufficient)?;
-            for (index, part) in parts.into_iter().enumerate() {
-                if part == Money::ZERO {
-                    continue;
-                }
-                let number = u8::try_from(index).map_err(|_| Rejection::SourcesInvalid)?;
-                let source = lease.sources.get(index).cloned().ok_or(Rejection::SourcesInvalid)?;
-                let held =
-                    if *party == Party::PROVIDER { held_part(lease, &source, part) } else { Money::ZERO };
-                let now = part.checked_sub(held).ok_or(Rejection::Overflow)?;
-                if let Some(source) = lease.sources.get_mut(index) {
-                    source.paid = source.paid.checked_add(now).ok_or(Rejection::Overflow)?;
-                    source.held = source.held.checked_add(held).ok_or(Rejection::Overflow)?;
-                }
-                let from = AccountId::Escrow(lease.request, number);
-                self.transfer(&from, to.clone(), home, now)?;
-                if now != Money::ZERO {
-                    payments.push(Payment { from, to: to.clone(), amount: now });
-                }
+            if let Some((to, home)) = recipient(lease, *party) {
+                self.pay_party(lease, *party, (to, home), amount, &mut paid)?;
             }
         }
         lease.paid = Vec::new();
         for (party, amount) in &checked.pay {
             lease.paid.push((party.0, Money::try_from(*amount).map_err(|_| Rejection::Overflow)?));
         }
-        Ok(payments)
+        lease.contract_state.clone_from(&checked.state);
+        Ok(paid)
+    }
+
+    fn pay_party(
+        &mut self,
+        lease: &mut Lease,
+        party: Party,
+        (to, home): (AccountId, MemberCode),
+        amount: Money,
+        paid: &mut Paid,
+    ) -> Result<(), Rejection> {
+        let shares: Vec<u16> = lease.sources.iter().map(|source| source.share_bps).collect();
+        let mut room = Vec::new();
+        for source in &lease.sources {
+            let free = source.locked.checked_sub(source.paid).and_then(|free| free.checked_sub(source.held));
+            room.push(free.ok_or(Rejection::Overflow)?);
+        }
+        let parts = share::spread(amount, &shares, &room).ok_or(Rejection::FundsInsufficient)?;
+        for (index, part) in parts.into_iter().enumerate() {
+            if part == Money::ZERO {
+                continue;
+            }
+            let number = u8::try_from(index).map_err(|_| Rejection::SourcesInvalid)?;
+            let source = lease.sources.get(index).cloned().ok_or(Rejection::SourcesInvalid)?;
+            let held = if party == Party::OPERATOR { Money::ZERO } else { held_part(lease, &source, part) };
+            let now = part.checked_sub(held).ok_or(Rejection::Overflow)?;
+            if let Some(source) = lease.sources.get_mut(index) {
+                source.paid = source.paid.checked_add(now).ok_or(Rejection::Overflow)?;
+                source.held = source.held.checked_add(held).ok_or(Rejection::Overflow)?;
+                add_money(&mut source.held_for, party, held)?;
+            }
+            add_money(&mut paid.held, party, held)?;
+            let from = AccountId::Escrow(lease.request, number);
+            self.transfer(&from, to.clone(), home, now)?;
+            if now != Money::ZERO {
+                paid.payments.push(Payment { from, to: to.clone(), amount: now });
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds the debit caps for what a lease can still carry to other homes: its money, and its stake.
+    pub(crate) fn lock_exposure(&mut self, lease: &Lease) -> Result<(), Rejection> {
+        self.lock_position(lease.requester_home, exposure(lease))?;
+        self.lock_position(lease.stake_home, stake_exposure(lease))
+    }
+
+    /// Gives back what [`Self::lock_exposure`] held of the same lease as it was then.
+    pub(crate) fn unlock_exposure(&mut self, lease: &Lease) -> Result<(), Rejection> {
+        self.unlock_position(lease.requester_home, exposure(lease))?;
+        self.unlock_position(lease.stake_home, stake_exposure(lease))
     }
 
     /// Gives the slots that a lease does not need any more back to its offer. Without effect the second time.
@@ -337,6 +290,47 @@ impl BlockInHand<'_> {
     }
 }
 
-fn encode(value: &impl borsh::BorshSerialize) -> Vec<u8> {
+/// A contract's answer that passed the checks, or why there is none.
+pub(crate) type Answer = Result<(Split, CheckedSplit), Failure>;
+
+/// What a split moved.
+#[derive(Default)]
+pub(crate) struct Paid {
+    /// Who was paid what.
+    pub payments: Vec<Payment>,
+    /// What was held back of each party's pay.
+    pub held: Vec<PartyMoney>,
+}
+
+/// What each party has received of a lease so far.
+pub(crate) fn paid_so_far(lease: &Lease) -> Vec<(Party, u128)> {
+    lease.paid.iter().map(|(party, amount)| (Party(*party), amount.wide())).collect()
+}
+
+/// The same amounts, as a record keeps them.
+pub(crate) fn party_money(paid: &[(u8, Money)]) -> Vec<PartyMoney> {
+    paid.iter().map(|(party, amount)| PartyMoney { party: *party, amount: *amount }).collect()
+}
+
+/// Adds an amount to a party's, and nothing for nothing.
+fn add_money(list: &mut Vec<PartyMoney>, party: Party, amount: Money) -> Result<(), Rejection> {
+    if amount == Money::ZERO {
+        return Ok(());
+    }
+    match list.iter_mut().find(|one| one.party == party.0) {
+        Some(one) => one.amount = one.amount.checked_add(amount).ok_or(Rejection::Overflow)?,
+        None => list.push(PartyMoney { party: party.0, amount }),
+    }
+    Ok(())
+}
+
+/// The account of every party that has one.
+fn accounts(lease: &Lease) -> Vec<PartyAccount> {
+    let parties = u8::try_from(terms(lease).parties.len()).unwrap_or(u8::MAX);
+    let account = |party| recipient(lease, Party(party)).map(|(account, _)| PartyAccount { party, account });
+    (0..parties).filter_map(account).collect()
+}
+
+pub(crate) fn encode(value: &impl borsh::BorshSerialize) -> Vec<u8> {
     borsh::to_vec(value).expect("encoding into memory cannot fail")
 }

@@ -245,6 +245,20 @@ params! {
     contract_uploads_max: u32 = 8, 1..=1_000;
     /// Aliases of contracts that the federation may have.
     contract_aliases_max: u32 = 256, 1..=10_000;
+    /// The least time between two payments that a provider claims while a lease runs, in milliseconds; 0 for none.
+    interim_interval_ms: u64 = 86_400_000, 0..=31_622_400_000;
+    /// Payments that a provider may claim while one lease runs.
+    lease_interims_max: u32 = 400, 0..=10_000;
+    /// How long before its first slot maintenance is announced to count as promised to nobody, in milliseconds.
+    maintenance_notice_ms: u64 = 172_800_000, 0..=31_622_400_000;
+    /// How long the panel of a dispute has to rule, in milliseconds.
+    dispute_window_ms: u64 = 1_209_600_000, 500..=31_622_400_000;
+    /// The bond of a dispute, in basis points of what is contested.
+    dispute_bond_bps: u16 = 1_000, 0..=10_000;
+    /// The least bond of a dispute, in uEUR.
+    dispute_bond_min: u64 = 10_000_000, 0..=1_000_000_000_000;
+    /// The part of a block's fuel that is kept for final settlements, in basis points; never less than one call.
+    final_fuel_bps: u16 = 2_500, 0..=9_000;
 }
 
 impl Params {
@@ -287,6 +301,10 @@ impl Params {
             upgrade_delay_ms: 2_000,
             contract_approval_ms: 600_000,
             contract_timelock_ms: 2_000,
+            interim_interval_ms: 2_000,
+            maintenance_notice_ms: 2_000,
+            dispute_window_ms: 20_000,
+            dispute_bond_min: 1_000,
             ..Self::default()
         }
     }

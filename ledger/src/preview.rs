@@ -1,6 +1,6 @@
 //! What would become of a request if it were placed now: the ledger's own way to the next batch, on changes that are dropped.
 
-use crate::action::{Admitted, BlockInHand, admit_demand};
+use crate::action::{Admitted, BlockInHand, admit_demand, fuel_kept};
 use crate::apply::{chain, params};
 use crate::id::{ChainId, LeaseId, OfferId, OrganisationId, RequestId};
 use crate::market::Lane;
@@ -117,6 +117,7 @@ pub fn preview_request(
         now,
         runtime,
         fuel: params(state).block_fuel_max,
+        fuel_kept: fuel_kept(params(state), runtime),
         events: Vec::new(),
     };
     block.run_deadlines(id);
@@ -151,6 +152,7 @@ impl BlockInHand<'_> {
             self.now = due.max(TimeMs(self.now.0.saturating_add(1)));
             self.height = self.height.saturating_add(1);
             self.fuel = self.params.block_fuel_max;
+            self.fuel_kept = fuel_kept(self.params, self.runtime);
             self.events = Vec::new();
             self.run_deadlines(id);
         }

@@ -231,4 +231,16 @@ rejections! {
     528 TooManyAliases "the federation has as many aliases as it may have", "point one of them to the contract";
     529 AliasCurrent "the alias points there already, or will", "nothing is to be done";
     530 DepositSourceInvalid "a treasury must name the budget line that pays the deposit, and an organisation pays it in cash", "name a budget line, or leave it out";
+    // 560 to 579: stakes, payments in between, disputes.
+    560 StakeUnfunded "the provider's cash does not cover the stake that the contract asks of it", "have the provider deposit more: the stake returns when the lease is settled";
+    561 PartiesInvalid "the offer names more than twelve organisations, one twice, or its own provider", "name up to twelve others, each once";
+    562 InterimNotAllowed "the lease pays only when it is settled", "wait for its end";
+    563 InterimTooSoon "a payment was claimed too short a time ago", "claim again after the lease's `interim_interval_ms`";
+    564 TooManyInterims "as many payments were claimed in this lease as may be", "wait for its end: the settlement pays the rest";
+    565 NotDisputable "there is nothing to dispute: no final report, no time left, or the usage claimed is no middle between the two sides'", "look at the lease: `hansa lease show`";
+    566 DisputeOpen "a dispute over the lease is open: its figures stand until the panel has ruled", "wait for the ruling or its deadline";
+    567 DisputeUnknown "there is no open dispute over the lease", "list the disputes: `hansa lease show`";
+    568 NotPanel "only the registrars of the dispute's panel rule: of members that had a vote when it was opened and are home to no party", "nothing is to be done: the panel rules";
+    569 RulingInvalid "the provider's part is above 10,000 basis points", "give 0 to 10,000";
+    570 RulingGiven "the member has ruled so already", "nothing is to be done; a ruling can be changed until the majority";
 }

@@ -33,6 +33,7 @@ macro_rules! cases {
 pub(crate) use data;
 
 mod contract;
+mod dispute;
 mod figures;
 mod governance;
 mod kind;
@@ -42,6 +43,7 @@ mod supply;
 mod waiting;
 
 pub use contract::*;
+pub use dispute::*;
 pub use figures::*;
 pub use governance::*;
 pub use kind::*;
@@ -126,6 +128,10 @@ pub enum AccountId {
     Fees,
     /// What is held for the bytes of a contract, until it is archived.
     Deposit(CodeHash),
+    /// What the provider of a lease staked on it.
+    Stake(LeaseId),
+    /// The bond of the dispute over a lease.
+    Bond(LeaseId),
 }
 
 /// A purse a request may be paid from.

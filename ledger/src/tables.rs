@@ -205,6 +205,10 @@ tables! {
     34 => contract_aliases, ContractAliases: crate::name::Name => ContractAlias;
     /// What each batch of a class decided, by batch; the last `figures_epochs_max` of them.
     29 => figures, FiguresTable: (crate::name::Name, u64) => Figures;
+    /// Settlements of leases that go on, and attempts at them, by lease and number.
+    37 => interims, Interims: (crate::id::LeaseId, u32) => Interim;
+    /// Disputes over leases, open and decided.
+    38 => disputes, Disputes: crate::id::LeaseId => Dispute;
     /// Transactions that proposers have seen and not included.
     30 => waits, Waits: crate::id::TransactionId => Waiting;
     /// Who proposed the last heights, as long as any transaction is followed.

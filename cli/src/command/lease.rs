@@ -283,6 +283,8 @@ pub fn account_text(account: &AccountId) -> String {
         AccountId::Escrow(request, source) => format!("escrow {source} of request {}", short(request)),
         AccountId::Deposit(code) => format!("deposit of contract {}", short(code)),
         AccountId::Fees => "fees of the federation".to_owned(),
+        AccountId::Stake(lease) => format!("stake on lease {}", short(lease)),
+        AccountId::Bond(lease) => format!("bond of the dispute over lease {}", short(lease)),
     }
 }
 

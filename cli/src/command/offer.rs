@@ -148,6 +148,7 @@ impl Post {
             reserve_cycle_slots: self.reserve_cycle_slots,
             contract,
             contract_params,
+            parties: Vec::new(),
         };
         let sent = session.send(&account, vec![action.into()]).await?;
         let offer = sent.done.receipt.events.iter().find_map(|event| match event {

@@ -27,8 +27,28 @@ pub struct Block<'a> {
     pub runtime: &'a dyn Runtime,
     /// Fuel that contracts may still use in this block.
     pub fuel: u64,
+    /// How much of it is kept for final settlements.
+    pub fuel_kept: u64,
     /// What happened since the last time they were taken.
     pub events: Vec<Event>,
+}
+
+/// What a call of a contract may draw on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FuelUse {
+    /// A settlement that closes a lease: all that is left of the block's fuel.
+    Final,
+    /// Anything else: what is left without the part that is kept for final settlements, so that no number of quotes and
+    /// claims delays anybody's pay.
+    Other,
+}
+
+/// How much of a fresh block's fuel is kept for final settlements: their part, and never less than one call.
+#[must_use]
+pub fn fuel_kept(params: &Params, runtime: &dyn Runtime) -> u64 {
+    let part = u128::from(params.block_fuel_max).saturating_mul(u128::from(params.final_fuel_bps));
+    let part = u64::try_from(part.checked_div(10_000).unwrap_or(0)).unwrap_or(u64::MAX);
+    part.max(runtime.fuel_per_call_max()).min(params.block_fuel_max)
 }
 
 /// One action of one transaction in the block in hand.
@@ -138,6 +158,29 @@ impl Context<'_, '_> {
 }
 
 impl Block<'_> {
+    /// Whether enough fuel is left for a call.
+    #[must_use]
+    pub fn has_fuel(&self, fuel_use: FuelUse) -> bool {
+        self.fuel_for(fuel_use) >= self.runtime.fuel_per_call_max()
+    }
+
+    /// The fuel that such calls may still use in this block.
+    #[must_use]
+    pub fn fuel_for(&self, fuel_use: FuelUse) -> u64 {
+        match fuel_use {
+            FuelUse::Final => self.fuel,
+            FuelUse::Other => self.fuel.saturating_sub(self.fuel_kept),
+        }
+    }
+
+    /// Counts the fuel of a call.
+    pub fn burn_fuel(&mut self, fuel_use: FuelUse, fuel: u64) {
+        self.fuel = self.fuel.saturating_sub(fuel);
+        if fuel_use == FuelUse::Final {
+            self.fuel_kept = self.fuel_kept.saturating_sub(fuel);
+        }
+    }
+
     /// Records what happened.
     pub fn emit(&mut self, event: Event) {
         self.events.push(event);

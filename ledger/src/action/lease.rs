@@ -37,7 +37,7 @@ data! {
 }
 
 /// Which side of a lease an organisation is.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     Requester,
     Provider,
@@ -126,7 +126,10 @@ impl Perform for EndLease {
         let (side, _, lease) = sided(context, &self.lease)?;
         match (side, self.cumulative) {
             (Side::Provider, Some(cumulative)) => self.report_final(context, lease, cumulative),
-            (Side::Requester, None) if lease.state == LeaseState::Active => context.end_lease(self.lease),
+            (Side::Requester, None) if lease.state == LeaseState::Active => {
+                context.view.put::<Leases>(self.lease, Lease { ended_by_requester: true, ..lease });
+                context.end_lease(self.lease)
+            }
             (Side::Requester, None) => Err(Rejection::LeaseStateWrong),
             (Side::Provider, None) => Err(Rejection::UsageUnreported),
             (Side::Requester, Some(_)) => Err(Rejection::RoleMissing),

@@ -1,23 +1,25 @@
 //! Offers: accredited capacity enters the book.
 
-use super::{BlockInHand, Context, Perform};
+use super::{BlockInHand, Context, FuelUse, Perform};
 use crate::eligibility::sample_terms;
 use crate::event::Event;
 use crate::id::{CodeHash, OfferId, OrganisationId, TransactionId};
 use crate::market::Calendar;
-use crate::money::Price;
+use crate::money::{Money, Price};
 use crate::name::Name;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::data;
 use crate::row::{
-    AskRaise, Entitlement, EntitlementKey, Offer, OfferState, Organisation, Pool, PoolOwner, Roles, Site,
-    SiteKey,
+    AskRaise, Entitlement, EntitlementKey, NamedParty, Offer, OfferState, Organisation, Pool, PoolOwner,
+    Roles, Site, SiteKey,
 };
 use crate::tables::{Classes, Entitlements, Offers, OffersOpen, Organisations, Sites};
 use crate::time::Slot;
 use borsh::{BorshDeserialize, BorshSerialize};
+use hansa_contracts_abi as abi;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 data! {
     /// Posts an offer of accredited capacity. Signed by a key with the offer role.
@@ -46,6 +48,10 @@ data! {
         /// Its parameters.
         #[serde(with = "crate::bytes", default)]
         pub contract_params: Vec<u8>,
+        /// Accredited organisations that the contract may pay a share of their own, on their cash: parties of every lease,
+        /// in this order, beside the provider. Each once, and not the provider.
+        #[serde(default)]
+        pub parties: Vec<OrganisationId>,
     }
 
     /// Changes the price or the free capacity of an open offer; leases stay as they are.
@@ -97,11 +103,16 @@ impl Perform for PostOffer {
         if self.contract_params.len() > CONTRACT_PARAMS_BYTES_MAX {
             return Err(Rejection::ContractRefused);
         }
+        let distinct: BTreeSet<&OrganisationId> = self.parties.iter().collect();
+        if self.parties.len() > abi::limits::NAMED_PARTIES_MAX || distinct.len() != self.parties.len() {
+            return Err(Rejection::PartiesInvalid);
+        }
         Ok(())
     }
 
     fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
         let (provider, organisation) = context.organisation(Roles::OFFER)?;
+        let parties = self.named(context, provider)?;
         let key = SiteKey { provider, site: self.site.clone(), class: self.class.clone() };
         let site = context.view.get::<Sites>(&key).cloned().ok_or(Rejection::SiteUnknown)?;
         let (part, entitlement) = context.part_of(&key, self.owner)?;
@@ -112,6 +123,7 @@ impl Perform for PostOffer {
         self.try_contract(context)?;
         let offer = offer_id(context.transaction, context.position);
         let mut row = self.row(provider, &organisation, &site, part.owner);
+        row.parties = parties;
         row.reserve_bps = self.reserve_share(part.owner, context.params)?;
         context.set_free(&mut row, &entitlement, &self.calendar)?;
         if row.market.peak() == 0 && row.reserve.peak() == 0 {
@@ -138,18 +150,35 @@ impl Perform for PostOffer {
 }
 
 impl PostOffer {
+    /// The organisations it names, as they are now.
+    fn named(
+        &self,
+        context: &Context<'_, '_>,
+        provider: OrganisationId,
+    ) -> Result<Vec<NamedParty>, Rejection> {
+        let mut named = Vec::new();
+        for id in &self.parties {
+            if *id == provider {
+                return Err(Rejection::PartiesInvalid);
+            }
+            let row = context.accredited(id)?;
+            named.push(NamedParty { organisation: *id, home: row.home, group: row.group });
+        }
+        Ok(named)
+    }
+
     /// Asks the contract for a quote of one accelerator for one slot, so that parameters it does not accept, or by which it
     /// asks for more than the price is worth, are refused before anybody relies on them. A contract that only sponsors use
     /// is asked with one.
     fn try_contract(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
         let worth = self.ask.charge(u64::from(context.params.slot_s)).ok_or(Rejection::Overflow)?;
         for sponsored in [false, true] {
-            if context.fuel < context.runtime.fuel_per_call_max() {
+            if !context.has_fuel(FuelUse::Other) {
                 return Err(Rejection::FuelExhausted);
             }
-            let terms = sample_terms(context.params, context.now, self.ask, sponsored);
+            let terms = sample_terms(context.params, context.now, self.ask, sponsored, self.parties.len());
             let outcome = context.runtime.quote(&self.contract.0, &self.contract_params, &terms);
-            context.fuel = context.fuel.saturating_sub(outcome.fuel);
+            context.burn_fuel(FuelUse::Other, outcome.fuel);
             match outcome.result {
                 Ok(quote) if quote.lock <= worth.wide() => return Ok(()),
                 Ok(_) => return Err(Rejection::ContractRefused),
@@ -187,6 +216,8 @@ impl PostOffer {
             revision: 0,
             contract: self.contract,
             contract_params: self.contract_params.clone(),
+            parties: Vec::new(),
+            stake_short: Money::ZERO,
             sequence: organisation.sequence,
             state: OfferState::Open,
         }

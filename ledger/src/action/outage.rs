@@ -77,7 +77,13 @@ impl Perform for AnnounceOutage {
             return Err(Rejection::CalendarInvalid);
         }
         part.outage = out;
-        let leases = context.leases_hit(&key, &part, start, self.end);
+        let hit = context.leases_hit(&key, &part, start, self.end);
+        let notice = start.begins(slot_s).0.saturating_sub(context.now.0);
+        let announced = self.planned && notice >= context.params.maintenance_notice_ms;
+        if announced {
+            context.excuse(&hit);
+        }
+        let leases: Vec<LeaseId> = hit.iter().map(|(lease, _)| *lease).collect();
         let (taken_market, taken_reserve, offer_revision) = context.take_out(&part)?;
         let id = outage_id(context.transaction, context.position);
         let row = Outage {
@@ -86,6 +92,7 @@ impl Perform for AnnounceOutage {
             end: self.end,
             accelerators: self.accelerators,
             planned: self.planned,
+            announced,
             leases: leases.clone(),
             taken_market,
             taken_reserve,
@@ -147,8 +154,14 @@ impl BlockInHand<'_> {
     }
 
     /// The leases that a part can no longer serve whole: of those that overlap, the latest awarded first, until what is left
-    /// fits into what is not out.
-    fn leases_hit(&self, key: &EntitlementKey, part: &Entitlement, start: Slot, end: Slot) -> Vec<LeaseId> {
+    /// fits into what is not out; and what each of them lacks, over time.
+    fn leases_hit(
+        &self,
+        key: &EntitlementKey,
+        part: &Entitlement,
+        start: Slot,
+        end: Slot,
+    ) -> Vec<(LeaseId, Calendar)> {
         let granted = Calendar::constant(start, end, part.accelerators);
         let mut excess = part.leased().plus(&part.outage).cut(start, end).minus(&granted);
         if excess.peak() == 0 {
@@ -170,13 +183,41 @@ impl BlockInHand<'_> {
         for (id, lease) in leases {
             let until = Slot(lease.start.0.saturating_add(lease.slots));
             let held = Calendar::constant(lease.start, until, lease.quantity);
-            if held.min_with(&excess).peak() > 0 {
+            let lacks = held.min_with(&excess);
+            if lacks.peak() > 0 {
                 excess = excess.minus(&held);
-                hit.push(id);
+                hit.push((id, lacks));
             }
         }
-        hit.sort_unstable();
+        hit.sort_unstable_by_key(|(id, _)| *id);
         hit
+    }
+
+    /// Maintenance that was announced long enough ahead is no breach of the leases it hits: what they lack was not promised.
+    /// What more outages than a calendar can hold take from one lease stays promised.
+    fn excuse(&mut self, hit: &[(LeaseId, Calendar)]) {
+        for (id, lacks) in hit {
+            if let Some(mut lease) = self.view.get::<Leases>(id).cloned() {
+                let until = Slot(lease.start.0.saturating_add(lease.slots));
+                let whole = Calendar::constant(lease.start, until, lease.quantity);
+                let maintenance = lease.maintenance.plus(lacks).min_with(&whole);
+                if maintenance.points().len() <= self.params.calendar_points_max as usize {
+                    lease.maintenance = maintenance;
+                    self.view.put::<Leases>(*id, lease);
+                }
+            }
+        }
+    }
+
+    /// Maintenance is over before its time: from now on its leases can have again what it took.
+    fn promise_again(&mut self, row: &Outage, now: Slot) {
+        let over = Calendar::constant(row.start.max(now), row.end, row.accelerators);
+        for id in row.leases.iter().filter(|_| row.announced && over.peak() > 0) {
+            if let Some(mut lease) = self.view.get::<Leases>(id).cloned() {
+                lease.maintenance = lease.maintenance.minus(&over);
+                self.view.put::<Leases>(*id, lease);
+            }
+        }
     }
 
     /// Takes out of the part's offer what is free and out, from the market first; says what was taken of each lane, and at
@@ -207,6 +248,7 @@ impl BlockInHand<'_> {
         let row = self.view.get::<Outages>(&id).cloned().ok_or(Rejection::OutageUnknown)?;
         self.view.remove::<Outages>(&id);
         let now = self.now.slot(self.params.slot_s);
+        self.promise_again(&row, now);
         let Some(mut part) = self.view.get::<Entitlements>(&row.part).cloned() else { return Ok(()) };
         part.prune(now);
         part.outage = part.outage.minus(&Calendar::constant(row.start.max(now), row.end, row.accelerators));

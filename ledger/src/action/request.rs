@@ -14,7 +14,7 @@ use crate::row::{
     AccountId, Deadline, DeadlineKind, Demand, Organisation, Purse, Request, RequestState, Roles, Standing,
 };
 use crate::share;
-use crate::tables::{Classes, Deadlines, Grants, Organisations, Requests, RequestsOpen};
+use crate::tables::{Classes, Deadlines, Organisations, Requests, RequestsOpen};
 use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger_signature::PublicKey;
 use serde::{Deserialize, Serialize};
@@ -198,13 +198,7 @@ impl super::BlockInHand<'_> {
     ) -> Result<AccountId, Rejection> {
         let source = row.demand.sources.get(index).ok_or(Rejection::SourcesInvalid)?;
         let escrow = AccountId::Escrow(id, u8::try_from(index).map_err(|_| Rejection::SourcesInvalid)?);
-        let to = match source.purse {
-            Purse::Cash => AccountId::Cash(row.organisation),
-            Purse::Grant(grant_id) => match self.view.get::<Grants>(&grant_id) {
-                Some(grant) if grant.closed => AccountId::Line(grant.issuer, grant.budget_line.clone()),
-                _ => AccountId::Grant(grant_id),
-            },
-        };
+        let to = self.refund_account(source.purse, row);
         self.transfer(&escrow, to.clone(), row.home, amount)?;
         Ok(to)
     }

@@ -35,7 +35,9 @@ data! {
     }
 
     /// Contests the final report of a lease, and says what is admitted. Signed by a requester key with the bid role, or, where
-    /// a grant pays, by the treasury of the member that issued it; the least that either admits counts.
+    /// a grant pays, by the treasury of the member that issued it; the least that either admits counts. It is the first word
+    /// and costs nothing: what stays contested is divided as signed, unless either side takes it to a panel
+    /// ([`super::OpenDispute`]).
     pub struct ContestUsage {
         /// Which.
         pub lease: LeaseId,
@@ -97,11 +99,14 @@ impl Perform for CountersignUsage {
                 lease.contested = None;
             }
             let sponsor_contests = lease.sponsor_admits.is_some();
+            let disputed = context.dispute_due(&usage.lease).is_some();
             context.view.put::<Leases>(usage.lease, lease);
             context.emit(Event::UsageCountersigned { lease: usage.lease, cumulative: usage.cumulative });
             // What the sponsor contests, the requester cannot settle.
-            if complete && !sponsor_contests {
-                context.settle_lease(usage.lease, Closing::Final)?;
+            match complete && !sponsor_contests {
+                true if disputed => context.settle_ruled(usage.lease, 10_000)?,
+                true => context.settle_lease(usage.lease, Closing::Final)?,
+                false => {}
             }
         }
         Ok(())
@@ -115,6 +120,9 @@ impl Perform for ContestUsage {
 
     fn apply(&self, context: &mut Context<'_, '_>) -> Result<(), Rejection> {
         let (sponsor, mut lease) = contesting(context, &self.lease)?;
+        if context.dispute_due(&self.lease).is_some() {
+            return Err(Rejection::DisputeOpen);
+        }
         let open = lease.state == LeaseState::Ended && lease.reported_final;
         // What was countersigned before cannot be taken back by who countersigned it; the sponsor did not.
         let backwards = sponsor.is_none() && self.admitted < lease.countersigned;

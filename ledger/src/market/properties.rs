@@ -484,7 +484,7 @@ proptest! {
             }
             let holds = match unmatched.reason {
                 // The ledger says so after the batch, never the batch.
-                Reason::ContractRefused => false,
+                Reason::ContractRefused | Reason::StakeUnfunded => false,
                 Reason::WindowPassed => order.start_max < order.start_min.max(book.now),
                 Reason::NoOfferOfClass => book.supplies.is_empty(),
                 Reason::SameGroup => cheapest.is_none() && book.supplies.iter().any(|one| meets(&one)),

@@ -84,11 +84,16 @@ pub enum Reason {
     /// Their contracts do not admit it.
     #[error("the contracts of the offers that meet its constraints do not admit who asks")]
     NotAdmitted = 19,
+    /// The provider of the offer it matched has not the cash for the stake that the contract asks.
+    #[error(
+        "the provider of the offer it matched cannot fund the stake of its contract; others are tried next"
+    )]
+    StakeUnfunded = 20,
 }
 
 impl Reason {
     /// All reasons, by code: the list is closed.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::WindowPassed,
         Self::NoOfferOfClass,
         Self::NoOfferMeetsConstraints,
@@ -106,6 +111,9 @@ impl Reason {
         Self::CommercialCeiling,
         Self::AskOverCreditCap,
         Self::AlternativeServed,
+        Self::ContractStopped,
+        Self::NotAdmitted,
+        Self::StakeUnfunded,
     ];
 
     /// The fixed code.
@@ -234,6 +242,7 @@ mod tests {
             (Reason::AlternativeServed, 17, "alternative_served"),
             (Reason::ContractStopped, 18, "contract_stopped"),
             (Reason::NotAdmitted, 19, "not_admitted"),
+            (Reason::StakeUnfunded, 20, "stake_unfunded"),
         ];
         assert_eq!(Reason::ALL, table.map(|(reason, ..)| reason));
         for (reason, code, name) in table {
@@ -242,7 +251,7 @@ mod tests {
             assert_eq!(u16::from(borsh::to_vec(&reason).unwrap()[0]), code);
         }
         assert!(borsh::from_slice::<Reason>(&[0]).is_err());
-        assert!(borsh::from_slice::<Reason>(&[20]).is_err());
+        assert!(borsh::from_slice::<Reason>(&[21]).is_err());
     }
 
     #[test]

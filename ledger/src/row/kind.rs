@@ -108,6 +108,16 @@ cases! {
         Ruling,
     }
 
+    /// Who opened a dispute.
+    pub enum Disputant {
+        /// Who uses the capacity.
+        Requester,
+        /// Who delivered it.
+        Provider,
+        /// The member whose grant pays.
+        Sponsor,
+    }
+
     /// Where a job stands.
     pub enum JobState {
         /// On the ledger, awaited by the provider.
@@ -188,6 +198,8 @@ cases! {
         Contract,
         /// Point an alias to another contract, or forget votes that decided nothing.
         ContractAlias,
+        /// Settle a disputed lease as signed, since its panel has not ruled in time.
+        Dispute,
     }
 
     /// Where a contract stands.

@@ -2,7 +2,7 @@
 
 use super::{AccountId, Closing, JobFailure, JobState, LeaseState, PoolOwner, Purse};
 use crate::id::{BlobHash, CodeHash, GroupId, LeaseId, OfferId, OrganisationId, RequestId, TariffHash};
-use crate::market::Lane;
+use crate::market::{Calendar, Lane};
 use crate::member::MemberCode;
 use crate::money::{Money, Price};
 use crate::name::Name;
@@ -21,8 +21,29 @@ data! {
         pub locked: Money,
         /// Paid out of it.
         pub paid: Money,
-        /// Held back of the provider's pay until the audit window ends; still in the escrow.
+        /// Held back until the audit window ends, of the pay of the provider and of those the offer names; still in the
+        /// escrow.
         pub held: Money,
+        /// Whose pay is held back, by party; together `held`.
+        pub held_for: Vec<PartyMoney>,
+    }
+
+    /// An amount of one party of a lease.
+    pub struct PartyMoney {
+        /// The party's index in the terms.
+        pub party: u8,
+        /// How much.
+        pub amount: Money,
+    }
+
+    /// An organisation that an offer names for a share of its own: a party of every lease of it, beside the provider.
+    pub struct NamedParty {
+        /// Which; its cash is paid.
+        pub organisation: OrganisationId,
+        /// Its home, on whose side of the books that cash stands.
+        pub home: MemberCode,
+        /// Its beneficial-owner group when the offer was posted: a grant of that group pays no lease of the offer.
+        pub group: GroupId,
     }
 
     /// What is held back of the provider's pay for a lease that a grant pays.
@@ -70,6 +91,16 @@ data! {
         pub holdback_bps: u16,
         /// How long it is held back after the settlement.
         pub audit_window_ms: u64,
+        /// Whom the offer names beside the provider, in the order of the parties.
+        pub parties: Vec<NamedParty>,
+        /// The least time between two payments while the lease runs, in milliseconds; 0 for none before its end.
+        pub interim_interval_ms: u64,
+        /// How long the panel of a dispute has to rule.
+        pub dispute_window_ms: u64,
+        /// The bond of a dispute, as a part of what is contested.
+        pub dispute_bond_bps: u16,
+        /// The least bond of a dispute.
+        pub dispute_bond_min: Money,
     }
 
     /// Slots that were added to a lease after its award.
@@ -122,6 +153,12 @@ data! {
         pub sources: Vec<LeaseSource>,
         /// Locked over all sources.
         pub locked: Money,
+        /// What the provider staked, what was slashed of it included.
+        pub stake: Money,
+        /// What was slashed of the stake so far.
+        pub slashed: Money,
+        /// The member on whose side of the books the stake stands: the provider's home.
+        pub stake_home: MemberCode,
         /// Where it stands.
         pub state: LeaseState,
         /// When it was awarded.
@@ -144,10 +181,25 @@ data! {
         pub contested: Option<u64>,
         /// Until when the final usage may be contested, once it is reported and not yet countersigned.
         pub challenge_due: Option<TimeMs>,
+        /// Whether the requester ended it: then nothing was promised for the time after.
+        pub ended_by_requester: bool,
+        /// Accelerators that maintenance takes from it, over time, announced long enough ahead: nothing was promised for them.
+        pub maintenance: Calendar,
         /// Jobs so far.
         pub jobs: u32,
         /// Cumulative payments per party index.
         pub paid: Vec<(u8, Money)>,
+        /// What its contract is told the next time.
+        #[serde(with = "crate::bytes")]
+        pub contract_state: Vec<u8>,
+        /// Interim settlements so far, those that failed included.
+        pub interims: u32,
+        /// When the provider last claimed a payment.
+        pub claimed_at: Option<TimeMs>,
+        /// Cumulative usage that interim payments were made for: nobody can contest it any more.
+        pub usage_paid: u64,
+        /// The provider's part of what is contested, where the panel of a dispute has ruled.
+        pub ruling: Option<u16>,
         /// Why it was settled.
         pub closing: Option<Closing>,
         /// The lane that served it.
@@ -223,6 +275,51 @@ data! {
         pub payments: Vec<Payment>,
         /// What went back to the requester's purses.
         pub refunds: Vec<Payment>,
+        /// Cumulative payments per party before it.
+        pub paid_before: Vec<PartyMoney>,
+        /// What it held back of each party's pay.
+        pub held: Vec<PartyMoney>,
+        /// Which account each party is paid on.
+        pub accounts: Vec<PartyAccount>,
+        /// The rule for a failed contract, by the number an agreement carries.
+        pub fallback: u8,
+        /// What was slashed of the provider's stake, and what of it went back.
+        pub stake: Vec<Payment>,
+        /// How many interim settlements came before it; each is a row of its own.
+        pub interims: u32,
+    }
+
+    /// An interim settlement, or the attempt at one: complete enough to run it again.
+    pub struct Interim {
+        /// The facts handed in (borsh).
+        #[serde(with = "crate::bytes")]
+        pub facts: Vec<u8>,
+        /// The split that was paid (borsh); none where the contract failed: then nothing was paid.
+        #[serde(with = "crate::bytes::option")]
+        pub split: Option<Vec<u8>>,
+        /// Fuel used.
+        pub fuel: u64,
+        /// Why nothing was paid, if the contract failed (borsh of the failure).
+        #[serde(with = "crate::bytes::option")]
+        pub failure: Option<Vec<u8>>,
+        /// Height of the block.
+        pub height: u64,
+        /// Cumulative payments per party before it.
+        pub paid_before: Vec<PartyMoney>,
+        /// Who was paid what.
+        pub payments: Vec<Payment>,
+        /// What it held back of each party's pay.
+        pub held: Vec<PartyMoney>,
+        /// What was slashed of the provider's stake.
+        pub stake: Vec<Payment>,
+    }
+
+    /// The account that a party of a lease is paid on.
+    pub struct PartyAccount {
+        /// The party's index in the terms.
+        pub party: u8,
+        /// Its account.
+        pub account: AccountId,
     }
 
     /// Money that moved.

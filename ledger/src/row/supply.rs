@@ -1,10 +1,10 @@
 //! Sites, who their parts are entitled to, outages and offers.
 
-use super::{OfferState, Pool};
+use super::{NamedParty, OfferState, Pool};
 use crate::id::{CodeHash, GroupId, LeaseId, OfferId, OrganisationId};
 use crate::market::Calendar;
 use crate::member::MemberCode;
-use crate::money::Price;
+use crate::money::{Money, Price};
 use crate::name::Name;
 use crate::time::Slot;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -141,6 +141,8 @@ data! {
         pub accelerators: u32,
         /// Whether it is planned maintenance.
         pub planned: bool,
+        /// Whether it was announced as long ahead as maintenance must be for the leases it hits to lack nothing promised.
+        pub announced: bool,
         /// The leases that could not be served whole when it was announced.
         pub leases: Vec<LeaseId>,
         /// What it took of the offer's free capacity for the market.
@@ -203,6 +205,11 @@ data! {
         /// The contract's parameters (borsh of the template's own type).
         #[serde(with = "crate::bytes")]
         pub contract_params: Vec<u8>,
+        /// Whom it names for a share of their own beside the provider.
+        pub parties: Vec<NamedParty>,
+        /// The stake that its provider could not fund when a lease was last to be awarded: while the provider's cash is below
+        /// it, the offer stays out of the book.
+        pub stake_short: Money,
         /// The provider's count of orders at posting; part of the tie rule.
         pub sequence: u64,
         /// Where it stands.

@@ -1,6 +1,7 @@
 //! Bad input: one table per kind of action. Each row is refused with its code, and nothing is lost or half done.
 
 mod contracts;
+mod disputes;
 mod governance;
 mod leases;
 mod market;
@@ -34,7 +35,8 @@ const OF_SEVERAL_ACTIONS: [Rejection; 2] = [MembersChanging, MembersOverlap];
 
 fn tables() -> Vec<(&'static str, Vec<Row>)> {
     let parties = [people::tables(), offices::tables(), governance::tables()];
-    let trade = [money::tables(), market::tables(), leases::tables(), contracts::tables()];
+    let trade =
+        [money::tables(), market::tables(), leases::tables(), contracts::tables(), disputes::tables()];
     parties.concat().into_iter().chain(trade.concat()).collect()
 }
 
@@ -72,6 +74,7 @@ fn every_kind_of_action_has_a_table_and_every_code_a_row() {
     let mut met: BTreeSet<Rejection> = envelopes().iter().map(|(_, _, expected)| *expected).collect();
     met.extend(tables().iter().flat_map(|(_, rows)| rows.iter().map(|(.., expected)| *expected)));
     met.extend(crate::extension::MET);
+    met.extend(crate::settlement::MET);
     let elsewhere = [&OF_THE_MEMPOOL[..], &OF_SEVERAL_ACTIONS].concat();
     let missed: Vec<&Rejection> =
         Rejection::ALL.iter().filter(|code| !met.contains(code) && !elsewhere.contains(code)).collect();
@@ -180,6 +183,7 @@ fn large_offer(scene: &Scene) -> Vec<u8> {
         reserve_cycle_slots: None,
         contract: scene.world.code,
         contract_params: vec![0; 65_536],
+        parties: Vec::new(),
     };
     signed(scene, |one| one.actions = vec![offer.into()])
 }

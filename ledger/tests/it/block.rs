@@ -2,8 +2,6 @@
 
 use crate::scene::{Scene, params};
 use crate::world::{START, World, key, member};
-use hansa_contracts_abi::Native;
-use hansa_contracts_spot::Spot;
 use hansa_ledger::action::{Action, TransferCash};
 use hansa_ledger::apply::{BlockError, Outcome, admit, apply_block, build_block, chain};
 use hansa_ledger::block::{Block, Header};
@@ -356,7 +354,7 @@ fn the_same_block_gives_the_same_bytes_whoever_executes_it() {
     let mut world = two(Params::testnet());
     let pair = [0, 1].map(|ahead| payment(&mut world, ahead, |_| ()));
     let time = world.now.plus(1);
-    let runtime: Native<Spot> = Native::new(world.code.0);
+    let runtime = world.runtime.clone();
     let build =
         |state| build_block(state, &runtime, world.chain, member("FR"), time, &pair, &mut || true).unwrap();
     let ((one, first), (other, second)) = (build(&world.state), build(&world.twin));

@@ -115,6 +115,7 @@ pub fn offering(world: &World, code: CodeHash) -> Action {
         reserve_bps: None,
         reserve_cycle_slots: None,
         contract: code,
+        parties: Vec::new(),
         contract_params: borsh::to_vec(&hansa_contracts_spot::Params::default()).unwrap(),
     }
     .into()

@@ -47,6 +47,7 @@ pub fn capacity(world: &mut World, home: &str, number: &str, class: &Name, accel
         reserve_cycle_slots: None,
         contract: world.code,
         contract_params: borsh::to_vec(&hansa_contracts_spot::Params::default()).unwrap(),
+        parties: Vec::new(),
     };
     world.run(number, vec![offer.into()]).unwrap();
 }

@@ -4,6 +4,7 @@ use hansa_contracts_abi::{
     Admission, Claims, Code, Facts, Failure, ModuleRefusal, ModuleRule, ModuleSummary, Native, Outcome,
     Quote, Runtime, Split, Terms,
 };
+use crate::scripted::{self, SCRIPT};
 use hansa_contracts_spot::Spot;
 use hansa_ledger::contract::runnable;
 use hansa_ledger::state::State;
@@ -24,6 +25,8 @@ pub fn script(words: &str) -> Vec<u8> {
 /// What is loaded, and how often it was asked.
 pub struct Engine {
     spot: [u8; 32],
+    /// The contract whose parameters say what it answers.
+    scripted: scripted::Contracts,
     loaded: Mutex<BTreeMap<[u8; 32], String>>,
     admits: AtomicU64,
 }
@@ -31,7 +34,8 @@ pub struct Engine {
 impl Engine {
     /// One that knows the built-in contract only.
     pub fn new(spot: [u8; 32]) -> Self {
-        Self { spot, loaded: Mutex::default(), admits: AtomicU64::new(0) }
+        let scripted = scripted::Contracts { fuel_per_call_max: CALL };
+        Self { spot, scripted, loaded: Mutex::default(), admits: AtomicU64::new(0) }
     }
 
     /// One as a node makes it when it starts with this state.
@@ -41,6 +45,16 @@ impl Engine {
             assert_eq!(engine.load(code), Ok(hash.0));
         }
         engine
+    }
+
+    /// The same with another bound of a call.
+    pub fn with_call(&self, fuel_per_call_max: u64) -> Self {
+        Self { scripted: scripted::Contracts { fuel_per_call_max }, ..self.clone() }
+    }
+
+    /// Whether the contract is the scripted one.
+    fn is_scripted(&self, code: &[u8; 32]) -> bool {
+        self.scripted.knows(code) && *code != self.spot
     }
 
     /// How often it was asked whom a contract admits.
@@ -56,7 +70,7 @@ impl Engine {
 impl Clone for Engine {
     fn clone(&self) -> Self {
         let loaded = Mutex::new(self.loaded.lock().unwrap().clone());
-        Self { spot: self.spot, loaded, admits: AtomicU64::new(self.admits()) }
+        Self { spot: self.spot, scripted: self.scripted, loaded, admits: AtomicU64::new(self.admits()) }
     }
 }
 
@@ -70,6 +84,9 @@ fn has(words: &str, word: &str) -> bool {
 
 impl Runtime for Engine {
     fn quote(&self, code: &[u8; 32], params: &[u8], terms: &Terms) -> Outcome<Quote> {
+        if self.is_scripted(code) {
+            return self.scripted.quote(code, params, terms);
+        }
         match self.words(code) {
             None => Outcome { result: Err(Failure::Unknown), fuel: 0 },
             Some(words) if has(&words, "sponsored") && terms.sponsor_bps == 0 => {
@@ -86,6 +103,9 @@ impl Runtime for Engine {
     }
 
     fn settle(&self, code: &[u8; 32], params: &[u8], facts: &Facts) -> Outcome<Split> {
+        if self.is_scripted(code) {
+            return self.scripted.settle(code, params, facts);
+        }
         match self.words(code) {
             None => Outcome { result: Err(Failure::Unknown), fuel: 0 },
             Some(words) if has(&words, "traps") => Outcome { result: Err(Failure::Trap), fuel: CALL },
@@ -116,6 +136,9 @@ impl Runtime for Engine {
             let summary = Native::<Spot>::new(hash).validate(code)?;
             return Ok(ModuleSummary { has_admit: false, ..summary });
         }
+        if code == SCRIPT {
+            return Ok(ModuleSummary { has_admit: false, ..self.scripted.validate(code)? });
+        }
         let text = std::str::from_utf8(code).map_err(|_| ModuleRefusal::new(ModuleRule::Malformed, 0))?;
         let Some(words) = text.strip_prefix("script ") else {
             return Err(ModuleRefusal::new(ModuleRule::Imports, 42));
@@ -140,7 +163,7 @@ impl Runtime for Engine {
     }
 
     fn fuel_per_call_max(&self) -> u64 {
-        CALL
+        self.scripted.fuel_per_call_max
     }
 
     fn vm_profile(&self) -> [u8; 32] {
@@ -148,6 +171,6 @@ impl Runtime for Engine {
     }
 
     fn knows(&self, code: &[u8; 32]) -> bool {
-        self.words(code).is_some()
+        self.is_scripted(code) || self.words(code).is_some()
     }
 }

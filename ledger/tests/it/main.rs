@@ -16,6 +16,8 @@ mod organisation;
 mod preview;
 mod proof;
 mod scene;
+mod scripted;
+mod settlement;
 mod sponsor;
 mod supply;
 mod wire;

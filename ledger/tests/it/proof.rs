@@ -2,7 +2,7 @@
 
 use crate::scene::{Scene, demand, place};
 use crate::world::{World, key, member, name};
-use hansa_ledger::action::{PostOffer, TransferCash};
+use hansa_ledger::action::{ClaimPayment, OpenDispute, PostOffer, TransferCash};
 use hansa_ledger::apply::build_block;
 use hansa_ledger::block::transaction_leaf;
 use hansa_ledger::event::Event;
@@ -68,12 +68,15 @@ fn every_row_of_every_table_is_shown_under_the_root_of_the_header() {
         reserve_cycle_slots: None,
         contract: scene.world.code,
         contract_params: borsh::to_vec(&hansa_contracts_spot::Params::default()).unwrap(),
+        parties: Vec::new(),
     };
     scene.world.act("cea", offer).unwrap();
+    scene.world.act("bsc", ClaimPayment { lease: scene.active }).unwrap();
+    scene.world.act("tallinn", OpenDispute { lease: scene.ended, usage: 0, reason: 0 }).unwrap();
     let wanted = demand(&scene.world, Purse::Grant(scene.grant));
     place(&mut scene.world, "tallinn", wanted);
     scene.world.pass_until(|event| matches!(event, Event::AidGranted { .. }).then_some(()));
-    // And a transaction that a proposer has seen waiting.
+    // A claim, a dispute, and a transaction that a proposer has seen waiting.
     crate::withheld::list(&mut scene.world, &[TransactionId([7; 32])]);
     let root = signed_root(&mut scene);
     let world = &scene.world;

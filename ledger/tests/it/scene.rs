@@ -38,6 +38,7 @@ pub fn params() -> Params {
         contract_timelock_ms: 100,
         contract_uploads_max: 2,
         contract_aliases_max: 2,
+        dispute_bond_min: 10_001,
         reserve_bps_min: 0,
         ..Params::testnet()
     }

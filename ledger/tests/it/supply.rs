@@ -54,6 +54,7 @@ fn offered(world: &World, owner: Option<PoolOwner>, accelerators: u32) -> PostOf
         reserve_cycle_slots: None,
         contract: world.code,
         contract_params: borsh::to_vec(&hansa_contracts_spot::Params::default()).unwrap(),
+        parties: Vec::new(),
     }
 }
 

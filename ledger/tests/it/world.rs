@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use hansa_ledger::action::{
-    AccreditOrganisation, AccreditSite, Action, AttestDeposit, BlockInHand, IssueGrant, PostOffer,
+    AccreditOrganisation, AccreditSite, Action, AttestDeposit, BlockInHand, IssueGrant, PostOffer, fuel_kept,
     organisation_id,
 };
 use hansa_ledger::apply::{BlockError, PROTOCOL_VERSION, apply_block, build_block, chain};
@@ -29,7 +29,7 @@ use hansa_ledger_signature::{Cache, SecretKey, Verified};
 use std::collections::BTreeMap;
 
 pub const START: TimeMs = TimeMs(1_800_000_000_000);
-const CODE: &[u8] = b"spot, run natively in these tests";
+pub const CODE: &[u8] = b"spot, run natively in these tests";
 
 /// A key made of a name: the same name gives the same key in every run.
 pub fn key(name: &str) -> SecretKey {
@@ -259,6 +259,7 @@ impl World {
             now: self.now,
             runtime: &self.runtime,
             fuel: self.params().block_fuel_max,
+            fuel_kept: fuel_kept(self.params(), &self.runtime),
             events: Vec::new(),
         };
         let tally = block.carry_out(&name("a100-64"), reference, clearing);
@@ -358,6 +359,13 @@ impl World {
         accelerators: u32,
         ask_eur_cents: u64,
     ) -> OrganisationId {
+        let provider = self.site(home, number, accelerators);
+        self.offer(number, accelerators, ask_eur_cents).unwrap();
+        provider
+    }
+
+    /// A provider with one accredited site, and no offer.
+    pub fn site(&mut self, home: &str, number: &str, accelerators: u32) -> OrganisationId {
         let provider = self.accredit(home, number, OrganisationClass::Public);
         let site = AccreditSite {
             provider,
@@ -371,7 +379,6 @@ impl World {
             parts: Vec::new(),
         };
         self.run(&format!("{home} registrar"), vec![site.into()]).unwrap();
-        self.offer(number, accelerators, ask_eur_cents).unwrap();
         provider
     }
 
@@ -381,8 +388,14 @@ impl World {
         accelerators: u32,
         ask_eur_cents: u64,
     ) -> Result<Vec<Event>, Rejection> {
+        let action = self.offer_of(accelerators, ask_eur_cents);
+        self.run(number, vec![action.into()])
+    }
+
+    /// An offer of so much for an hour from now, under `spot`.
+    pub fn offer_of(&self, accelerators: u32, ask_eur_cents: u64) -> PostOffer {
         let now = self.now.slot(1);
-        let action = PostOffer {
+        PostOffer {
             site: name("site"),
             class: name("a100-64"),
             ask: Price(ask_eur_cents * 10_000),
@@ -392,8 +405,8 @@ impl World {
             reserve_cycle_slots: None,
             contract: self.code,
             contract_params: borsh::to_vec(&hansa_contracts_spot::Params::default()).unwrap(),
-        };
-        self.run(number, vec![action.into()])
+            parties: Vec::new(),
+        }
     }
 
     pub fn balance(&self, account: &AccountId) -> u64 {

@@ -181,7 +181,10 @@ impl ReasonKind {
             | Reason::AidCeiling
             | Reason::MemberReserveCap
             | Reason::CommercialCeiling => Self::Cap,
-            Reason::ContractRefused | Reason::ContractStopped | Reason::NotAdmitted => Self::Contract,
+            Reason::ContractRefused
+            | Reason::ContractStopped
+            | Reason::NotAdmitted
+            | Reason::StakeUnfunded => Self::Contract,
             Reason::NotEligibleForReserve => Self::Lane,
             Reason::AlternativeServed => Self::Alternative,
         }

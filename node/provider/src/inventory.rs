@@ -135,6 +135,7 @@ impl Capacity {
             reserve_cycle_slots: None,
             contract: self.contract,
             contract_params: self.contract_params.clone(),
+            parties: Vec::new(),
         })
     }
 }

@@ -40,10 +40,10 @@ use hansa_ledger::row::{
 };
 use hansa_ledger::state::{State, Table};
 use hansa_ledger::tables::{
-    Accounts, Aids, Chains, Classes, ContractAliases, ContractCodes, Contracts, Entitlements, FiguresTable,
-    Grants, Jobs, Keys, Leases, LeasesLive, Members, Offers, OffersOpen, Offices, Organisations, Outages,
-    ParamsTable, Proposals, Proposers, Quotas, Requests, RequestsOpen, Settlements, Sites, Usages,
-    ValidatorSets, Waits,
+    Accounts, Aids, Chains, Classes, ContractAliases, ContractCodes, Contracts, Disputes, Entitlements,
+    FiguresTable, Grants, Interims, Jobs, Keys, Leases, LeasesLive, Members, Offers, OffersOpen, Offices,
+    Organisations, Outages, ParamsTable, Proposals, Proposers, Quotas, Requests, RequestsOpen, Settlements,
+    Sites, Usages, ValidatorSets, Waits,
 };
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::error::Fault;
@@ -249,7 +249,13 @@ pub(super) fn is_public(event: &Event) -> bool {
         | Event::OrderLapsed { .. }
         // How often a contract failed stands in its row; whose lease it was is theirs.
         | Event::ContractFailed { .. }
-        | Event::ContractDepositReturned { .. } => false,
+        | Event::ContractDepositReturned { .. }
+        | Event::StakeHeld { .. }
+        | Event::StakeReleased { .. }
+        | Event::LeasePaid { .. }
+        | Event::DisputeOpened { .. }
+        | Event::DisputeVoted { .. }
+        | Event::DisputeDecided { .. } => false,
     }
 }
 
@@ -301,7 +307,13 @@ pub(super) fn concerns(state: &State, event: &Event, one: OrganisationId) -> boo
         | Event::LeaseObjected { lease, .. }
         | Event::HoldbackReleased { lease, .. }
         | Event::LeaseExtended { lease, .. }
-        | Event::ContractFailed { lease, .. } => of_lease(lease),
+        | Event::ContractFailed { lease, .. }
+        | Event::StakeHeld { lease, .. }
+        | Event::StakeReleased { lease, .. }
+        | Event::LeasePaid { lease, .. }
+        | Event::DisputeOpened { lease, .. }
+        | Event::DisputeVoted { lease, .. }
+        | Event::DisputeDecided { lease, .. } => of_lease(lease),
         Event::ContractUploaded { deployer, .. } | Event::ContractRefused { deployer, .. } => {
             *deployer == Principal::Organisation(one)
         }
@@ -385,6 +397,7 @@ fn owned(who: Who, state: &State, table: u8, key: &[u8]) -> Option<bool> {
             AccountId::Escrow(request, _) => of_request(&request),
             // As much as the contract's row says.
             AccountId::Deposit(_) => Some(true),
+            AccountId::Stake(lease) | AccountId::Bond(lease) => of_lease(&lease),
             AccountId::Line(..) | AccountId::Fees => Some(false),
         },
         Grants::ID => Some(who.sees(state.get::<Grants>(&key_of::<Grants>(key)?)?.holder)),
@@ -394,6 +407,8 @@ fn owned(who: Who, state: &State, table: u8, key: &[u8]) -> Option<bool> {
         Leases::ID => of_lease(&key_of::<Leases>(key)?),
         Jobs::ID => of_lease(&key_of::<Jobs>(key)?.0),
         Settlements::ID => of_lease(&key_of::<Settlements>(key)?),
+        Interims::ID => of_lease(&key_of::<Interims>(key)?.0),
+        Disputes::ID => of_lease(&key_of::<Disputes>(key)?),
         Quotas::ID => Some(who.sees_principal(key_of::<Quotas>(key)?)),
         Usages::ID => {
             let (group, _) = key_of::<Usages>(key)?;

@@ -117,6 +117,7 @@ async fn offer(federation: &Federation, firm: &Firm) -> Result<(), TestnetError>
         contract: CodeHash(*blake3::hash(hansa_contracts_bundle::SPOT).as_bytes()),
         // No least fee.
         contract_params: vec![0; 16],
+        parties: Vec::new(),
     };
     let sent = firm.account(federation, federation.client(firm.home)?).send(vec![offer.into()]).await;
     sent.map(|_| ()).map_err(api_error("the offer was not taken"))

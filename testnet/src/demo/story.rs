@@ -78,6 +78,8 @@ impl Story {
             AccountId::Escrow(..) => "escrow of the lease".to_owned(),
             AccountId::Deposit(code) => format!("deposit of contract {code}"),
             AccountId::Fees => format!("fees of {}", MemberCode::EU),
+            AccountId::Stake(_) => "stake of the provider".to_owned(),
+            AccountId::Bond(_) => "bond of the dispute".to_owned(),
         }
     }
 

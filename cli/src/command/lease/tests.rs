@@ -1,7 +1,7 @@
 //! A lease for tests.
 
 use hansa_ledger::id::{CodeHash, GroupId, OfferId, OrganisationId, RequestId};
-use hansa_ledger::market::Lane;
+use hansa_ledger::market::{Calendar, Lane};
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::name::Name;
 use hansa_ledger::row::{AccountId, Agreement, Lease, LeaseState, PoolOwner};
@@ -43,9 +43,17 @@ pub(crate) fn lease() -> Lease {
             contest_provider_bps: 5_000,
             holdback_bps: 0,
             audit_window_ms: 1_000,
+            parties: Vec::new(),
+            interim_interval_ms: 1_000,
+            dispute_window_ms: 1_000,
+            dispute_bond_bps: 1_000,
+            dispute_bond_min: Money(1_000),
         },
         sources: Vec::new(),
         locked: Money(1_000_000),
+        stake: Money::ZERO,
+        slashed: Money::ZERO,
+        stake_home: "ES".parse().unwrap(),
         state: LeaseState::Ended,
         awarded_at: TimeMs(0),
         started_at: None,
@@ -57,8 +65,15 @@ pub(crate) fn lease() -> Lease {
         countersigned: 0,
         contested: None,
         challenge_due: None,
+        ended_by_requester: false,
+        maintenance: Calendar::default(),
         jobs: 0,
         paid: Vec::new(),
+        contract_state: Vec::new(),
+        interims: 0,
+        claimed_at: None,
+        usage_paid: 0,
+        ruling: None,
         closing: None,
         lane: Lane::Market,
         released: false,

@@ -12,8 +12,8 @@ use hansa_contracts_host::Host;
 use hansa_ledger::block::{Header, Validator};
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::{CodeHash, LeaseId};
-use hansa_ledger::lease::{fallback, terms};
-use hansa_ledger::row::{AccountId, Lease, Payment, Settlement};
+use hansa_ledger::lease::{fallback, recipient, terms};
+use hansa_ledger::row::{Lease, Payment, Settlement};
 use hansa_ledger::tables::{Leases, Settlements};
 use hansa_node_api::certificate::{self, genesis_validators};
 use hansa_node_api::{Client, Fault};
@@ -192,8 +192,9 @@ impl Checks {
         let outcome = host.settle(&loaded, &settlement.contract_params, facts);
         let recorded =
             Split::try_from_slice(&settlement.split).map_err(|_| differs("the split cannot be read"))?;
-        // A lease is settled once, so nothing was paid out of it before.
-        let paid: Vec<(Party, u128)> = Vec::new();
+        // What claims in between paid. `hansa_ledger::replay` runs those again too.
+        let paid = settlement.paid_before.iter().map(|one| (Party(one.party), one.amount.wide()));
+        let paid: Vec<(Party, u128)> = paid.collect();
         let failure = settlement.failure.as_deref().map(ContractFailure::try_from_slice).transpose();
         let failure = failure.map_err(|_| differs("the contract's failure cannot be read"))?;
         let given = outcome.result.and_then(|split| {
@@ -224,26 +225,34 @@ impl Checks {
 
     /// What was paid must be what the split says, and all of the lock must be accounted for.
     fn money(&mut self, lease: &Lease, settlement: &Settlement, checked: &CheckedSplit) -> Outcome {
-        let sum = |payments: &[Payment], wanted: &dyn Fn(&AccountId) -> bool| -> u128 {
-            payments.iter().filter(|payment| wanted(&payment.to)).map(|payment| payment.amount.wide()).sum()
+        let sum = |payments: &[Payment]| payments.iter().map(|payment| payment.amount.wide()).sum::<u128>();
+        let held = |party: Party| -> u128 {
+            let of = settlement.held.iter().filter(|one| one.party == party.0);
+            of.map(|one| one.amount.wide()).sum()
         };
-        let due = |party: Party| -> u128 {
-            checked.transfers.iter().filter(|(to, _)| *to == party).map(|(_, amount)| *amount).sum()
-        };
-        let provider = sum(&settlement.payments, &|to| *to == AccountId::Cash(lease.provider));
-        let fees = sum(&settlement.payments, &|to| *to == AccountId::Fees);
-        let paid = sum(&settlement.payments, &|_| true);
-        // What was held back of the provider's pay went its way after the settlement.
-        let held = lease.holdback.as_ref().map_or(0, |holdback| holdback.amount.wide());
-        let back = sum(&settlement.refunds, &|_| true);
-        let earned = due(Party::PROVIDER);
-        if provider + held != earned || fees != due(Party::OPERATOR) || paid != provider + fees {
+        let mut due = 0u128;
+        for (party, amount) in &checked.transfers {
+            // What is the requester's or the sponsor's stays in the escrow and returns with the rest.
+            let Some((account, _)) = recipient(lease, *party) else { continue };
+            let paid = settlement.payments.iter().filter(|payment| payment.to == account);
+            let paid: u128 = paid.map(|payment| payment.amount.wide()).sum();
+            if paid + held(*party) != *amount {
+                return Err(differs("the payments are not those of the split"));
+            }
+            if held(*party) > *amount * u128::from(lease.agreement.holdback_bps) / 10_000 {
+                return Err(differs("more of the pay was held back than agreed"));
+            }
+            due += *amount;
+        }
+        // What was held back went its way after the settlement.
+        let back: u128 = settlement.held.iter().map(|one| one.amount.wide()).sum();
+        let paid = sum(&settlement.payments) + back;
+        if paid != due {
             return Err(differs("the payments are not those of the split"));
         }
-        if held > earned * u128::from(lease.agreement.holdback_bps) / 10_000 {
-            return Err(differs("more of the provider's pay was held back than agreed"));
-        }
-        if paid + back + held != lease.locked.wide() {
+        let before = settlement.paid_before.iter().filter(|one| recipient(lease, Party(one.party)).is_some());
+        let before: u128 = before.map(|one| one.amount.wide()).sum();
+        if before + paid + sum(&settlement.refunds) != lease.locked.wide() {
             return Err(differs("payments, refunds and what was held back are not together what was locked"));
         }
         self.hold(
@@ -276,7 +285,7 @@ mod tests {
     use hansa_ledger::id::{GrantId, RequestId};
     use hansa_ledger::lease::facts;
     use hansa_ledger::money::Money;
-    use hansa_ledger::row::Closing;
+    use hansa_ledger::row::{AccountId, Closing};
     use hansa_ledger::time::TimeMs;
 
     /// A lease that `spot` has settled: half of its time was used.
@@ -313,6 +322,12 @@ mod tests {
             height: 7,
             payments,
             refunds: vec![refund],
+            paid_before: Vec::new(),
+            held: Vec::new(),
+            accounts: Vec::new(),
+            fallback: lease.agreement.fallback,
+            stake: Vec::new(),
+            interims: 0,
         };
         (lease, settlement)
     }

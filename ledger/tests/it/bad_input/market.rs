@@ -7,7 +7,7 @@ use crate::world::{member, name};
 use hansa_ledger::action::{
     Action, AmendOffer, AnnounceOutage, CancelRequest, EndOutage, PlaceRequest, PostOffer, WithdrawOffer,
 };
-use hansa_ledger::id::{CodeHash, GrantId, OfferId, OutageId, RequestId};
+use hansa_ledger::id::{CodeHash, GrantId, OfferId, OrganisationId, OutageId, RequestId};
 use hansa_ledger::market::{Calendar, LaneHint};
 use hansa_ledger::member::CountrySet;
 use hansa_ledger::money::Price;
@@ -55,6 +55,7 @@ fn offer(scene: &Scene, change: impl FnOnce(&mut PostOffer)) -> Action {
         reserve_cycle_slots: None,
         contract: scene.world.code,
         contract_params: borsh::to_vec(&hansa_contracts_spot::Params::default()).unwrap(),
+        parties: Vec::new(),
     };
     change(&mut action);
     action.into()
@@ -90,6 +91,16 @@ fn post() -> Vec<Row> {
             |s| offer(s, |one| one.calendar = free(s, 0, 9, u32::MAX)),
             OfferOverInventory,
         ),
+        (
+            "thirteen parties",
+            "cea",
+            |s| offer(s, |one| one.parties = (0..13).map(|byte| OrganisationId([byte; 32])).collect()),
+            PartiesInvalid,
+        ),
+        ("a party twice", "cea", |s| offer(s, |one| one.parties = vec![s.tartu; 2]), PartiesInvalid),
+        ("itself as a party", "cea", |s| offer(s, |one| one.parties = vec![s.cea]), PartiesInvalid),
+        ("a party that is gone", "cea", |s| offer(s, |one| one.parties = vec![s.gone]), OrganisationRevoked),
+        ("a party of yesterday", "cea", |s| offer(s, |one| one.parties = vec![s.late]), OrganisationExpired),
         ("no such contract", "cea", |s| offer(s, |one| one.contract = CodeHash([3; 32])), ContractUnknown),
         (
             "a contract that is quarantined",

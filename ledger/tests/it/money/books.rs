@@ -59,7 +59,11 @@ fn check_grants(world: &World, deposits: &BTreeMap<MemberCode, u64>) {
                         Purse::Cash => 0,
                     }
                 }
-                AccountId::Cash(_) | AccountId::Fees | AccountId::Deposit(_) => 0,
+                AccountId::Cash(_)
+                | AccountId::Fees
+                | AccountId::Deposit(_)
+                | AccountId::Stake(_)
+                | AccountId::Bond(_) => 0,
             };
         }
         let leases = world.state.rows::<Leases>().filter(|(_, lease)| lease.requester_home == *code);

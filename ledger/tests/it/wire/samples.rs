@@ -125,6 +125,7 @@ pub fn actions() -> Vec<Action> {
             reserve_cycle_slots: Some(96),
             contract: CODE,
             contract_params: vec![1, 2, 3],
+            parties: vec![ORGANISATION, OTHER],
         }
         .into(),
         AmendOffer { offer: OFFER, ask: Some(Price(1_900_000)), calendar: Some(calendar()) }.into(),
@@ -184,6 +185,9 @@ pub fn actions() -> Vec<Action> {
         QuarantineContract { code: CODE, reason: "pays twice for one window".to_owned() }.into(),
         ResumeContract { code: CODE }.into(),
         SetAlias { name: name("eu.spot"), code: CODE }.into(),
+        ClaimPayment { lease: LEASE }.into(),
+        OpenDispute { lease: LEASE, usage: 28_000, reason: 7 }.into(),
+        RuleDispute { lease: LEASE, provider_bps: 2_500 }.into(),
     ]
 }
 
@@ -393,5 +397,29 @@ pub fn events() -> Vec<Event> {
         Event::AliasVoted { alias: name("eu.spot"), code: CODE, member: member("EE"), votes: 1, needed: 2 },
         Event::AliasScheduled { alias: name("eu.spot"), code: CODE, due: TIME },
         Event::AliasSet { alias: name("eu.spot"), code: Some(CODE) },
+        Event::StakeHeld { lease: LEASE, provider: OTHER, amount: Money(5_000) },
+        Event::StakeReleased { lease: LEASE, provider: OTHER, slashed: Money(1), returned: Money(2) },
+        Event::LeasePaid {
+            lease: LEASE,
+            number: 3,
+            failed: false,
+            payments: vec![Payment {
+                from: AccountId::Stake(LEASE),
+                to: AccountId::Bond(LEASE),
+                amount: Money(1),
+            }],
+        },
+        Event::DisputeOpened {
+            lease: LEASE,
+            by: Disputant::Sponsor,
+            admitted: 4,
+            reported: 9,
+            reason: 7,
+            bond: Money(1_000),
+            panel: vec![member("DE"), member("FR")],
+            due: TIME,
+        },
+        Event::DisputeVoted { lease: LEASE, member: member("DE"), provider_bps: 2_500 },
+        Event::DisputeDecided { lease: LEASE, provider_bps: 2_500, ruled: true, bond: Vec::new() },
     ]
 }

@@ -127,6 +127,7 @@ pub fn market(chain: ChainId) -> Vec<(&'static str, Action)> {
         contract: spot(),
         // No minimum fee.
         contract_params: vec![0; 16],
+        parties: Vec::new(),
     };
     vec![
         ("EE registrar", accredit(chain, "EE", "10001", "kodu", OrganisationClass::StartUp)),

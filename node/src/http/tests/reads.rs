@@ -59,6 +59,7 @@ impl Scene {
             reserve_cycle_slots: None,
             contract: spot(),
             contract_params: vec![0; 16],
+            parties: Vec::new(),
         };
         let offered = offer_of(&server.send("mare", offer).await.receipt.events).unwrap();
         let (signed, _) =
