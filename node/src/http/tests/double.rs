@@ -345,7 +345,8 @@ fn genesis() -> Genesis {
         name: name("test"),
         time: TimeMs(now_ms() - 1_000),
         vm_profile: hansa_contracts_host::vm_profile(),
-        params: Params { blob_bytes_max: 1_024, ..Params::testnet() },
+        // Long enough that what a test places before a batch is placed by then, however busy the machine is.
+        params: Params { blob_bytes_max: 1_024, batch_ms: 10_000, ..Params::testnet() },
         members,
         contracts: vec![GenesisContract { name: name("spot"), code: hansa_contracts_bundle::SPOT.to_vec() }],
     }
