@@ -132,6 +132,7 @@ async fn open_fast_site(server: &Server) {
         owner: None,
         reserve_bps: None,
         reserve_cycle_slots: None,
+        parties: Vec::new(),
         contract: spot(),
         contract_params: vec![0; 16],
     };

@@ -43,6 +43,7 @@ impl Server {
             owner: None,
             reserve_bps: None,
             reserve_cycle_slots: None,
+            parties: Vec::new(),
             contract: spot(),
             contract_params: vec![0; 16],
         };
