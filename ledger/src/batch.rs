@@ -25,6 +25,7 @@ use crate::tables::{
     Requests, RequestsOpen,
 };
 use crate::time::{Slot, TimeMs};
+use crate::waking::may_pass;
 use std::collections::BTreeMap;
 
 /// Seconds in a year of 365 days, over which a pool's commercial ceiling is counted.
@@ -113,6 +114,12 @@ pub(crate) fn commercial_left(view: &View<'_>, params: &Params, now: TimeMs, off
     Some(u64::try_from(most).unwrap_or(u64::MAX).saturating_sub(taken))
 }
 
+/// When the next of the years begins over which commercial ceilings are counted.
+pub(crate) fn next_year(now: TimeMs) -> TimeMs {
+    let years = u64::from(year_of(now)).saturating_add(1);
+    TimeMs(years.saturating_mul(YEAR_S).saturating_mul(1_000))
+}
+
 /// Years of 365 days since 1970.
 fn year_of(now: TimeMs) -> u32 {
     u32::try_from(now.seconds().checked_div(YEAR_S).unwrap_or(0)).unwrap_or(u32::MAX)
@@ -132,17 +139,28 @@ impl BlockInHand<'_> {
     /// Sees to it that the class is cleared at the next multiple of the batch time; without effect when that is so already,
     /// or when nobody waits for anything.
     pub(crate) fn schedule_batch(&mut self, class: &Name) {
+        self.schedule_from(class, self.now);
+    }
+
+    /// Sees to it that the class is cleared at the first multiple of the batch time after this moment that is not before
+    /// `from`; without effect when it is cleared sooner already, or when nobody waits for anything.
+    pub(crate) fn schedule_from(&mut self, class: &Name, from: TimeMs) {
         let Some(mut row) = self.view.get::<Classes>(class).cloned() else { return };
+        let step = self.params.batch_ms;
+        let batches = |time: u64| time.checked_div(step).unwrap_or(0);
+        let next = batches(self.now.0).saturating_add(1);
+        let due =
+            TimeMs(next.max(batches(from.0.saturating_add(step.saturating_sub(1)))).saturating_mul(step));
         let waiting = class_range::<RequestsOpen, RequestId>(&self.view, class).next().is_some();
-        if row.batch_due.is_some() || !waiting {
+        if row.batch_due.is_some_and(|batch| batch <= due) || !waiting {
             return;
         }
-        let batches = self.now.0.checked_div(self.params.batch_ms).unwrap_or(0).saturating_add(1);
-        let due = TimeMs(batches.saturating_mul(self.params.batch_ms));
-        row.batch_due = Some(due);
+        let (kind, subject) = (DeadlineKind::Batch, class_subject(class));
+        if let Some(later) = row.batch_due.replace(due) {
+            self.view.remove::<Deadlines>(&Deadline { due: later, kind, subject });
+        }
         self.view.put::<Classes>(class.clone(), row);
-        let subject = class_subject(class);
-        self.view.put::<Deadlines>(Deadline { due, kind: DeadlineKind::Batch, subject }, ());
+        self.view.put::<Deadlines>(Deadline { due, kind, subject }, ());
     }
 
     /// Sees to it that every class is cleared in which somebody waits, since something changed that bears on all.
@@ -172,6 +190,7 @@ impl BlockInHand<'_> {
         let (orders, prices) = (book.orders.len(), clearing.prices.clone());
         let tally = self.carry_out(class, reference, clearing);
         self.keep_figures(class, epoch, orders, prices, tally);
+        self.schedule_wake(class, &book);
     }
 
     /// What the live leases of a class hold.
@@ -192,8 +211,8 @@ impl BlockInHand<'_> {
             };
             self.emit(event);
         }
-        let mut again = !clearing.trades.is_empty()
-            && clearing.unmatched.iter().any(|unmatched| unmatched.reason == Reason::BatchFull);
+        let mut full = false;
+        let waits = clearing.unmatched.iter().any(|unmatched| may_pass(unmatched.reason));
         for trade in &clearing.trades {
             let mark = self.view.mark();
             let events = self.events.len();
@@ -205,7 +224,7 @@ impl BlockInHand<'_> {
                     Rejection::FuelExhausted => Reason::BatchFull,
                     _ => Reason::ContractRefused,
                 };
-                again |= reason == Reason::BatchFull;
+                full |= reason == Reason::BatchFull;
                 tally.unmatched(reason);
                 self.note_unmatched(class, Unmatched::plain(trade.request, reason));
             } else {
@@ -216,8 +235,9 @@ impl BlockInHand<'_> {
             tally.unmatched(unmatched.reason);
             self.note_unmatched(class, unmatched);
         }
-        if again {
-            // What one batch had no room for is the next one's, without waiting for a change in the class.
+        if full || (waits && tally.count().0 > 0) {
+            // What one batch had no room for is the next one's, and so is what would pay for the offers that are left: with
+            // those gone that were served at this price, another one may move the most.
             self.schedule_batch(class);
         }
         tally

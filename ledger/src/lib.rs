@@ -47,3 +47,4 @@ pub mod tables;
 pub mod time;
 pub mod transaction;
 pub mod waiting;
+mod waking;

@@ -20,6 +20,7 @@ mod reserve;
 mod roster;
 mod shape;
 mod shelf;
+mod wake;
 
 #[cfg(test)]
 mod properties;
@@ -33,6 +34,7 @@ pub use book::{
 };
 pub use calendar::{Calendar, CalendarError};
 pub use reason::{Detail, Reason, Unmatched};
+pub use wake::next_release;
 
 use crate::id::RequestId;
 

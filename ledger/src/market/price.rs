@@ -124,7 +124,10 @@ mod tests {
             assert_eq!(bounds.high(&params(0, tick)), Price(high), "{tick}");
         }
         assert_eq!(Bounds { ask_above_min: None, ..bounds.clone() }.high(&params(0, 10)), Price(90));
-        assert_eq!(Bounds { matched_limit_min: Some(Price(60)), ..bounds.clone() }.high(&params(0, 10)), Price(60));
+        assert_eq!(
+            Bounds { matched_limit_min: Some(Price(60)), ..bounds.clone() }.high(&params(0, 10)),
+            Price(60)
+        );
         assert_eq!(bounds.price(&params(0, 10)), Price(50));
         assert_eq!(bounds.price(&params(10_000, 10)), Price(70));
         assert_eq!(bounds.price(&params(5_000, 7)), Price(56));

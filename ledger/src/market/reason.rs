@@ -163,11 +163,16 @@ mod shared {
         BorshDeserialize::deserialize_reader(reader).map(Arc::new)
     }
 
-    pub(super) fn serialize<S: Serializer>(detail: &Arc<Detail>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        detail: &Arc<Detail>,
+        serializer: S,
+    ) -> std::result::Result<S::Ok, S::Error> {
         Serialize::serialize(detail.as_ref(), serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Arc<Detail>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> std::result::Result<Arc<Detail>, D::Error> {
         Deserialize::deserialize(deserializer).map(Arc::new)
     }
 }

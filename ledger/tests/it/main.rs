@@ -13,6 +13,7 @@ mod offices;
 mod organisation;
 mod preview;
 mod proof;
+mod quiet;
 mod scene;
 mod sponsor;
 mod supply;
