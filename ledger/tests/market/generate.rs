@@ -247,10 +247,10 @@ fn books() -> impl Strategy<Value = Case> {
 /// Random books: with all rules at once, and with the rules of one question at a time, which then bind often.
 pub fn cases() -> impl Strategy<Value = Case> {
     prop_oneof![
-        2 => books(),
+        3 => books(),
         1 => books().prop_map(|Case(book)| Case(auction(book))),
         1 => books().prop_map(|Case(book)| Case(debts(auction(book)))),
-        1 => books().prop_map(|Case(book)| Case(need(book))),
+        2 => books().prop_map(|Case(book)| Case(need(book))),
         1 => books().prop_map(|Case(book)| Case(unconstrained(book))),
         1 => books().prop_map(|Case(book)| Case(released(auction(book)))),
         2 => books().prop_map(|Case(book)| Case(bounded(auction(book)))),
