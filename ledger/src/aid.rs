@@ -20,6 +20,11 @@ fn quarter_of(now: TimeMs) -> u32 {
     u32::try_from(now.0.checked_div(QUARTER_MS).unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
+/// When the next quarter begins, and the oldest that counted counts no more.
+pub(crate) fn next_quarter(now: TimeMs) -> TimeMs {
+    TimeMs(u64::from(quarter_of(now)).saturating_add(1).saturating_mul(QUARTER_MS))
+}
+
 /// The aid a group has had in three years, exact to the quarter.
 #[must_use]
 pub fn aid_sum(view: &View<'_>, group: GroupId, now: TimeMs) -> Money {

@@ -438,6 +438,7 @@ impl<'a> Execution<'a> {
             return Err(BlockError::Needless);
         }
         self.block.note_waiting(self.proposer, &included, waiting);
+        self.block.schedule_changed();
         self.block.assert_invariants();
         let members = validators(self.state, self.block.height);
         let count = u64::try_from(self.transactions.len()).unwrap_or(u64::MAX);

@@ -27,6 +27,7 @@ use crate::tables::{
     Organisations, Requests, RequestsOpen,
 };
 use crate::time::{Slot, TimeMs};
+use crate::waking::may_pass;
 use std::collections::BTreeMap;
 
 /// Seconds in a year of 365 days, over which a pool's commercial ceiling is counted.
@@ -74,11 +75,10 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
         (view.get::<Contracts>(&offer.contract).is_some_and(Contract::is_active), supply)
     };
     // What nobody may settle by now is not in the book, and is still told of to who could have had it.
-    let (active, stopped): (Vec<_>, Vec<_>) =
-        open_offers(view, class)
-            .filter(|(_, offer)| is_funded(view, offer))
-            .map(|(id, offer)| supply(id, offer))
-            .partition(|(active, _)| *active);
+    let (active, stopped): (Vec<_>, Vec<_>) = open_offers(view, class)
+        .filter(|(_, offer)| is_funded(view, offer))
+        .map(|(id, offer)| supply(id, offer))
+        .partition(|(active, _)| *active);
     let supplies = active.into_iter().map(|(_, supply)| supply).collect();
     let stopped = stopped.into_iter().map(|(_, supply)| supply).collect();
     let holds = holds(view, class).collect();
@@ -100,7 +100,7 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
 }
 
 /// Whether an offer's provider has the cash that a stake was last found to need.
-fn is_funded(view: &View<'_>, offer: &Offer) -> bool {
+pub(crate) fn is_funded(view: &View<'_>, offer: &Offer) -> bool {
     let cash =
         || view.get::<Accounts>(&AccountId::Cash(offer.provider)).map_or(Money::ZERO, |row| row.balance);
     offer.stake_short == Money::ZERO || cash() >= offer.stake_short
@@ -132,6 +132,12 @@ pub(crate) fn commercial_left(view: &View<'_>, params: &Params, now: TimeMs, off
     Some(u64::try_from(most).unwrap_or(u64::MAX).saturating_sub(taken))
 }
 
+/// When the next of the years begins over which commercial ceilings are counted.
+pub(crate) fn next_year(now: TimeMs) -> TimeMs {
+    let years = u64::from(year_of(now)).saturating_add(1);
+    TimeMs(years.saturating_mul(YEAR_S).saturating_mul(1_000))
+}
+
 /// Years of 365 days since 1970.
 fn year_of(now: TimeMs) -> u32 {
     u32::try_from(now.seconds().checked_div(YEAR_S).unwrap_or(0)).unwrap_or(u32::MAX)
@@ -151,17 +157,28 @@ impl BlockInHand<'_> {
     /// Sees to it that the class is cleared at the next multiple of the batch time; without effect when that is so already,
     /// or when nobody waits for anything.
     pub(crate) fn schedule_batch(&mut self, class: &Name) {
+        self.schedule_from(class, self.now);
+    }
+
+    /// Sees to it that the class is cleared at the first multiple of the batch time after this moment that is not before
+    /// `from`; without effect when it is cleared sooner already, or when nobody waits for anything.
+    pub(crate) fn schedule_from(&mut self, class: &Name, from: TimeMs) {
         let Some(mut row) = self.view.get::<Classes>(class).cloned() else { return };
+        let step = self.params.batch_ms;
+        let batches = |time: u64| time.checked_div(step).unwrap_or(0);
+        let next = batches(self.now.0).saturating_add(1);
+        let due =
+            TimeMs(next.max(batches(from.0.saturating_add(step.saturating_sub(1)))).saturating_mul(step));
         let waiting = class_range::<RequestsOpen, RequestId>(&self.view, class).next().is_some();
-        if row.batch_due.is_some() || !waiting {
+        if row.batch_due.is_some_and(|batch| batch <= due) || !waiting {
             return;
         }
-        let batches = self.now.0.checked_div(self.params.batch_ms).unwrap_or(0).saturating_add(1);
-        let due = TimeMs(batches.saturating_mul(self.params.batch_ms));
-        row.batch_due = Some(due);
+        let (kind, subject) = (DeadlineKind::Batch, class_subject(class));
+        if let Some(later) = row.batch_due.replace(due) {
+            self.view.remove::<Deadlines>(&Deadline { due: later, kind, subject });
+        }
         self.view.put::<Classes>(class.clone(), row);
-        let subject = class_subject(class);
-        self.view.put::<Deadlines>(Deadline { due, kind: DeadlineKind::Batch, subject }, ());
+        self.view.put::<Deadlines>(Deadline { due, kind, subject }, ());
     }
 
     /// Sees to it that every class is cleared in which somebody waits, since something changed that bears on all.
@@ -196,6 +213,7 @@ impl BlockInHand<'_> {
             // What could not be asked is asked first in the next batch.
             self.schedule_batch(class);
         }
+        self.schedule_wake(class, &book);
     }
 
     /// What the live leases of a class hold.
@@ -216,8 +234,8 @@ impl BlockInHand<'_> {
             };
             self.emit(event);
         }
-        let mut again = !clearing.trades.is_empty()
-            && clearing.unmatched.iter().any(|unmatched| unmatched.reason == Reason::BatchFull);
+        let mut full = false;
+        let waits = clearing.unmatched.iter().any(|unmatched| may_pass(unmatched.reason));
         for trade in &clearing.trades {
             let mark = self.view.mark();
             let events = self.events.len();
@@ -235,7 +253,7 @@ impl BlockInHand<'_> {
                     self.keep_out(trade.offer);
                 }
                 // An offer that cannot stake stays out of the next batch, so that another one can win.
-                again |= matches!(reason, Reason::BatchFull | Reason::StakeUnfunded);
+                full |= matches!(reason, Reason::BatchFull | Reason::StakeUnfunded);
                 tally.unmatched(reason);
                 self.note_unmatched(class, Unmatched::plain(trade.request, reason));
             } else {
@@ -246,8 +264,9 @@ impl BlockInHand<'_> {
             tally.unmatched(unmatched.reason);
             self.note_unmatched(class, unmatched);
         }
-        if again {
-            // What one batch had no room for is the next one's, without waiting for a change in the class.
+        if full || (waits && tally.count().0 > 0) {
+            // What one batch had no room for is the next one's, and so is what would pay for the offers that are left: with
+            // those gone that were served at this price, another one may move the most.
             self.schedule_batch(class);
         }
         tally

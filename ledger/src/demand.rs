@@ -14,7 +14,7 @@ use crate::row::{
 use crate::state::View;
 use crate::tables::{Classes, Grants, Organisations, Usages};
 use crate::time::{Slot, TimeMs};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Milliseconds in a day.
 const DAY_MS: u64 = 86_400_000;
@@ -170,6 +170,40 @@ pub fn ramped_cap_bps(params: &Params, age_ms: u64) -> u16 {
     let whole = u128::from(params.cap_bps.min(params.reserve_cap_bps));
     let cap = whole.saturating_mul(part).checked_div(u128::from(WHOLE_BPS)).unwrap_or(whole);
     u16::try_from(cap).unwrap_or(WHOLE_BPS)
+}
+
+/// When the first of `groups` may hold one accelerator more of the reserve of a class of `capacity`, since it has grown older;
+/// `None` if all hold what they ever may.
+pub(crate) fn next_ramp(
+    view: &View<'_>,
+    params: &Params,
+    now: TimeMs,
+    capacity: u64,
+    groups: &BTreeSet<GroupId>,
+) -> Option<TimeMs> {
+    if groups.is_empty() || params.reserve_ramp_ms == 0 {
+        return None;
+    }
+    let since = accredited_since(view);
+    let whole = params.cap_bps.min(params.reserve_cap_bps);
+    let cap = |age_ms: u64| {
+        let bps = ramped_cap_bps(params, age_ms).min(whole);
+        u128::from(capacity).saturating_mul(u128::from(bps)).checked_div(10_000).unwrap_or(0)
+    };
+    let grows_at = |group: &GroupId| {
+        let since = *since.get(group)?;
+        let (mut fails, mut holds) = (now.0.saturating_sub(since.0), params.reserve_ramp_ms);
+        let before = cap(fails);
+        if fails >= holds || cap(holds) <= before {
+            return None;
+        }
+        while holds.saturating_sub(fails) > 1 {
+            let middle = fails.midpoint(holds);
+            if cap(middle) > before { holds = middle } else { fails = middle }
+        }
+        Some(since.plus(holds))
+    };
+    groups.iter().filter_map(grows_at).min()
 }
 
 /// When the oldest organisation of each group was accredited. One whose accreditation was revoked lends its age to nobody.

@@ -4,8 +4,8 @@
 //! Pairs are asked in a fixed order that begins elsewhere in each batch, so that what one has no fuel for comes first later.
 
 use crate::action::{BlockInHand, FuelUse};
-use crate::id::{CodeHash, OfferId, RequestId};
 use crate::facts::roles;
+use crate::id::{CodeHash, OfferId, RequestId};
 use crate::market::{Bar, Book};
 use crate::money::Price;
 use crate::params::Params;

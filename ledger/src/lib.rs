@@ -54,3 +54,4 @@ pub mod tables;
 pub mod time;
 pub mod transaction;
 pub mod waiting;
+mod waking;

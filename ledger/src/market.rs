@@ -21,6 +21,7 @@ mod reserve;
 mod roster;
 mod shape;
 mod shelf;
+mod wake;
 
 #[cfg(test)]
 mod properties;
@@ -35,6 +36,7 @@ pub use book::{
 pub use calendar::{Calendar, CalendarError};
 pub use eligibility::{Bar, Eligibility};
 pub use reason::{Detail, Reason, Unmatched};
+pub use wake::next_release;
 
 use crate::id::RequestId;
 

@@ -41,6 +41,9 @@ struct Outcome {
     reached: usize,
 }
 
+/// What decides between prices; the least wins. See [`Auction::rank`].
+type Rank = (Reverse<u128>, u128, u64, Price);
+
 /// Who need not ask again in a run over a book without constraints; see [`View::stuck`].
 type Stuck = (Option<usize>, usize, bool);
 
@@ -98,29 +101,34 @@ impl<'run, 'book> Auction<'run, 'book> {
     /// The price to place at: most volume, then least unserved demand, then nearest to the reference, then lowest.
     /// `None` if nothing can be placed at any price that is tried.
     fn search(&mut self, floor: &mut Floor<'book>) -> Option<Price> {
-        let reference = self.roster.book.reference;
-        let mut best: Option<(Reverse<u128>, u128, u64, Price)> = None;
-        for (volume_max, candidate) in self.candidates(floor) {
-            // What cannot reach the best volume cannot win, and the bounds fall from here on.
-            if best.is_some_and(|(volume, ..)| volume_max < volume.0) {
+        let mut best: Option<Rank> = None;
+        for (rank_max, candidate) in self.candidates(floor) {
+            // What cannot be better than the best cannot win, and what follows can still less.
+            if best.is_some_and(|best| rank_max >= best) {
                 break;
             }
             let outcome = self.run(floor, candidate.price, |_, _, _, _| {});
             floor.undo();
-            let excess = candidate.demand.saturating_sub(outcome.served);
-            let key =
-                (Reverse(outcome.volume), excess, distance(candidate.price, reference), candidate.price);
-            if outcome.volume > 0 && best.is_none_or(|best| key < best) {
-                best = Some(key);
+            let rank = self.rank(candidate, outcome.volume, outcome.served);
+            if outcome.volume > 0 && best.is_none_or(|best| rank < best) {
+                best = Some(rank);
             }
         }
         best.map(|(.., price)| price)
     }
 
-    /// The prices to try, each with the most that can be placed at it: the most promising first. The order cannot change
-    /// which one wins, for it wins by its key.
-    fn candidates(&self, floor: &Floor) -> Vec<(u128, Candidate)> {
-        let demand = self.queue.turns().iter().map(|turn| (turn.limit, turn.volume)).collect();
+    /// How good a price is at which so much is placed, for requests that asked for so much: the least is the best.
+    fn rank(&self, candidate: Candidate, volume: u128, served: u128) -> Rank {
+        let excess = candidate.demand.saturating_sub(served);
+        let away = distance(candidate.price, self.roster.book.reference);
+        (Reverse(volume), excess, away, candidate.price)
+    }
+
+    /// The prices to try, each with the best rank that it could have: the most promising first. The order cannot change which
+    /// one wins, for it wins by its rank.
+    fn candidates(&self, floor: &Floor) -> Vec<(Rank, Candidate)> {
+        let turns = self.queue.turns();
+        let demand = turns.iter().map(|turn| (turn.limit, turn.volume)).collect();
         let ranking = self.ranking();
         let places = || ranking.supplies.iter().copied();
         let supply = ranking.asks.iter().copied().zip(places().map(|place| floor.area(place))).collect();
@@ -135,11 +143,15 @@ impl<'run, 'book> Auction<'run, 'book> {
                 sum
             }))
             .collect();
-        let mut bounded: Vec<(u128, Candidate)> = found
-            .into_iter()
-            .map(|candidate| (within[ranking.reach(candidate.price)].min(candidate.demand), candidate))
-            .collect();
-        bounded.sort_by_key(|(volume_max, _)| Reverse(*volume_max));
+        // Who gets a part counts as served wholly; where nobody does, no more is served than placed.
+        let is_divisible = turns.iter().any(|turn| turn.is_divisible);
+        let rank_max = |candidate: Candidate| {
+            let volume = within[ranking.reach(candidate.price)].min(candidate.demand);
+            self.rank(candidate, volume, if is_divisible { candidate.demand } else { volume })
+        };
+        let mut bounded: Vec<(Rank, Candidate)> =
+            found.into_iter().map(|candidate| (rank_max(candidate), candidate)).collect();
+        bounded.sort_unstable_by_key(|(rank_max, _)| *rank_max);
         bounded
     }
 
@@ -174,7 +186,7 @@ impl<'run, 'book> Auction<'run, 'book> {
             }
             let bid = self.bid(floor, place, &turn);
             let view = View { roster: self.roster, found: self.found, floor };
-            let is_stuck = self.is_plain && stuck.contains(&view.stuck(&bid));
+            let is_stuck = !stuck.is_empty() && stuck.contains(&view.stuck(&bid));
             let placement = if is_stuck { None } else { view.place(&bid, reach, &mut self.shapes) };
             if let Some(placement) = placement {
                 let slots = u128::from(bid.order.slots);
@@ -210,9 +222,9 @@ impl<'run, 'book> Auction<'run, 'book> {
     /// Places at the price that was found, for good, and settles the one price of the bucket.
     fn settle(mut self, floor: &mut Floor<'book>, tried: Price, answers: &mut Answers) {
         let reach = self.ranking().reach(tried);
-        let mut obstacles = BTreeMap::new();
+        let mut obstacles = Vec::new();
         let outcome = self.run(floor, tried, |place, bid, view, shapes| {
-            obstacles.insert(place, view.obstacle(bid, reach, shapes));
+            obstacles.push((place, view.obstacle(bid, reach, shapes)));
         });
         let after_last = self.queue.get(self.roster, outcome.reached).map(|turn| {
             // Its limit reaches the price, since it was asked and found nothing left.
@@ -222,35 +234,33 @@ impl<'run, 'book> Auction<'run, 'book> {
         floor.commit();
         let price = self.bounds(tried, &outcome).price(&self.roster.book.params);
         self.award(&outcome, price, answers);
-        let placed: BTreeSet<usize> = outcome.placed.iter().map(|(place, _)| *place).collect();
+        let mut placed = outcome.placed.iter().map(|(place, _)| *place).peekable();
+        let mut obstacles = obstacles.into_iter().peekable();
         let with_price =
             |(reason, detail): (Reason, Detail)| (reason, Detail { clearing_price: Some(price), ..detail });
         let after_last = after_last.map(with_price).map(|(reason, detail)| answers.kind(reason, detail));
-        let mut below: BTreeMap<u32, u32> = BTreeMap::new();
-        let mut last_below = None;
+        let mut below: Vec<Option<u32>> = vec![None; self.found.len()];
         for (place, turn) in self.queue.turns().iter().enumerate() {
-            if place < outcome.reached && placed.contains(&place) {
+            if placed.next_if_eq(&place).is_some() {
                 continue;
             }
             let pays = turn.limit >= price;
-            let obstacle = if pays && place < outcome.reached { obstacles.remove(&place) } else { None };
-            if let Some((reason, detail)) = obstacle.map(with_price) {
+            let obstacle = obstacles.next_if(|(at, _)| *at == place).filter(|_| pays);
+            if let Some((reason, detail)) = obstacle.map(|(_, obstacle)| with_price(obstacle)) {
                 answers.refuse(turn.order, reason, detail);
                 continue;
             }
-            if let Some(kind) = after_last.filter(|_| pays && place >= outcome.reached) {
+            // Who would pay the price and not the one that was tried was never asked: it did not meet what the last one met.
+            let was_asked = pays && turn.limit >= tried;
+            if let Some(kind) = after_last.filter(|_| was_asked && place >= outcome.reached) {
                 answers.refuse_as(turn.order, kind);
                 continue;
             }
-            let kind = match last_below {
-                Some((compatible, kind)) if compatible == turn.compatible => kind,
-                _ => *below.entry(turn.compatible).or_insert_with(|| {
-                    let cheapest_ask = Some(self.found[turn.compatible as usize].cheapest);
-                    let detail = Detail { cheapest_ask, clearing_price: Some(price), ..Detail::default() };
-                    answers.kind(Reason::LimitBelowPrice, detail)
-                }),
-            };
-            last_below = Some((turn.compatible, kind));
+            let kind = *below[turn.compatible as usize].get_or_insert_with(|| {
+                let cheapest_ask = Some(self.found[turn.compatible as usize].cheapest);
+                let detail = Detail { cheapest_ask, clearing_price: Some(price), ..Detail::default() };
+                answers.kind(Reason::LimitBelowPrice, detail)
+            });
             answers.refuse_as(turn.order, kind);
         }
         let volume = u64::try_from(outcome.volume).unwrap_or(u64::MAX);
@@ -279,23 +289,30 @@ impl<'run, 'book> Auction<'run, 'book> {
     }
 
     fn bounds(&self, tried: Price, outcome: &Outcome) -> Bounds {
-        let ranking = self.ranking();
-        let mut bounds =
-            Bounds { ask_above_min: ranking.asks.get(ranking.reach(tried)).copied(), ..Bounds::default() };
-        let mut placed = outcome.placed.iter().peekable();
-        for (place, turn) in self.queue.turns().iter().enumerate() {
-            let limit = turn.limit;
-            if let Some((_, placement)) = placed.next_if(|(at, _)| *at == place) {
-                let lowest = bounds.matched_limit_min.map_or(limit, |lowest| lowest.min(limit));
-                bounds.matched_limit_min = Some(lowest);
-                let ask = self.roster.supplies[placement.supply].ask;
-                bounds.matched_ask_max = bounds.matched_ask_max.max(Some(ask));
-            } else if limit < tried {
-                bounds.limit_below_max = bounds.limit_below_max.max(Some(limit));
-            } else {
-                bounds.rejected.push(limit);
+        let (ranking, turns) = (self.ranking(), self.queue.turns());
+        let matched = || outcome.placed.iter();
+        let asks = matched().map(|(_, placement)| self.roster.supplies[placement.supply].ask);
+        let mut bounds = Bounds {
+            matched_limit_min: matched().map(|(place, _)| turns[*place].limit).min(),
+            matched_ask_max: asks.max(),
+            ask_above_min: ranking.asks.get(ranking.reach(tried)).copied(),
+            ..Bounds::default()
+        };
+        let high = bounds.high(&self.roster.book.params);
+        let mut placed = matched().map(|(place, _)| *place).peekable();
+        let (mut below, mut rejected) = (None, None);
+        for (place, turn) in turns.iter().enumerate() {
+            let limit = Some(turn.limit);
+            if placed.next_if_eq(&place).is_some() {
+                continue;
+            }
+            if turn.limit < tried {
+                below = limit.max(below);
+            } else if turn.limit <= high {
+                rejected = limit.max(rejected);
             }
         }
+        (bounds.limit_below_max, bounds.rejected_max) = (below, rejected);
         bounds
     }
 

@@ -6,11 +6,13 @@ use super::floor::{Bid, Floor, Source};
 use super::priority::{Queue, Turn};
 use super::reason::{Detail, Reason, Unmatched};
 use super::reserve;
-use super::roster::{Assessor, Roster, Usage};
+use super::roster::{Assessor, Compatible, Roster, Usage};
 use super::shape::{Shape, Shapes};
 use super::shelf::Shelf;
+use crate::money::Price;
 use crate::time::Slot;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// See [`super::clear`].
 pub(super) fn clear(book: &Book) -> Clearing {
@@ -23,37 +25,25 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
     let roster = Roster::new(book);
     let mut usage = Usage::new(book);
     let mut answers = Answers::new(roster.len());
-    let mut assessor = Assessor::new();
-    let mut turns = Vec::with_capacity(roster.len() as usize);
-    for place in 0..roster.len() {
-        let order = roster.order(place);
-        match assessor.assess(&roster, order) {
-            Ok(compatible) => {
-                turns.push(turn(&roster, &usage, order, place, compatible));
-            }
-            Err(why) => answers.refuse(place, why.0, why.1),
-        }
-    }
-    let found = assessor.found;
+    let (mut turns, found) = turns(&roster, &usage, &mut answers);
     let mut floor = Floor::new(&roster);
     reserve::allocate(&roster, &found, &turns, &mut floor, &mut usage, &mut answers);
     floor.release(&roster);
-    turns.retain(|turn| turn.is_market && answers.is_open(turn.order));
     turns.retain(|turn| {
         let cheapest = found[turn.compatible as usize].cheapest;
-        if turn.limit < cheapest {
-            let detail = Detail { cheapest_ask: Some(cheapest), ..Detail::default() };
-            answers.refuse(turn.order, Reason::LimitBelowPrice, detail);
+        let is_open = turn.is_market && answers.is_open(turn.order);
+        if is_open && turn.limit < cheapest {
+            answers.refuse_below(turn.order, cheapest);
         }
-        turn.limit >= cheapest
+        is_open && turn.limit >= cheapest
     });
     // Only who reaches an offer counts: a bid below all asks could else take the book's plainness from all others.
     let may_be_plain = may_be_plain && !book.eligibility.bars_anything();
-    let is_plain = may_be_plain && is_plain_book(&roster, &turns);
-    for turn in turns.iter_mut().filter(|_| !book.usage.is_empty()) {
+    let is_plain = may_be_plain && is_plain_book(&turns);
+    for turn in turns.iter_mut().filter(|_| usage.has_grown) {
         turn.usage = usage.of(roster.order(turn.order));
     }
-    let mut queue = Queue::new(turns);
+    let mut queue = Queue::new(turns, book.params.limit_first);
     if is_plain {
         if let Some(first) = queue.get(&roster, 0) {
             let bucket = roster.bucket(roster.order(first.order));
@@ -73,18 +63,64 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
     answers.clearing(&roster)
 }
 
-fn turn(roster: &Roster, usage: &Usage, order: &Order, place: u32, compatible: u32) -> Turn {
-    let limit_first = roster.book.params.limit_first;
-    Turn {
-        shortfall: if limit_first { u64::MAX.saturating_sub(order.limit.0) } else { 0 },
-        usage: usage.of(order),
-        admitted_epoch: order.admitted_epoch,
-        order: place,
-        compatible,
-        limit: order.limit,
-        volume: u64::from(order.quantity).saturating_mul(u64::from(order.slots)),
-        is_market: order.lane != LaneHint::Reserve,
-        is_plain: is_plain(roster, order),
+/// The turns of all requests that some offer could serve, and the offers that could; the others are answered.
+fn turns(roster: &Roster, usage: &Usage, answers: &mut Answers) -> (Vec<Turn>, Vec<Compatible>) {
+    let mut assessor = Assessor::new();
+    let mut windows = Windows::default();
+    let mut turns = Vec::with_capacity(roster.len() as usize);
+    for place in 0..roster.len() {
+        let order = roster.order(place);
+        let compatible = match assessor.assess(roster, order) {
+            Ok(compatible) => compatible,
+            Err(why) => {
+                answers.refuse(place, why.0, why.1);
+                continue;
+            }
+        };
+        let is_entitled = reserve::takes_part(order);
+        let cheapest = assessor.found[compatible as usize].cheapest;
+        if !is_entitled && order.limit < cheapest {
+            // Without the reserve it has the market only, and reaches nothing there.
+            answers.refuse_below(place, cheapest);
+            continue;
+        }
+        turns.push(Turn {
+            usage: usage.of(order),
+            admitted_epoch: order.admitted_epoch,
+            limit: order.limit,
+            volume: u64::from(order.quantity).saturating_mul(u64::from(order.slots)),
+            order: place,
+            compatible,
+            window: windows.place((order.start_min, order.start_max, order.slots)),
+            is_entitled,
+            is_market: order.lane != LaneHint::Reserve,
+            is_plain: is_plain(roster, order),
+            is_divisible: order.quantity_min.max(1) < order.quantity,
+        });
+    }
+    (turns, assessor.found)
+}
+
+/// The windows and lengths that requests ask for.
+#[derive(Default)]
+struct Windows {
+    known: BTreeMap<(Slot, Slot, u32), u32>,
+    last: Option<((Slot, Slot, u32), u32)>,
+}
+
+impl Windows {
+    /// The place of a window, the same for equal ones.
+    fn place(&mut self, window: (Slot, Slot, u32)) -> u32 {
+        if let Some((last, place)) = self.last
+            && last == window
+        {
+            return place;
+        }
+        // There are at most as many windows as requests, of which the roster counts fewer than 2^32.
+        let next = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
+        let place = *self.known.entry(window).or_insert(next);
+        self.last = Some((window, place));
+        place
     }
 }
 
@@ -103,11 +139,9 @@ fn is_plain(roster: &Roster, order: &Order) -> bool {
 
 /// Whether all that the market is to serve is plain, and of one window and length. Such a book is faster to clear, and no limit
 /// on the number of its requests applies.
-fn is_plain_book(roster: &Roster, turns: &[Turn]) -> bool {
-    let window = |order: &Order| (order.start_min, order.start_max, order.slots);
-    let mut windows = turns.iter().map(|turn| window(roster.order(turn.order)));
-    turns.iter().all(|turn| turn.is_plain)
-        && windows.next().is_none_or(|first| windows.all(|one| one == first))
+fn is_plain_book(turns: &[Turn]) -> bool {
+    let window = turns.first().map(|turn| turn.window);
+    turns.iter().all(|turn| turn.is_plain && Some(turn.window) == window)
 }
 
 /// Makes the tables of a lane's calendars for the requests of `turns`.
@@ -173,9 +207,11 @@ pub(super) fn bid_of<'book>(
 
 /// The answers to the requests, by their places.
 pub(super) struct Answers {
-    trades: BTreeMap<u32, Trade>,
-    reasons: Vec<(Reason, Detail)>,
-    known: BTreeMap<(Reason, Detail), u32>,
+    trades: Vec<(u32, Trade)>,
+    reasons: Vec<(Reason, Arc<Detail>)>,
+    known: BTreeMap<(Reason, Arc<Detail>), u32>,
+    /// The reason last given to who reaches no offer, with the ask it does not reach.
+    below: Option<(Price, u32)>,
     /// For each request the place of its reason.
     of_order: Vec<u32>,
     pub(super) prices: Vec<super::book::BucketPrice>,
@@ -188,9 +224,10 @@ const TRADED: u32 = u32::MAX - 1;
 impl Answers {
     fn new(count: u32) -> Self {
         Self {
-            trades: BTreeMap::new(),
+            trades: Vec::new(),
             reasons: Vec::new(),
             known: BTreeMap::new(),
+            below: None,
             of_order: vec![OPEN; count as usize],
             prices: Vec::new(),
         }
@@ -201,9 +238,22 @@ impl Answers {
         self.refuse_as(order, kind);
     }
 
+    /// Tells a request that its limit reaches none of the offers that could serve it.
+    fn refuse_below(&mut self, order: u32, cheapest: Price) {
+        let kind = match self.below {
+            Some((ask, kind)) if ask == cheapest => kind,
+            _ => {
+                let detail = Detail { cheapest_ask: Some(cheapest), ..Detail::default() };
+                self.kind(Reason::LimitBelowPrice, detail)
+            }
+        };
+        self.below = Some((cheapest, kind));
+        self.refuse_as(order, kind);
+    }
+
     /// The place of a reason, for [`Answers::refuse_as`].
     pub(super) fn kind(&mut self, reason: Reason, detail: Detail) -> u32 {
-        let key = (reason, detail);
+        let key = (reason, Arc::new(detail));
         if let Some(kind) = self.known.get(&key) {
             return *kind;
         }
@@ -220,22 +270,25 @@ impl Answers {
 
     pub(super) fn award(&mut self, order: u32, trade: Trade) {
         self.of_order[order as usize] = TRADED;
-        self.trades.insert(order, trade);
+        self.trades.push((order, trade));
     }
 
     fn is_open(&self, order: u32) -> bool {
         self.of_order[order as usize] == OPEN
     }
 
-    fn clearing(self, roster: &Roster) -> Clearing {
+    fn clearing(mut self, roster: &Roster) -> Clearing {
         let mut unmatched = Vec::with_capacity(self.of_order.len().saturating_sub(self.trades.len()));
         for (place, kind) in (0..roster.len()).zip(&self.of_order) {
             let reason = usize::try_from(*kind).ok().and_then(|kind| self.reasons.get(kind));
             if let Some((reason, detail)) = reason {
                 let request = roster.order(place).request;
-                unmatched.push(Unmatched { request, reason: *reason, detail: detail.clone() });
+                unmatched.push(Unmatched { request, reason: *reason, detail: Arc::clone(detail) });
             }
         }
-        Clearing { trades: self.trades.into_values().collect(), prices: self.prices, unmatched }
+        // Each request trades once, so that its place decides.
+        self.trades.sort_unstable_by_key(|(place, _)| *place);
+        let trades = self.trades.into_iter().map(|(_, trade)| trade).collect();
+        Clearing { trades, prices: self.prices, unmatched }
     }
 }

@@ -60,13 +60,19 @@ pub(super) struct Bounds {
     pub(super) matched_ask_max: Option<Price>,
     /// The lowest ask over the price that was tried.
     pub(super) ask_above_min: Option<Price>,
-    /// The limits that were tried and not matched.
-    pub(super) rejected: Vec<Price>,
+    /// The highest limit that was tried and not matched, of those up to [`Bounds::high`].
+    pub(super) rejected_max: Option<Price>,
     /// The highest limit below the price that was tried.
     pub(super) limit_below_max: Option<Price>,
 }
 
 impl Bounds {
+    /// The upper bound: at most every matched limit, and below every ask that was out of reach.
+    pub(super) fn high(&self, params: &BookParams) -> Price {
+        let below_next_ask = self.ask_above_min.map(|ask| Price(ask.0.saturating_sub(params.tick.max(1))));
+        [self.matched_limit_min, below_next_ask].into_iter().flatten().min().unwrap_or_default()
+    }
+
     /// The one price of the bucket.
     ///
     /// It is at most every matched limit and below every ask that was out of reach, so that no further offer becomes
@@ -74,10 +80,8 @@ impl Bounds {
     /// out, so that nobody finds the price below a limit that did not get its turn.
     pub(super) fn price(&self, params: &BookParams) -> Price {
         let tick = params.tick.max(1);
-        let below_next_ask = self.ask_above_min.map(|ask| Price(ask.0.saturating_sub(tick)));
-        let high = [self.matched_limit_min, below_next_ask].into_iter().flatten().min().unwrap_or_default();
-        let rejected = self.rejected.iter().filter(|limit| **limit <= high).max().copied();
-        let low = [self.matched_ask_max, rejected, self.limit_below_max].into_iter().flatten().max();
+        let high = self.high(params);
+        let low = [self.matched_ask_max, self.rejected_max, self.limit_below_max].into_iter().flatten().max();
         let low = low.unwrap_or_default();
         let share = u128::from(params.k_bps.min(10_000));
         let range = u128::from(high.0.saturating_sub(low.0));
@@ -113,16 +117,24 @@ mod tests {
             matched_limit_min: Some(Price(90)),
             matched_ask_max: Some(Price(40)),
             ask_above_min: Some(Price(80)),
-            rejected: vec![Price(75), Price(50)],
+            rejected_max: Some(Price(50)),
             limit_below_max: Some(Price(45)),
         };
+        for (tick, high) in [(0, 79), (7, 73), (10, 70)] {
+            assert_eq!(bounds.high(&params(0, tick)), Price(high), "{tick}");
+        }
+        assert_eq!(Bounds { ask_above_min: None, ..bounds.clone() }.high(&params(0, 10)), Price(90));
+        assert_eq!(
+            Bounds { matched_limit_min: Some(Price(60)), ..bounds.clone() }.high(&params(0, 10)),
+            Price(60)
+        );
         assert_eq!(bounds.price(&params(0, 10)), Price(50));
         assert_eq!(bounds.price(&params(10_000, 10)), Price(70));
         assert_eq!(bounds.price(&params(5_000, 7)), Price(56));
         assert_eq!(bounds.price(&params(u16::MAX, 0)), Price(79));
-        assert_eq!(Bounds { rejected: Vec::new(), ..bounds.clone() }.price(&params(0, 10)), Price(45));
+        assert_eq!(Bounds { rejected_max: None, ..bounds.clone() }.price(&params(0, 10)), Price(45));
         assert_eq!(
-            Bounds { rejected: Vec::new(), limit_below_max: None, ..bounds }.price(&params(0, 10)),
+            Bounds { rejected_max: None, limit_below_max: None, ..bounds }.price(&params(0, 10)),
             Price(40)
         );
     }

@@ -7,29 +7,38 @@ use crate::money::Price;
 use std::collections::BTreeMap;
 
 /// A request that waits for its turn, without what decides among equals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+///
+/// A long book has as many of these as requests: what they hold is what most of them are asked for.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Turn {
-    /// What the limit still lacks to the highest there is, where the federation has voted for limits to go first; else 0.
-    pub(super) shortfall: u64,
     pub(super) usage: u64,
     pub(super) admitted_epoch: u64,
+    pub(super) limit: Price,
+    /// What it asks for, in accelerator-slots.
+    pub(super) volume: u64,
     /// Its place in the roster.
     pub(super) order: u32,
     /// The place of its compatible offers.
     pub(super) compatible: u32,
-    pub(super) limit: Price,
-    /// What it asks for, in accelerator-slots.
-    pub(super) volume: u64,
+    /// The place of its window and length.
+    pub(super) window: u32,
+    /// Whether it takes part in the reserve lane.
+    pub(super) is_entitled: bool,
     /// Whether the market may serve it.
     pub(super) is_market: bool,
     /// Whether it is without constraints, but for its window and length.
     pub(super) is_plain: bool,
+    /// Whether it accepts fewer accelerators than it asks for.
+    pub(super) is_divisible: bool,
 }
 
-impl Turn {
-    fn need(&self) -> (u64, u64, u64) {
-        (self.shortfall, self.usage, self.admitted_epoch)
-    }
+/// What orders turns, up to the tie. The first part is what the limit still lacks to the highest there is, where limits go
+/// first; else 0.
+type Need = (u64, u64, u64);
+
+fn need(turn: &Turn, limit_first: bool) -> Need {
+    let shortfall = if limit_first { u64::MAX.saturating_sub(turn.limit.0) } else { 0 };
+    (shortfall, turn.usage, turn.admitted_epoch)
 }
 
 /// How many turns are sorted at first; each time more are read, three times as many are.
@@ -40,6 +49,7 @@ const SORTED_MIN: usize = 4_096;
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
     turns: Vec<Turn>,
+    limit_first: bool,
     /// How many of the turns are in order of need, with none before them among the others.
     sorted: usize,
     /// How many of these are in their final order.
@@ -47,14 +57,15 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(turns: Vec<Turn>) -> Self {
-        Self { turns, sorted: 0, settled: 0 }
+    /// Turns in any order. `limit_first` says whether the highest limit goes before the lowest usage.
+    pub(super) fn new(turns: Vec<Turn>, limit_first: bool) -> Self {
+        Self { turns, limit_first, sorted: 0, settled: 0 }
     }
 
     /// Turns that are in order already.
     pub(super) fn in_order(turns: Vec<Turn>) -> Self {
         let count = turns.len();
-        Self { turns, sorted: count, settled: count }
+        Self { turns, limit_first: false, sorted: count, settled: count }
     }
 
     /// All turns; in order as far as they have been read.
@@ -75,13 +86,16 @@ impl Queue {
         if self.settled == self.sorted {
             self.sort_more();
         }
-        let Some(need) = self.turns.get(self.settled).map(Turn::need) else { return };
+        let limit_first = self.limit_first;
+        let Some(first) = self.turns.get(self.settled).map(|turn| need(turn, limit_first)) else { return };
         let sorted = &self.turns[self.settled..self.sorted];
-        let mut end = self.settled.saturating_add(sorted.partition_point(|turn| turn.need() <= need));
+        // Each turn is looked at once or twice, where halving would look at many for each need.
+        let alike = sorted.iter().take_while(|turn| need(turn, limit_first) == first).count();
+        let mut end = self.settled.saturating_add(alike);
         if end == self.sorted {
             // Others of the same need may wait among those that are not sorted yet.
             for place in self.sorted..self.turns.len() {
-                if self.turns[place].need() == need {
+                if need(&self.turns[place], limit_first) == first {
                     self.turns.swap(place, end);
                     end = end.saturating_add(1);
                 }
@@ -103,9 +117,9 @@ impl Queue {
         let rest = &mut self.turns[self.sorted..];
         let count = SORTED_MIN.max(self.sorted.saturating_mul(2)).min(rest.len());
         if count < rest.len() {
-            rest.select_nth_unstable_by_key(count, Turn::need);
+            rest.select_nth_unstable_by_key(count, |turn| need(turn, self.limit_first));
         }
-        rest[..count].sort_unstable_by_key(Turn::need);
+        rest[..count].sort_unstable_by_key(|turn| need(turn, self.limit_first));
         self.sorted = self.sorted.saturating_add(count);
     }
 

@@ -5,6 +5,7 @@ use crate::money::{Money, Price};
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// Why a request stays open. The codes stand on the ledger: never renumber, never reuse.
 #[derive(
@@ -180,15 +181,45 @@ pub struct Unmatched {
     pub request: RequestId,
     /// Why.
     pub reason: Reason,
-    /// The numbers.
-    pub detail: Detail,
+    /// The numbers; those to whom a batch says the same share them, since a long book has few answers.
+    #[borsh(serialize_with = "shared::write", deserialize_with = "shared::read")]
+    #[serde(serialize_with = "shared::serialize", deserialize_with = "shared::deserialize")]
+    pub detail: Arc<Detail>,
+}
+
+/// What is shared in memory reads and writes as if each had its own.
+mod shared {
+    use super::{Arc, BorshDeserialize, BorshSerialize, Deserialize, Detail, Serialize};
+    use serde::{Deserializer, Serializer};
+    use std::io::{Read, Result, Write};
+
+    pub(super) fn write<W: Write>(detail: &Arc<Detail>, writer: &mut W) -> Result<()> {
+        BorshSerialize::serialize(detail.as_ref(), writer)
+    }
+
+    pub(super) fn read<R: Read>(reader: &mut R) -> Result<Arc<Detail>> {
+        BorshDeserialize::deserialize_reader(reader).map(Arc::new)
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        detail: &Arc<Detail>,
+        serializer: S,
+    ) -> std::result::Result<S::Ok, S::Error> {
+        Serialize::serialize(detail.as_ref(), serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> std::result::Result<Arc<Detail>, D::Error> {
+        Deserialize::deserialize(deserializer).map(Arc::new)
+    }
 }
 
 impl Unmatched {
     /// A reason without numbers.
     #[must_use]
     pub fn plain(request: RequestId, reason: Reason) -> Self {
-        Self { request, reason, detail: Detail::default() }
+        Self { request, reason, detail: Arc::default() }
     }
 }
 
@@ -261,6 +292,7 @@ mod tests {
             cheapest_ask: Some(Price(1_500_000)),
             ..Detail::default()
         };
+        let detail = Arc::new(detail);
         let unmatched = Unmatched { request: RequestId([0; 32]), reason: Reason::LimitBelowPrice, detail };
         assert_eq!(
             unmatched.to_string(),

@@ -31,13 +31,12 @@ pub(super) fn allocate<'book>(
     usage: &mut Usage,
     answers: &mut Answers,
 ) {
-    let taking_part = turns.iter().filter(|turn| takes_part(roster.order(turn.order)));
-    // Price plays no role in this lane, whatever the federation has voted for the market.
-    let taking_part: Vec<Turn> = taking_part.map(|turn| Turn { shortfall: 0, ..*turn }).collect();
+    let taking_part: Vec<Turn> = turns.iter().filter(|turn| turn.is_entitled).copied().collect();
     if taking_part.is_empty() {
         return;
     }
-    let considered = Queue::new(taking_part).considered(roster, |turn| {
+    // Price plays no role in this lane, whatever the federation has voted for the market.
+    let considered = Queue::new(taking_part, false).considered(roster, |turn| {
         if roster.order(turn.order).lane == LaneHint::Reserve {
             let cheapest_ask = Some(found[turn.compatible as usize].cheapest);
             answers.refuse(turn.order, Reason::BatchFull, Detail { cheapest_ask, ..Detail::default() });

@@ -257,6 +257,8 @@ pub(super) struct Usage<'book> {
     groups: Vec<GroupId>,
     usage: Vec<u64>,
     capacity: u64,
+    /// Whether the usage of any group has moved.
+    pub(super) has_grown: bool,
 }
 
 impl<'book> Usage<'book> {
@@ -267,6 +269,7 @@ impl<'book> Usage<'book> {
             groups: book.usage.keys().copied().collect(),
             usage: Vec::new(),
             capacity: book.capacity.max(1),
+            has_grown: false,
         };
         usage.usage = book.usage.values().map(|share| usage.in_parts(share)).collect();
         usage
@@ -284,7 +287,9 @@ impl<'book> Usage<'book> {
         share.accelerator_seconds = share.accelerator_seconds.saturating_add(accelerator_seconds);
         let share = *share;
         let usage = self.in_parts(&share);
-        std::mem::replace(&mut self.usage[place], usage) != usage
+        let grew = std::mem::replace(&mut self.usage[place], usage) != usage;
+        self.has_grown |= grew;
+        grew
     }
 
     fn in_parts(&self, share: &GroupShare) -> u64 {

@@ -62,7 +62,11 @@ fn check_detail(text: &str, reason: Reason, detail: Detail) {
     let (book, _) = book(text);
     let quoted = quote(&book, &RequestId(hash("r")));
     let request = RequestId(hash("r"));
-    assert_eq!(quoted, Some(Quote::Unmatched(Unmatched { request, reason, detail })), "{text}");
+    assert_eq!(
+        quoted,
+        Some(Quote::Unmatched(Unmatched { request, reason, detail: detail.into() })),
+        "{text}"
+    );
 }
 
 #[test]

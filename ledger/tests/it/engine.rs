@@ -1,10 +1,10 @@
 //! Runs contracts natively: the built-in one, and scripts that settle like it. What else a script does stands in its bytes.
 
+use crate::scripted::{self, SCRIPT};
 use hansa_contracts_abi::{
     Admission, Claims, Code, Facts, Failure, ModuleRefusal, ModuleRule, ModuleSummary, Native, Outcome,
     Quote, Runtime, Split, Terms,
 };
-use crate::scripted::{self, SCRIPT};
 use hansa_contracts_spot::Spot;
 use hansa_ledger::contract::runnable;
 use hansa_ledger::state::State;

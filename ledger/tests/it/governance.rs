@@ -63,7 +63,7 @@ fn pass(world: &mut World, change: Change, codes: &[&str]) -> ProposalId {
 }
 
 /// [`pass`], then lets its time come. Gives the height of the block that carried it out.
-fn enact(world: &mut World, change: Change, codes: &[&str]) -> u64 {
+pub fn enact(world: &mut World, change: Change, codes: &[&str]) -> u64 {
     let proposal = pass(world, change, codes);
     let due = row(world, proposal).activates_at.unwrap();
     world.block(due.0 - world.now.0, &[]);

@@ -15,6 +15,7 @@ mod offices;
 mod organisation;
 mod preview;
 mod proof;
+mod quiet;
 mod scene;
 mod scripted;
 mod settlement;

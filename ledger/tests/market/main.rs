@@ -11,6 +11,7 @@ mod model;
 mod model_tests;
 mod outcome;
 mod properties;
+mod quiet;
 mod reasons;
 mod small;
 mod walk;

@@ -205,7 +205,7 @@ fn supplies_are_none(model: &Model, order: &Order) -> bool {
 }
 
 /// The book one slot later, as the ledger would make it: what was traded is held, and gone from the calendars.
-fn next(book: &Book, outcome: &Clearing) -> Book {
+pub fn next(book: &Book, outcome: &Clearing) -> Book {
     let mut book = Model::new(book).book;
     let done = |trade: &&Trade, request| trade.request == request;
     for trade in &outcome.trades {

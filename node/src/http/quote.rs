@@ -67,7 +67,8 @@ pub(super) fn next_batch(view: &View<'_>, params: &Params, class: &Name) -> Time
     let due = view.get::<Classes>(class).and_then(|class| class.batch_due);
     let next =
         (now.0.checked_div(params.batch_ms).unwrap_or(0)).saturating_add(1).saturating_mul(params.batch_ms);
-    due.unwrap_or(TimeMs(next)).max(now)
+    // One that is due later only waits for time to pass.
+    due.map_or(TimeMs(next), |due| due.min(TimeMs(next))).max(now)
 }
 
 /// The bucket of a demand in a batch that runs at `batch`.

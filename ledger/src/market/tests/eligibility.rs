@@ -25,7 +25,7 @@ fn served_by(book: &Book, request: &str) -> Option<OfferId> {
 
 fn unmatched(book: &Book) -> (Reason, Detail) {
     let unmatched = clear(book).unmatched.remove(0);
-    (unmatched.reason, unmatched.detail)
+    (unmatched.reason, (*unmatched.detail).clone())
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A part of every block's fuel is kept for final settlements.
 
 use super::stage::{Setup, market, offer, wanted};
-use crate::scripted::{Contracts, Script};
 use crate::scene::place;
+use crate::scripted::{Contracts, Script};
 use crate::world::{World, member};
 use hansa_ledger::action::{
     Action, ClaimPayment, CountersignUsage, EndLease, LeaseUsage, StartLease, fuel_kept,

@@ -1,7 +1,7 @@
 //! One lease between an Estonian firm and a Spanish centre, under a contract of choice, in a federation of seven.
 
-use crate::scripted::{SCRIPT, Script};
 use crate::scene::{demand, place};
+use crate::scripted::{SCRIPT, Script};
 use crate::world::{World, genesis, member, name, newcomer};
 use hansa_ledger::action::{
     Action, ClaimPayment, ContestUsage, CountersignUsage, EndLease, LeaseUsage, OpenDispute, PostOffer,

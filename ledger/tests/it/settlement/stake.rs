@@ -1,8 +1,8 @@
 //! A provider's stake: held at the award, slashed by the contract to those who pay, returned at the close.
 
 use super::stage::{LOCKED, Setup, Stage, market, offer, wanted};
-use crate::scripted::{Answer, SCRIPT, Script};
 use crate::scene::place;
+use crate::scripted::{Answer, SCRIPT, Script};
 use crate::world::{member, name};
 use hansa_ledger::action::{AccreditSite, ExtendLease, PostOffer, TransferCash};
 use hansa_ledger::event::Event;
