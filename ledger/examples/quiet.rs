@@ -3,6 +3,12 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used, clippy::print_stdout)]
 
 #[allow(dead_code)]
+#[path = "../tests/it/engine.rs"]
+mod engine;
+#[allow(dead_code)]
+#[path = "../tests/it/scripted.rs"]
+mod scripted;
+#[allow(dead_code)]
 #[path = "../tests/it/world.rs"]
 mod world;
 
