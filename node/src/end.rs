@@ -1,5 +1,6 @@
 //! How a node that cannot go on ends: whose turn it is to do something, and whether it may simply be started again.
 
+use crate::consensus::last_signed::MemoryError;
 use crate::consensus::{FatalReason, StartError};
 use crate::executor::OpenError;
 use crate::node::NodeError;
@@ -28,6 +29,10 @@ impl End {
             | NodeError::Listen { .. }
             | NodeError::Network(_) => Self::Refused,
             NodeError::Consensus(StartError::Engine(_) | StartError::NotListening { .. }) => Self::Failed,
+            NodeError::Consensus(StartError::Memory(MemoryError::Damaged { .. })) => Self::Halted,
+            NodeError::Consensus(
+                StartError::Memory(MemoryError::Io { .. }) | StartError::LogUnreadable { .. },
+            ) => Self::Failed,
             NodeError::Consensus(_) => Self::Refused,
             NodeError::Store(error) | NodeError::Open(OpenError::Store(error)) => Self::of_store(error),
             NodeError::Open(OpenError::Doubt(_)) => Self::Halted,

@@ -93,7 +93,10 @@ pub(super) async fn end_engine(node: &NodeRef) {
 }
 
 /// Whether the engine's log at `path` is free: the engine itself would fail later and less clearly.
-pub(super) fn wal_lock(path: &Path) -> Result<(), StartError> {
+///
+/// # Errors
+/// [`StartError::LogInUse`].
+pub fn wal_lock(path: &Path) -> Result<(), StartError> {
     let in_use = |reason: String| StartError::LogInUse { path: path.to_owned(), reason };
     let file: File = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,

@@ -1,6 +1,6 @@
 //! The host's duties, one message at a time, without an engine.
 
-use super::federation::{validator_key, validators};
+use super::federation::{memory, validator_key, validators};
 use super::ledger::{CHAIN, Ledger};
 use crate::consensus::application::Origin;
 use crate::consensus::codec::{LedgerCodec, PeerTips, peer_id};
@@ -11,7 +11,7 @@ use crate::consensus::host::{Host, HostParts};
 use crate::consensus::limits::{MISSING_ATTEMPTS_MAX, MISSING_PAUSE};
 use crate::consensus::pacing::Pacing;
 use crate::consensus::parts::{Assembler, Fin, Init, Part, Streamed, split};
-use crate::consensus::signing::{MemberSigner, MemberVerifier, signed_proposal_bytes};
+use crate::consensus::signing::{MemberSigner, MemberVerifier, parts_bytes, signed_proposal_bytes};
 use hansa_ledger_signature::PublicKey;
 use malachitebft_app_channel::app::streaming::StreamMessage;
 use malachitebft_app_channel::app::types::LocallyProposedValue;
@@ -49,7 +49,7 @@ impl Desk {
         let (deliver, delivered) = mpsc::unbounded_channel();
         let host = Host::new(HostParts {
             application: Arc::clone(&ledger) as _,
-            signer: MemberSigner::new(CHAIN, validator_key(0)),
+            signer: MemberSigner::new(CHAIN, validator_key(0), memory()),
             verifier: MemberVerifier::new(CHAIN),
             pacing: Pacing::new(ledger.own),
             tips: Arc::clone(&tips),
@@ -136,8 +136,7 @@ fn proposal(proposer: usize, signer: usize, round: u32, numbers: &[u64]) -> Stre
     let key = validator_key(proposer).public_key();
     let (id, body) = Ledger::block(1, CHAIN, key, numbers);
     let round = Round::new(round);
-    let signer = MemberSigner::new(CHAIN, validator_key(signer));
-    let signature = signer.sign_parts(1, round, Round::Nil, &id);
+    let signature = validator_key(signer).sign(&parts_bytes(&CHAIN, 1, round, Round::Nil, &id));
     let init = Init { height: 1, round, pol_round: Round::Nil, proposer: key };
     Streamed { init, fin: Fin { id, signature }, body }
 }
