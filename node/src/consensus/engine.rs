@@ -54,7 +54,7 @@ pub(super) async fn start_hearing(
     let listen_address = config.check()?;
     handle::wal_lock(&config.wal_path)?;
     let last_signed = Arc::new(remember(&config, &application).await?);
-    let signer = MemberSigner::new(config.chain_id, config.validator_key.clone(), last_signed);
+    let signer = MemberSigner::new(config.chain_id, config.validator_key.clone(), Arc::clone(&last_signed));
     let verifier = MemberVerifier::new(config.chain_id);
     let tips = Arc::new(PeerTips::default());
     let codec = LedgerCodec::observing(Arc::clone(&tips));
@@ -91,6 +91,7 @@ pub(super) async fn start_hearing(
             tasks: vec![watch, watching, proposals],
             wal_path: config.wal_path,
             listen_address,
+            last_signed,
         },
     };
     if let Ok(Ok(())) = tokio::time::timeout(START_TIMEOUT, ready).await {
@@ -197,7 +198,7 @@ async fn watch_engine(
         match &reason {
             FatalReason::SafetyHang => tracing::error!(
                 alarm = "consensus_safety_hang",
-                "the engine stopped itself because it can no longer tell what it signed; do not restart it and do not delete its log before a person has looked"
+                "the engine stopped itself because its log cannot be written or read; a person must look at the disk and at the log before the node is started again"
             ),
             reason => tracing::error!(alarm = "consensus_ended", %reason, "consensus ended"),
         }

@@ -221,6 +221,7 @@ struct State {
     /// The engine has yet to come to the last statement by itself, or its log holds it: until then it may say nothing further.
     unconfirmed: bool,
     writes: u64,
+    fsyncs: u64,
 }
 
 impl LastSigned {
@@ -256,6 +257,7 @@ impl LastSigned {
             record,
             unconfirmed: assessed.unconfirmed,
             writes: 0,
+            fsyncs: CREATE_FSYNCS,
         };
         Ok(Self { state: Mutex::new(state) })
     }
@@ -276,6 +278,12 @@ impl LastSigned {
     #[must_use]
     pub fn writes(&self) -> u64 {
         self.lock().writes
+    }
+
+    /// How often the disk was waited for since the file was opened. The store counts its own, and this comes beside them.
+    #[must_use]
+    pub fn fsyncs(&self) -> u64 {
+        self.lock().fsyncs
     }
 
     /// Notes a statement that is about to be signed. Only if this gives `Ok` may the signature be made.
@@ -428,6 +436,9 @@ pub(super) fn read(path: &Path) -> Result<Option<Found>, MemoryError> {
         None => Err(MemoryError::Damaged { path: path.to_owned() }),
     }
 }
+
+/// How often [`create`] waits for the disk: for the file and for its folder.
+const CREATE_FSYNCS: u64 = 2;
 
 /// Makes the file anew with `record` in both slots, durably: written aside, synced, renamed, the folder synced.
 pub(super) fn create(path: &Path, record: &mut Record) -> io::Result<File> {

@@ -66,7 +66,7 @@ pub enum FatalReason {
     EngineEnded,
     /// The engine can no longer tell what it signed. A restart could sign two things: page a person.
     #[error(
-        "the consensus engine stopped itself for safety (its log could not be written or read); a person must look before the node is started again"
+        "the consensus engine stopped itself for safety (its log could not be written or read); look at the disk and start the node again, and if that ends in the same way, run `hansa node rebuild --keep-ledger`, which sets the log aside"
     )]
     SafetyHang,
     /// A decided block could not be made the tip.

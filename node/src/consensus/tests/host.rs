@@ -24,8 +24,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Member 0 of 4 at height 1, answering.
-struct Desk {
-    ledger: Arc<Ledger>,
+pub(super) struct Desk {
+    pub(super) ledger: Arc<Ledger>,
     messages: mpsc::Sender<AppMsg<LedgerContext>>,
     network: mpsc::Receiver<NetworkMsg<LedgerContext>>,
     stop: CancellationToken,
@@ -35,7 +35,7 @@ struct Desk {
 }
 
 impl Desk {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let own = validator_key(0).public_key();
         Self::on(Ledger::new(validators(4), own, Arc::default())).await
     }
@@ -68,10 +68,14 @@ impl Desk {
         desk
     }
 
-    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> AppMsg<LedgerContext>) -> Option<T> {
+    pub(super) async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> AppMsg<LedgerContext>) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.messages.send(message(reply)).await.unwrap();
         answer.await.ok()
+    }
+
+    pub(super) async fn tell(&self, message: AppMsg<LedgerContext>) {
+        self.messages.send(message).await.unwrap();
     }
 
     async fn started_round(&self, round: u32) -> Vec<ProposedValue<LedgerContext>> {
@@ -96,7 +100,7 @@ impl Desk {
     }
 
     /// Hands in all parts as published by one peer; gives the answer to the last.
-    async fn receive(&self, streamed: &Streamed) -> Option<ProposedValue<LedgerContext>> {
+    pub(super) async fn receive(&self, streamed: &Streamed) -> Option<ProposedValue<LedgerContext>> {
         let mut last = None;
         for part in split(streamed) {
             last = self.receive_part(part).await;
@@ -132,7 +136,7 @@ impl Drop for Desk {
 }
 
 /// Height 1 as member `signer` streams it in `round` in the name of `proposer`.
-fn proposal(proposer: usize, signer: usize, round: u32, numbers: &[u64]) -> Streamed {
+pub(super) fn proposal(proposer: usize, signer: usize, round: u32, numbers: &[u64]) -> Streamed {
     let key = validator_key(proposer).public_key();
     let (id, body) = Ledger::block(1, CHAIN, key, numbers);
     let round = Round::new(round);
