@@ -12,7 +12,11 @@ use std::{
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::{error::{REBUILD, StoreError}, operations::Disk, store::Tip};
+use crate::{
+    error::{REBUILD, StoreError},
+    operations::Disk,
+    store::Tip,
+};
 
 /// Names the engine and the layout of its keys; a store written by another is refused.
 pub(crate) const ENGINE_ID: [u8; 16] = *b"hansa-sled-0.34a";

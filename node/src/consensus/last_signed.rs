@@ -180,7 +180,9 @@ pub enum MemoryError {
 #[derive(Debug, thiserror::Error)]
 pub enum Withheld {
     /// The height is below the floor.
-    #[error("it may have voted in height {height} before without knowing how; it votes from height {vote_from} on")]
+    #[error(
+        "it may have voted in height {height} before without knowing how; it votes from height {vote_from} on"
+    )]
     Below {
         /// The height.
         height: u64,
@@ -249,8 +251,11 @@ impl LastSigned {
         let mut record = assessed.record;
         record.boot = boot;
         record.rebuilding = false;
-        let file = create(path, &mut record)
-            .map_err(|error| MemoryError::Io { what: "write", path: path.to_owned(), error })?;
+        let file = create(path, &mut record).map_err(|error| MemoryError::Io {
+            what: "write",
+            path: path.to_owned(),
+            error,
+        })?;
         let state = State {
             file,
             vote_from: record.vote_from,

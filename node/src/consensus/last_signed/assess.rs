@@ -27,7 +27,9 @@ pub(in crate::consensus) fn assess(
     let floor = record.vote_from;
     let mut unconfirmed = false;
     match record.last {
-        Some(last) if last.height > next => skip(&mut record, last.height, "the ledger is older than what was signed"),
+        Some(last) if last.height > next => {
+            skip(&mut record, last.height, "the ledger is older than what was signed")
+        }
         Some(last) if last.height == next => {
             if remembers(log, &last, record.vote_before.as_ref()) {
                 unconfirmed = last.step != Step::Proposal && !log.holds(next, &last);
@@ -55,7 +57,11 @@ pub(in crate::consensus) fn assess(
                 unconfirmed = false;
             }
         } else {
-            skip(&mut record, next, "the engine's log is gone, old or torn, and the record beside it may be an old one");
+            skip(
+                &mut record,
+                next,
+                "the engine's log is gone, old or torn, and the record beside it may be an old one",
+            );
         }
     }
     if record.vote_from > floor.max(next) {

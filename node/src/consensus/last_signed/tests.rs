@@ -206,9 +206,8 @@ fn a_torn_write_leaves_the_statement_before_and_damage_is_not_read_as_a_beginnin
 fn a_rebuild_keeps_what_was_signed_and_makes_a_floor_where_nothing_is_left() {
     let signed = said(5, 0, Step::Prevote, 9);
     let other_run = |place: &Place| drop(place.open(5, &logged(5, &[signed]), OTHER_BOOT));
-    let prepare = |place: &Place, height, asked| {
-        prepare_rebuild(&place.path(), CHAIN, height, asked).unwrap()
-    };
+    let prepare =
+        |place: &Place, height, asked| prepare_rebuild(&place.path(), CHAIN, height, asked).unwrap();
     // In this run of the system the record is exact.
     let place = Place::new();
     LastSigned::open(&place.path(), CHAIN, 1, &EngineLog::default()).unwrap().permit(signed).unwrap();

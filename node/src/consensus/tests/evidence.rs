@@ -60,8 +60,7 @@ async fn what_a_member_signed_twice_is_kept_with_both_signatures() {
         |reply| AppMsg::Decided { certificate: certificate.clone(), extensions: Default::default(), reply };
     desk.ask(decided).await.unwrap();
 
-    let mut evidence =
-        MisbehaviorEvidence { proposals: Default::default(), votes: Default::default() };
+    let mut evidence = MisbehaviorEvidence { proposals: Default::default(), votes: Default::default() };
     evidence.votes.add(vote(3, NilOrVal::Val(id)), vote(3, NilOrVal::Nil));
     evidence.proposals.add(proposed(1, id), proposed(1, BlockId([9; 32])));
     let (reply, _paused) = tokio::sync::oneshot::channel();
@@ -77,8 +76,7 @@ async fn what_a_member_signed_twice_is_kept_with_both_signatures() {
 
     let kept: Vec<Evidence> =
         desk.ledger.state().evidence.iter().map(|record| borsh::from_slice(record).unwrap()).collect();
-    let said: Vec<_> =
-        kept.iter().map(|one| (one.kind, one.height, one.round, one.member)).collect();
+    let said: Vec<_> = kept.iter().map(|one| (one.kind, one.height, one.round, one.member)).collect();
     let expected = [(EvidenceKind::Votes, 3), (EvidenceKind::Proposals, 1)]
         .map(|(kind, member)| (kind, 1, 1, validator_key(member).public_key()));
     assert_eq!(said, expected);
@@ -92,7 +90,6 @@ async fn what_a_member_signed_twice_is_kept_with_both_signatures() {
     let bytes = |one: &Evidence| [one.first.bytes.clone(), one.second.bytes.clone()];
     let votes = [NilOrVal::Val(id), NilOrVal::Nil].map(|value| signed_vote_bytes(&CHAIN, &vote(3, value)));
     assert_eq!(bytes(&kept[0]), votes);
-    let proposals =
-        [id, BlockId([9; 32])].map(|value| signed_proposal_bytes(&CHAIN, &proposed(1, value)));
+    let proposals = [id, BlockId([9; 32])].map(|value| signed_proposal_bytes(&CHAIN, &proposed(1, value)));
     assert_eq!(bytes(&kept[1]), proposals);
 }

@@ -68,7 +68,10 @@ impl Desk {
         desk
     }
 
-    pub(super) async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> AppMsg<LedgerContext>) -> Option<T> {
+    pub(super) async fn ask<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<T>) -> AppMsg<LedgerContext>,
+    ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.messages.send(message(reply)).await.unwrap();
         answer.await.ok()
