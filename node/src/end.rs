@@ -87,7 +87,14 @@ mod tests {
             stored: hansa_ledger::id::ChainId([1; 32]),
             expected: hansa_ledger::id::ChainId([2; 32]),
         };
+        let memory = |error| NodeError::Consensus(StartError::Memory(error));
+        let unwritten = MemoryError::Io { what: "write", path: "log".into(), error: in_use() };
+        let unreadable = StartError::LogUnreadable { path: "log".into(), error: in_use() };
         let table: Vec<(NodeError, End)> = vec![
+            (memory(MemoryError::OtherFederation { path: "last-signed".into() }), End::Refused),
+            (memory(unwritten), End::Failed),
+            (NodeError::Consensus(unreadable), End::Failed),
+            (memory(MemoryError::Damaged { path: "last-signed".into() }), End::Halted),
             (NodeError::Identity("another key".into()), End::Refused),
             (NodeError::Listen { address: ([127, 0, 0, 1], 1).into(), error: in_use() }, End::Refused),
             (NodeError::Consensus(port), End::Refused),

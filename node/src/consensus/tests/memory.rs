@@ -43,9 +43,10 @@ async fn a_member_that_lost_its_log_signs_nothing_twice() {
         federation.start(1).await;
         // The first member proposes a block with 1 in it, and votes.
         federation.nodes[0].ledger.submit(1);
-        voted(&federation, 0).await;
+        let said = voted(&federation, 0).await;
         federation.stop(0).await;
-        damage(&federation.nodes[0].config.wal_path, how);
+        let wal = federation.nodes[0].config.wal_path.clone();
+        damage(&wal, how);
         // It knows neither its block nor its transaction any more, and would propose and vote for another.
         let ledger = Arc::clone(&federation.nodes[0].ledger);
         {
@@ -55,11 +56,14 @@ async fn a_member_that_lost_its_log_signs_nothing_twice() {
         }
         federation.nodes[0].ledger.submit(2);
         federation.start(0).await;
-        // Time for what it would say.
+        // Time for what it would say, which its new log would hold.
         let mut round = federation.nodes[0].handle.as_ref().unwrap().status_changes();
         let begun = round.wait_for(|status| status.height == 1);
         tokio::time::timeout(Duration::from_secs(20), begun).await.unwrap().unwrap();
         tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let again = read_log(&wal, &validator_key(0).public_key()).unwrap();
+        assert_eq!(again.height, 1);
+        assert_eq!(again.own, [], "the log was {how}, and it had said {said:?}");
         federation.start(2).await;
         federation.start(3).await;
         federation.submit(3);
