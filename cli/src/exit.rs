@@ -26,3 +26,27 @@ impl From<Exit> for std::process::ExitCode {
         Self::from(exit as u8)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Exit;
+
+    /// The unit that is shipped starts a node again exactly where that is safe and may help.
+    #[test]
+    fn the_service_unit_follows_the_exit_codes() {
+        let unit = include_str!("../../node/systemd/hansa-node.service");
+        let value = |name: &str| {
+            let mut lines = unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            let value = lines.next().unwrap_or_else(|| panic!("{name} is not set"));
+            assert_eq!(lines.next(), None, "{name} is set twice");
+            value.to_owned()
+        };
+        let codes = |exits: &[Exit]| exits.iter().map(|exit| (*exit as u8).to_string()).collect::<Vec<_>>();
+        assert_eq!(value("Restart"), "on-failure");
+        let prevented: Vec<String> =
+            value("RestartPreventExitStatus").split_whitespace().map(str::to_owned).collect();
+        assert_eq!(prevented, codes(&[Exit::Refused, Exit::Halted, Exit::Outdated]));
+        assert!(value("ExecStart").ends_with("hansa node run --config /etc/hansa/node.toml"));
+        assert_eq!(value("LimitCORE"), "0", "a core dump would hold the validator key");
+    }
+}

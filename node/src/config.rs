@@ -1,5 +1,6 @@
 //! What a node is told in its file: every field documented, unknown fields refused with their line and column.
 
+use crate::consensus::last_signed::LAST_SIGNED_FILE;
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::member::MemberCode;
 use hansa_ledger_signature::PublicKey;
@@ -117,6 +118,24 @@ impl NodeConfig {
         }
         config.keys.passphrase_file = config.keys.passphrase_file.map(|file| folder.join(file));
         Ok(config)
+    }
+
+    /// Where the ledger lies.
+    #[must_use]
+    pub fn ledger(&self) -> PathBuf {
+        self.data.join("ledger")
+    }
+
+    /// The engine's log.
+    #[must_use]
+    pub fn wal(&self) -> PathBuf {
+        self.data.join("consensus.wal")
+    }
+
+    /// What the member signed last.
+    #[must_use]
+    pub fn last_signed(&self) -> PathBuf {
+        self.data.join(LAST_SIGNED_FILE)
     }
 
     /// Reads the genesis the configuration names.

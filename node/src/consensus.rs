@@ -11,6 +11,7 @@ pub mod context;
 pub mod engine;
 pub mod evidence;
 mod host;
+pub mod last_signed;
 pub mod limits;
 pub mod pacing;
 pub mod parts;

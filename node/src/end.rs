@@ -1,5 +1,6 @@
 //! How a node that cannot go on ends: whose turn it is to do something, and whether it may simply be started again.
 
+use crate::consensus::last_signed::MemoryError;
 use crate::consensus::{FatalReason, StartError};
 use crate::executor::OpenError;
 use crate::node::NodeError;
@@ -28,6 +29,10 @@ impl End {
             | NodeError::Listen { .. }
             | NodeError::Network(_) => Self::Refused,
             NodeError::Consensus(StartError::Engine(_) | StartError::NotListening { .. }) => Self::Failed,
+            NodeError::Consensus(StartError::Memory(MemoryError::Damaged { .. })) => Self::Halted,
+            NodeError::Consensus(
+                StartError::Memory(MemoryError::Io { .. }) | StartError::LogUnreadable { .. },
+            ) => Self::Failed,
             NodeError::Consensus(_) => Self::Refused,
             NodeError::Store(error) | NodeError::Open(OpenError::Store(error)) => Self::of_store(error),
             NodeError::Open(OpenError::Doubt(_)) => Self::Halted,
@@ -82,7 +87,14 @@ mod tests {
             stored: hansa_ledger::id::ChainId([1; 32]),
             expected: hansa_ledger::id::ChainId([2; 32]),
         };
+        let memory = |error| NodeError::Consensus(StartError::Memory(error));
+        let unwritten = MemoryError::Io { what: "write", path: "log".into(), error: in_use() };
+        let unreadable = StartError::LogUnreadable { path: "log".into(), error: in_use() };
         let table: Vec<(NodeError, End)> = vec![
+            (memory(MemoryError::OtherFederation { path: "last-signed".into() }), End::Refused),
+            (memory(unwritten), End::Failed),
+            (NodeError::Consensus(unreadable), End::Failed),
+            (memory(MemoryError::Damaged { path: "last-signed".into() }), End::Halted),
             (NodeError::Identity("another key".into()), End::Refused),
             (NodeError::Listen { address: ([127, 0, 0, 1], 1).into(), error: in_use() }, End::Refused),
             (NodeError::Consensus(port), End::Refused),

@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod network;
 pub mod node;
 pub mod readiness;
+pub mod rebuild;
 pub mod rights;
 
 pub use config::NodeConfig;

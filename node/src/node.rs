@@ -6,6 +6,7 @@ mod tests;
 use crate::backend::NodeBackend;
 use crate::blob::{BlobError, BlobStore, BlobStoreConfig};
 use crate::config::{ConfigError, NodeConfig, PeerConfig};
+use crate::consensus::last_signed::is_rebuilding;
 use crate::consensus::{
     self, Application as _, ConsensusConfig, ConsensusHandle, FatalReason, Peer, StartError,
 };
@@ -301,9 +302,9 @@ fn network_key(state: &State, peer: &PeerConfig) -> Option<PublicKey> {
 
 /// Opens store and ledger off the async threads: reading a large checkpoint takes its time.
 async fn open(config: &NodeConfig, genesis: &Genesis) -> Result<Arc<Executor>, NodeError> {
-    let (directory, genesis, member) = (config.data.join("ledger"), genesis.clone(), config.member);
+    let (directory, genesis, member) = (config.ledger(), genesis.clone(), config.member);
     let options = OpenOptions {
-        create_new: is_absent(&directory) && !config.data.join("consensus.wal").exists(),
+        create_new: is_absent(&directory) && may_begin(config)?,
         bytes_free_min: config.disk_bytes_min,
         ..OpenOptions::default()
     };
@@ -314,7 +315,13 @@ async fn open(config: &NodeConfig, genesis: &Genesis) -> Result<Arc<Executor>, N
     opened.await.map_err(|error| NodeError::Setup(std::io::Error::other(error)))?
 }
 
-/// A new ledger is made only where nothing points to an old one: a lost database must not look like a beginning.
+/// A new ledger is made only where nothing points to an old one, or a person asked for it: a lost database must not look like a
+/// beginning.
+fn may_begin(config: &NodeConfig) -> Result<bool, StartError> {
+    let last_signed = config.last_signed();
+    Ok((is_absent(&config.wal()) && is_absent(&last_signed)) || is_rebuilding(&last_signed)?)
+}
+
 fn is_absent(directory: &Path) -> bool {
     std::fs::symlink_metadata(directory).is_err()
 }
@@ -356,7 +363,7 @@ fn consensus_config(config: &NodeConfig, executor: &Executor, keys: &NodeKeys) -
         peers: peers.collect(),
         network_key: keys.network.clone(),
         validator_key: keys.consensus.clone(),
-        wal_path: config.data.join("consensus.wal"),
+        wal_path: config.wal(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `hansa node`: run one member's node.
+//! `hansa node`: run one member's node, and rebuild one that is damaged.
 
 use crate::error::{Failure, Outcome};
 use crate::exit::Exit;
@@ -26,11 +26,29 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Set a damaged ledger aside, so that the node fetches it from the others at its next start; nothing is deleted
+    Rebuild {
+        /// The node's configuration (TOML)
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Vote from this height on, where nothing on the disk says which is safe: two above any height the others have seen
+        /// this member vote in
+        #[arg(long, value_name = "HEIGHT")]
+        vote_from: Option<u64>,
+        /// Only the engine's log is damaged: the ledger stays
+        #[arg(long)]
+        keep_ledger: bool,
+    },
 }
 
 impl NodeArguments {
     pub(super) async fn run(self, session: &Session) -> Outcome {
-        let Verb::Run { config } = self.verb;
+        let config = match self.verb {
+            Verb::Run { config } => config,
+            Verb::Rebuild { config, vote_from, keep_ledger } => {
+                return rebuild(session, &config, vote_from, keep_ledger);
+            }
+        };
         start_log();
         let config = NodeConfig::load(&config).map_err(|error| Failure::refused(error.to_string()))?;
         let keys = NodeKeys {
@@ -51,6 +69,21 @@ impl NodeArguments {
         let ran = node.run(stop).await;
         ran.map_err(|reason| ended(End::of_run(&reason, store.as_ref()), reason.to_string()))
     }
+}
+
+/// Sets aside what is damaged, and says what becomes of the node.
+fn rebuild(session: &Session, config: &Path, vote_from: Option<u64>, keep_ledger: bool) -> Outcome {
+    let config = NodeConfig::load(config).map_err(|error| Failure::refused(error.to_string()))?;
+    let rebuilt = hansa_node::rebuild::rebuild(&config, vote_from, keep_ledger);
+    let rebuilt = rebuilt.map_err(|error| Failure::refused(error.to_string()))?;
+    let data = json!({ "set_aside": rebuilt.set_aside, "vote_from": rebuilt.vote_from });
+    session.printer.data(&data, || {
+        let moved: String =
+            rebuilt.set_aside.iter().map(|path| format!("set aside: {}\n", path.display())).collect();
+        let what = if keep_ledger { "goes on with its ledger" } else { "fetches the ledger from the others" };
+        format!("{moved}started again, the node {what} and votes from height {} on", rebuilt.vote_from)
+    });
+    Ok(())
 }
 
 /// Logs to standard error what RUST_LOG asks for, by default warnings and what this program says of itself.

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::store::Hash;
 
+/// What the operator does about a store that cannot be trusted.
+pub(crate) const REBUILD: &str = "stop the node and run `hansa node rebuild`, which sets the directory aside and lets the node rebuild from peers what lay in it";
+
 /// Why the store refused or could not do what was asked.
 ///
 /// `Damaged`, `Doubt` and `Fatal` mean: do not vote with this store. The others leave it as it was.
@@ -16,7 +19,7 @@ pub enum StoreError {
         directory: PathBuf,
     },
     /// The database cannot be read, or what it returns is not what was written.
-    #[error("the database is damaged ({what}): do not vote; quarantine the directory and rebuild from peers")]
+    #[error("the database is damaged ({what}): do not vote; {REBUILD}")]
     Damaged {
         /// What was found.
         what: String,

@@ -12,7 +12,11 @@ use std::{
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::{error::StoreError, operations::Disk, store::Tip};
+use crate::{
+    error::{REBUILD, StoreError},
+    operations::Disk,
+    store::Tip,
+};
 
 /// Names the engine and the layout of its keys; a store written by another is refused.
 pub(crate) const ENGINE_ID: [u8; 16] = *b"hansa-sled-0.34a";
@@ -106,7 +110,7 @@ fn read(path: &Path) -> Result<Record, StoreError> {
     let record = [first, second].into_iter().filter_map(decode).max_by_key(|record| record.sequence);
     let record = record.ok_or_else(|| StoreError::Doubt {
         what: format!("both slots of the witness `{}` are damaged", path.display()),
-        next: "quarantine the directory and rebuild from peers",
+        next: REBUILD,
     })?;
     if record.engine != ENGINE_ID {
         return Err(StoreError::Doubt {
@@ -115,7 +119,7 @@ fn read(path: &Path) -> Result<Record, StoreError> {
                 String::from_utf8_lossy(&record.engine),
                 String::from_utf8_lossy(&ENGINE_ID)
             ),
-            next: "start the version of the program that wrote it, or rebuild from peers",
+            next: "start the version of the program that wrote it, or run `hansa node rebuild` to rebuild from peers",
         });
     }
     Ok(record)

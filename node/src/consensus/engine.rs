@@ -6,13 +6,14 @@ mod handle;
 
 pub use config::{ConsensusConfig, Peer};
 pub use fatal::{FatalReason, StartError};
-pub use handle::{ConsensusHandle, Status};
+pub use handle::{ConsensusHandle, Status, wal_lock as log_is_free};
 
 use super::application::Application;
 use super::codec::{LedgerCodec, PeerTips, peer_id};
 use super::context::{Address, LedgerContext};
 use super::host::missing::{Deliver, watch_proposals};
 use super::host::{Hears, Host, HostParts};
+use super::last_signed::{LastSigned, read_log};
 use super::limits::{SAFETY_HANG_DELAY, START_TIMEOUT};
 use super::pacing::Pacing;
 use super::signing::{MemberSigner, MemberVerifier};
@@ -52,7 +53,8 @@ pub(super) async fn start_hearing(
 ) -> Result<ConsensusHandle, StartError> {
     let listen_address = config.check()?;
     handle::wal_lock(&config.wal_path)?;
-    let signer = MemberSigner::new(config.chain_id, config.validator_key.clone());
+    let last_signed = Arc::new(remember(&config, &application).await?);
+    let signer = MemberSigner::new(config.chain_id, config.validator_key.clone(), Arc::clone(&last_signed));
     let verifier = MemberVerifier::new(config.chain_id);
     let tips = Arc::new(PeerTips::default());
     let codec = LedgerCodec::observing(Arc::clone(&tips));
@@ -89,6 +91,7 @@ pub(super) async fn start_hearing(
             tasks: vec![watch, watching, proposals],
             wal_path: config.wal_path,
             listen_address,
+            last_signed,
         },
     };
     if let Ok(Ok(())) = tokio::time::timeout(START_TIMEOUT, ready).await {
@@ -100,6 +103,21 @@ pub(super) async fn start_hearing(
         .map_or_else(|_| "it did not begin to listen in time".to_owned(), |reason| reason.to_string());
     handle.stop().await;
     Err(StartError::NotListening { address: config.listen_address, reason })
+}
+
+/// Opens the memory of what was signed, before the engine touches its log.
+async fn remember(
+    config: &ConsensusConfig,
+    application: &Arc<dyn Application>,
+) -> Result<LastSigned, StartError> {
+    let (config, application) = (config.clone(), Arc::clone(application));
+    let opened = tokio::task::spawn_blocking(move || {
+        let log = read_log(&config.wal_path, &config.validator_key.public_key())
+            .map_err(|error| StartError::LogUnreadable { path: config.wal_path.clone(), error })?;
+        let next = application.tip().height.saturating_add(1);
+        Ok(LastSigned::open(&config.last_signed_path(), config.chain_id, next, &log)?)
+    });
+    opened.await.map_err(|error| StartError::Engine(error.to_string()))?
 }
 
 /// Puts the engine together; its actors run when this returns.
@@ -180,7 +198,7 @@ async fn watch_engine(
         match &reason {
             FatalReason::SafetyHang => tracing::error!(
                 alarm = "consensus_safety_hang",
-                "the engine stopped itself because it can no longer tell what it signed; do not restart it and do not delete its log before a person has looked"
+                "the engine stopped itself because its log cannot be written or read; a person must look at the disk and at the log before the node is started again"
             ),
             reason => tracing::error!(alarm = "consensus_ended", %reason, "consensus ended"),
         }

@@ -6,6 +6,7 @@ use super::certificate::{
     vote_bytes,
 };
 use super::context::{LedgerContext, Proposal, Vote};
+use super::last_signed::{LastSigned, Statement, Withheld};
 use super::limits::VERIFIED_SIGNATURES_MAX;
 use hansa_ledger_signature::{Cache, PublicKey, SecretKey, Signature, Signed};
 use malachitebft_core_types::{
@@ -16,6 +17,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const PROPOSAL_DOMAIN: &[u8] = b"hansa/proposal/v1";
 const PARTS_DOMAIN: &[u8] = b"hansa/parts/v1";
+
+/// Stands where a signature was not given. It holds under no key that a member can have; the codec refuses to send it, and the
+/// engine drops what carries it before it counts or logs it. An error instead would end the engine, and a member that may not vote
+/// yet has to follow the others.
+pub const WITHHELD: Signature = Signature([0; 64]);
 
 /// The bytes under a vote's signature.
 #[must_use]
@@ -182,18 +188,19 @@ impl Verifier<LedgerContext> for MemberVerifier {
     }
 }
 
-/// Signs with this member's validator key.
+/// Signs with this member's validator key, and notes what before it does.
 #[derive(Clone, Debug)]
 pub struct MemberSigner {
     chain_id: Id,
     secret: SecretKey,
+    last_signed: Arc<LastSigned>,
 }
 
 impl MemberSigner {
-    /// A signer for one chain.
+    /// A signer for one chain that never contradicts `last_signed`.
     #[must_use]
-    pub fn new(chain_id: Id, secret: SecretKey) -> Self {
-        Self { chain_id, secret }
+    pub fn new(chain_id: Id, secret: SecretKey, last_signed: Arc<LastSigned>) -> Self {
+        Self { chain_id, secret, last_signed }
     }
 
     /// The key that others check with.
@@ -202,10 +209,18 @@ impl MemberSigner {
         self.secret.public_key()
     }
 
-    /// Signs the closing of a stream of parts.
+    /// Whether this member says nothing in `height`, because it may have said something there that it does not know.
     #[must_use]
-    pub fn sign_parts(&self, height: u64, round: Round, pol_round: Round, id: &Id) -> Signature {
-        self.secret.sign(&parts_bytes(&self.chain_id, height, round, pol_round, id))
+    pub fn withholds(&self, height: u64) -> bool {
+        height < self.last_signed.vote_from()
+    }
+
+    /// Signs the closing of a stream of parts, or says nothing if another proposal or a vote of that round was signed before.
+    #[must_use]
+    pub fn sign_parts(&self, height: u64, round: Round, pol_round: Round, id: &Id) -> Option<Signature> {
+        let statement = Statement::of_parts(height, round, pol_round, id);
+        let signature = self.sign(statement, || parts_bytes(&self.chain_id, height, round, pol_round, id));
+        (signature != WITHHELD).then_some(signature)
     }
 
     /// Binds the network key `peer_id` to this member's validator key. The proof is the same on every network; the chain's name
@@ -216,12 +231,29 @@ impl MemberSigner {
         let bytes = ValidatorProof::<LedgerContext>::signing_bytes(&key, &peer_id);
         ValidatorProof::new(key, peer_id, self.secret.sign(&bytes))
     }
+
+    /// The signature under a statement, once it is noted; [`WITHHELD`] if it may not be made. Signing is deterministic, so the same
+    /// statement gives the same bytes again.
+    fn sign(&self, statement: Statement, bytes: impl FnOnce() -> Vec<u8>) -> Signature {
+        let Statement { height, round, step, .. } = statement;
+        match self.last_signed.permit(statement) {
+            Ok(()) => self.secret.sign(&bytes()),
+            Err(reason @ Withheld::Below { .. }) => {
+                tracing::info!(height, round, ?step, %reason, "this member says nothing");
+                WITHHELD
+            }
+            Err(reason) => {
+                tracing::error!(alarm = "signature_withheld", height, round, ?step, %reason, "this member says nothing");
+                WITHHELD
+            }
+        }
+    }
 }
 
 #[async_trait::async_trait]
 impl Signer<LedgerContext> for MemberSigner {
     async fn sign_vote(&self, vote: Vote) -> Result<SignedMessage<LedgerContext, Vote>, Error> {
-        let signature = self.secret.sign(&signed_vote_bytes(&self.chain_id, &vote));
+        let signature = self.sign(Statement::of_vote(&vote), || signed_vote_bytes(&self.chain_id, &vote));
         Ok(SignedMessage::new(vote, signature))
     }
 
@@ -229,7 +261,8 @@ impl Signer<LedgerContext> for MemberSigner {
         &self,
         proposal: Proposal,
     ) -> Result<SignedMessage<LedgerContext, Proposal>, Error> {
-        let signature = self.secret.sign(&signed_proposal_bytes(&self.chain_id, &proposal));
+        let statement = Statement::of_proposal(&proposal);
+        let signature = self.sign(statement, || signed_proposal_bytes(&self.chain_id, &proposal));
         Ok(SignedMessage::new(proposal, signature))
     }
 

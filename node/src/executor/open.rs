@@ -63,7 +63,7 @@ pub enum OpenError {
     },
     /// What is stored is not what was decided.
     #[error(
-        "the stored ledger is not what the members decided: {0}; move the data directory away, and the node will fetch the ledger from its peers"
+        "the stored ledger is not what the members decided: {0}; run `hansa node rebuild`, which sets the ledger aside and lets the node fetch it from its peers"
     )]
     Doubt(String),
 }

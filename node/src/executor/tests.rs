@@ -1,5 +1,6 @@
 mod contracts;
 mod counts;
+mod evidence;
 mod governance;
 
 use super::{CHECKPOINT_BYTES, CHECKPOINT_RETRY_HEIGHTS, Executor, OpenError, clock};
@@ -247,6 +248,13 @@ fn no_block_from_the_future_gets_a_vote_however_it_came() {
         assert_eq!(said == Verdict::Valid, timely, "{origin:?}: {said:?}");
         assert_eq!(matches!(said, Verdict::Untimely(_)), !timely, "{origin:?}: {said:?}");
     }
+    // A clock that is behind costs its member the vote until it has caught up, and nothing is held against the block.
+    let ahead = clock().plus(skew_max + 300);
+    assert!(matches!(verdict(ahead, Origin::Reproposed), Verdict::Untimely(_)));
+    while clock().plus(skew_max) < ahead {
+        std::thread::yield_now();
+    }
+    assert_eq!(verdict(ahead, Origin::Reproposed), Verdict::Valid);
 }
 
 #[tokio::test]

@@ -95,8 +95,8 @@ pub fn a_node_says_why(testnet: &Testnet) {
     testnet.agree(1);
 }
 
-/// What is left of a ledger after a bad day is not voted with: the node halts with a code of its own. Moved away, it is fetched
-/// anew from the others.
+/// What is left of a ledger after a bad day is not voted with: the node halts with a code of its own and names the verb that sets the
+/// ledger aside. Then it is fetched anew from the others, and the member's memory of what it signed stays.
 pub fn a_damaged_ledger_is_refused(testnet: &Testnet) {
     let home = testnet.home();
     let folder = testnet.layout.folder().join(CODE);
@@ -127,16 +127,52 @@ pub fn a_damaged_ledger_is_refused(testnet: &Testnet) {
         damage(&data.join("ledger"));
         let halted = run(&home, &config);
         assert_eq!(halted.code, 3, "{what}: {halted}");
-        assert!(halted.stderr.contains("error: "), "{what}: {halted}");
+        assert!(halted.stderr.contains("hansa node rebuild"), "{what}: {halted}");
         println!("{what}: {}", halted.stderr.lines().last().unwrap_or_default());
         std::fs::remove_dir_all(&data).unwrap();
         copy(&whole, &data);
     }
-    // As it was, it starts; and so it does from nothing.
+    // As it was, it starts.
+    testnet.restart(CODE);
+    testnet.agree(height);
+    let rebuild = |more: &[&str]| {
+        let words = [&["--json", "node", "rebuild", "--config", text(&config)], more].concat();
+        home.run(&words)
+    };
+    rebuild(&[]).failed(1, &["in use"]);
+    testnet.kill(CODE);
+    let signed = |name: &str| std::fs::read(data.join(name)).unwrap();
+    let (last_signed, log) = (signed("last-signed"), signed("consensus.wal"));
+    std::fs::remove_dir_all(data.join("ledger/sled")).unwrap();
+    assert_eq!(run(&home, &config).code, 3);
+    let rebuilt: serde_json::Value = serde_json::from_str(&rebuild(&[]).succeeded().stdout).unwrap();
+    assert!(rebuilt["vote_from"].as_u64().unwrap() >= height, "{rebuilt}");
+    assert_eq!(rebuilt["set_aside"].as_array().unwrap().len(), 2, "{rebuilt}");
+    assert!(data.join("ledger.damaged-1/witness").exists(), "nothing is deleted");
+    assert_eq!(signed("consensus.wal.damaged-1"), log);
+    assert_ne!(signed("last-signed"), last_signed, "kept, with the floor beside it");
+    testnet.restart(CODE);
+    testnet.agree(height);
+    without_any_memory(testnet, &rebuild);
+}
+
+/// With its record of what was signed lost as well, the member gets a floor that the other files name, and nothing is taken for a new
+/// node as long as one of them is there.
+fn without_any_memory(testnet: &Testnet, rebuild: &dyn Fn(&[&str]) -> Run) {
+    let folder = testnet.layout.folder().join(CODE);
+    let data = folder.join("data");
+    let (height, _) = testnet.agree(1);
+    testnet.kill(CODE);
+    std::fs::remove_file(data.join("last-signed")).unwrap();
+    std::fs::remove_file(data.join("consensus.wal")).unwrap();
+    let rebuilt: serde_json::Value = serde_json::from_str(&rebuild(&[]).succeeded().stdout).unwrap();
+    assert!(rebuilt["vote_from"].as_u64().unwrap() >= height + 2, "{rebuilt}");
     testnet.restart(CODE);
     testnet.agree(height);
     testnet.kill(CODE);
-    std::fs::remove_dir_all(&data).unwrap();
+    // Where only the engine's log is in doubt the ledger stays.
+    rebuild(&["--keep-ledger"]).succeeded();
+    assert!(data.join("ledger/witness").exists());
     testnet.restart(CODE);
     testnet.agree(height);
 }

@@ -15,7 +15,7 @@ use super::{
     engine::{Batch, Engine, message},
 };
 use crate::{
-    error::StoreError,
+    error::{REBUILD, StoreError},
     operations::{Disk, Operations},
     quarantine::{lock, parent},
     record::{
@@ -25,8 +25,6 @@ use crate::{
     store::Tip,
     witness::Witness,
 };
-
-const REBUILD: &str = "quarantine the directory and rebuild from peers";
 
 const ENGINE_LOCK_ATTEMPTS: u32 = 100;
 const ENGINE_LOCK_PAUSE: Duration = Duration::from_millis(20);
@@ -104,7 +102,7 @@ fn prepare_directory(directory: &Path, create_new: bool, disk: &Disk) -> Result<
     if !create_new {
         return Err(StoreError::Doubt {
             what: format!("there is no store in `{}`", directory.display()),
-            next: "initialise it if this node is new; otherwise look for the right directory or rebuild from peers",
+            next: "look for the right directory; if it is lost, run `hansa node rebuild`, which lets the node rebuild from peers without voting where it may have voted",
         });
     }
     let parent = parent(directory);
@@ -222,7 +220,7 @@ fn compare(probe: &Probe, witness: Option<Tip>) -> Result<(), StoreError> {
         Some(format) => {
             return Err(StoreError::Doubt {
                 what: format!("the database has format {format}, this program writes {FORMAT}"),
-                next: "start the version of the program that wrote it, or rebuild from peers",
+                next: "start the version of the program that wrote it, or run `hansa node rebuild` to rebuild from peers",
             });
         }
         None => return doubt("the database is empty, although it was initialised".into()),

@@ -4,15 +4,25 @@ use super::CodecError;
 use super::frame::codec;
 use crate::consensus::context::{LedgerContext, Proposal, Vote};
 use crate::consensus::limits::{LIVENESS_BYTES_MAX, MEMBERS_MAX, VOTE_BYTES_MAX};
+use crate::consensus::signing::WITHHELD;
 use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger_signature::Signature;
 use malachitebft_core_consensus::{LivenessMsg, SignedConsensusMsg};
 use malachitebft_core_types::{PolkaCertificate, RoundCertificate, SignedMessage};
+use std::io::{self, Write};
 
 #[derive(BorshSerialize, BorshDeserialize)]
 enum WireConsensus {
-    Vote(Vote, Signature),
-    Proposal(Proposal, Signature),
+    Vote(Vote, #[borsh(serialize_with = "write_given")] Signature),
+    Proposal(Proposal, #[borsh(serialize_with = "write_given")] Signature),
+}
+
+/// A signature that this member withheld goes nowhere.
+fn write_given<W: Write>(signature: &Signature, writer: &mut W) -> io::Result<()> {
+    if *signature == WITHHELD {
+        return Err(io::Error::other("this member withholds its signature"));
+    }
+    signature.serialize(writer)
 }
 
 codec!(
@@ -39,7 +49,7 @@ codec!(
 
 #[derive(BorshSerialize, BorshDeserialize)]
 enum WireLiveness {
-    Vote(Vote, Signature),
+    Vote(Vote, #[borsh(serialize_with = "write_given")] Signature),
     Polka(PolkaCertificate<LedgerContext>),
     Skip(RoundCertificate<LedgerContext>),
 }

@@ -3,6 +3,7 @@
 use super::fatal::StartError;
 use crate::consensus::application::Id;
 use crate::consensus::codec::peer_id;
+use crate::consensus::last_signed::LAST_SIGNED_FILE;
 use crate::consensus::limits::{
     GOSSIP_BYTES_MAX, LIVENESS_BYTES_MAX, PART_MESSAGE_BYTES_MAX, RPC_BYTES_MAX, SMALL_MESSAGE_BYTES_MAX,
     SYNC_REQUEST_TIMEOUT, SYNC_RESPONSE_BYTES_MAX, VOTE_BYTES_MAX,
@@ -47,6 +48,11 @@ pub struct ConsensusConfig {
 }
 
 impl ConsensusConfig {
+    /// What this member signed last, beside the engine's log.
+    pub(super) fn last_signed_path(&self) -> PathBuf {
+        self.wal_path.with_file_name(LAST_SIGNED_FILE)
+    }
+
     /// Refuses what cannot work. Gives the address to listen on.
     pub(super) fn check(&self) -> Result<SocketAddr, StartError> {
         if self.network_key.public_key() == self.validator_key.public_key() {

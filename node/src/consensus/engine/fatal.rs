@@ -2,6 +2,7 @@
 
 use crate::consensus::application::{AppError, Id};
 use crate::consensus::certificate::CertificateError;
+use crate::consensus::last_signed::MemoryError;
 use libp2p::Multiaddr;
 use std::path::PathBuf;
 
@@ -33,6 +34,17 @@ pub enum StartError {
         /// What the system said.
         reason: String,
     },
+    /// The engine's log cannot be read.
+    #[error("the consensus log {path} cannot be read: {error}")]
+    LogUnreadable {
+        /// The log.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// What was signed last is not known.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// The engine refused its configuration or its log.
     #[error("the consensus engine did not start: {0}")]
     Engine(String),
@@ -54,7 +66,7 @@ pub enum FatalReason {
     EngineEnded,
     /// The engine can no longer tell what it signed. A restart could sign two things: page a person.
     #[error(
-        "the consensus engine stopped itself for safety (its log could not be written or read); a person must look before the node is started again"
+        "the consensus engine stopped itself for safety (its log could not be written or read); look at the disk and start the node again, and if that ends in the same way, run `hansa node rebuild --keep-ledger`, which sets the log aside"
     )]
     SafetyHang,
     /// A decided block could not be made the tip.

@@ -1,10 +1,12 @@
 //! The running consensus: where it stands, how it ends.
 
 use super::fatal::{FatalReason, StartError};
+use crate::consensus::last_signed::LastSigned;
 use malachitebft_engine::node::NodeRef;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -35,6 +37,7 @@ pub(super) struct Running {
     pub(super) tasks: Vec<JoinHandle<()>>,
     pub(super) wal_path: PathBuf,
     pub(super) listen_address: SocketAddr,
+    pub(super) last_signed: Arc<LastSigned>,
 }
 
 /// How long a stop waits for the engine's threads to let go of log and port.
@@ -51,6 +54,12 @@ impl ConsensusHandle {
     #[must_use]
     pub fn status_changes(&self) -> watch::Receiver<Status> {
         self.running.status.clone()
+    }
+
+    /// What this member signed last.
+    #[must_use]
+    pub fn last_signed(&self) -> &LastSigned {
+        &self.running.last_signed
     }
 
     /// Stops host and engine; returns when log and port are free, so that consensus can start again on the same folder.
@@ -93,7 +102,10 @@ pub(super) async fn end_engine(node: &NodeRef) {
 }
 
 /// Whether the engine's log at `path` is free: the engine itself would fail later and less clearly.
-pub(super) fn wal_lock(path: &Path) -> Result<(), StartError> {
+///
+/// # Errors
+/// [`StartError::LogInUse`].
+pub fn wal_lock(path: &Path) -> Result<(), StartError> {
     let in_use = |reason: String| StartError::LogInUse { path: path.to_owned(), reason };
     let file: File = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,

@@ -28,6 +28,9 @@ impl Host {
         let Some(number) = round_number(round).filter(|_| height == self.turn.height) else {
             return Ok(());
         };
+        if self.signer.withholds(height) {
+            return Ok(());
+        }
         if let Some((record, body)) = self.proposed_before(height, number).await? {
             let value = LocallyProposedValue::new(Height(height), round, BlockId(record.id));
             let _ = reply.send(value);
@@ -42,7 +45,9 @@ impl Host {
         let Some(built) = self.build(height, number, started, budget, deadline).await? else {
             return Ok(());
         };
-        let signature = self.signer.sign_parts(height, round, Round::Nil, &built.id);
+        let Some(signature) = self.signer.sign_parts(height, round, Round::Nil, &built.id) else {
+            return Ok(());
+        };
         let value = ProposedValue {
             height: Height(height),
             round,

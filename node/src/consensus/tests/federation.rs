@@ -4,6 +4,7 @@ use super::ledger::{CHAIN, Ledger};
 use crate::consensus::application::{Application, ValidatorInfo};
 use crate::consensus::certificate::{Certificate, verify_certificate};
 use crate::consensus::host::Hears;
+use crate::consensus::last_signed::{EngineLog, LAST_SIGNED_FILE, LastSigned};
 use crate::consensus::{ConsensusConfig, ConsensusHandle, Peer, start};
 use hansa_ledger_signature::SecretKey;
 use std::net::TcpListener;
@@ -28,6 +29,14 @@ pub fn validator_key(index: usize) -> SecretKey {
 
 pub fn network_key(index: usize) -> SecretKey {
     SecretKey::from_bytes([index as u8 + 101; 32])
+}
+
+/// The memory of a member that has signed nothing.
+pub fn memory() -> Arc<LastSigned> {
+    let folder = tempfile::tempdir().unwrap();
+    // The open file outlives its name.
+    let path = folder.path().join(LAST_SIGNED_FILE);
+    Arc::new(LastSigned::open(&path, CHAIN, 1, &EngineLog::default()).unwrap())
 }
 
 pub fn validators(count: usize) -> Vec<ValidatorInfo> {

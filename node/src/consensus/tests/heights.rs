@@ -1,6 +1,7 @@
 //! Heights come when there is a reason, and only then.
 
 use super::federation::Federation;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,6 +56,46 @@ async fn members_follow_one_that_alone_knows_of_work() {
     federation.nodes[1].ledger.submit(2);
     federation.reach(2).await;
     assert_eq!(federation.agree()[1], 0);
+    federation.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_do_not_drift_apart() {
+    const HEIGHTS: u64 = 36;
+    const THIRD: u64 = HEIGHTS / 3;
+    let federation = Federation::started(4).await;
+    for number in 1..=HEIGHTS {
+        // The last member hears of each transaction only when another has applied it: on its own it would always be late.
+        for node in &federation.nodes[..3] {
+            node.ledger.submit(number);
+        }
+        federation.nodes[(number % 3) as usize].ledger.reach(number).await;
+        federation.nodes[3].ledger.submit(number);
+    }
+    federation.reach(HEIGHTS).await;
+    federation.agree();
+    let moments = |of: fn(&super::ledger::State) -> &BTreeMap<u64, u64>| -> Vec<BTreeMap<u64, u64>> {
+        federation.nodes.iter().map(|node| of(&node.ledger.state()).clone()).collect()
+    };
+    let (began, ended) = (moments(|state| &state.began), moments(|state| &state.ended));
+    // How far the first was ahead of the last whenever somebody began a height; 1 is the least.
+    let lead = |height: u64| {
+        let first = began.iter().filter_map(|one| one.get(&height)).min().expect("somebody began it");
+        let last = ended.iter().map(|one| one.values().filter(|moment| *moment < first).count() as u64);
+        height - last.min().expect("there are members")
+    };
+    let worst = |heights: std::ops::RangeInclusive<u64>| heights.map(lead).max().expect("there are heights");
+    let (early, late) = (worst(1..=THIRD), worst(HEIGHTS - THIRD + 1..=HEIGHTS));
+    assert!(worst(1..=HEIGHTS) <= 4, "a member is never a whole round of turns behind");
+    assert!(late <= early + 1, "first {early}, then {late} heights between the first and the last");
+    // Who is late for good begins each height after it is over for another, from messages that were kept for it.
+    for (index, one) in began.iter().enumerate() {
+        let over = |height: &u64| ended.iter().map(|one| one[height]).min().expect("there are members");
+        let in_time = (HEIGHTS - THIRD + 1..=HEIGHTS)
+            .filter(|height| one.get(height).is_some_and(|began| *began < over(height)));
+        let in_time = in_time.count() as u64;
+        assert!(in_time * 2 >= THIRD, "member {index} was there for {in_time} of the last {THIRD} heights");
+    }
     federation.stop_all().await;
 }
 

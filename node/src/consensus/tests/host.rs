@@ -1,6 +1,6 @@
 //! The host's duties, one message at a time, without an engine.
 
-use super::federation::{validator_key, validators};
+use super::federation::{memory, validator_key, validators};
 use super::ledger::{CHAIN, Ledger};
 use crate::consensus::application::Origin;
 use crate::consensus::codec::{LedgerCodec, PeerTips, peer_id};
@@ -11,7 +11,7 @@ use crate::consensus::host::{Host, HostParts};
 use crate::consensus::limits::{MISSING_ATTEMPTS_MAX, MISSING_PAUSE};
 use crate::consensus::pacing::Pacing;
 use crate::consensus::parts::{Assembler, Fin, Init, Part, Streamed, split};
-use crate::consensus::signing::{MemberSigner, MemberVerifier, signed_proposal_bytes};
+use crate::consensus::signing::{MemberSigner, MemberVerifier, parts_bytes, signed_proposal_bytes};
 use hansa_ledger_signature::PublicKey;
 use malachitebft_app_channel::app::streaming::StreamMessage;
 use malachitebft_app_channel::app::types::LocallyProposedValue;
@@ -24,8 +24,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Member 0 of 4 at height 1, answering.
-struct Desk {
-    ledger: Arc<Ledger>,
+pub(super) struct Desk {
+    pub(super) ledger: Arc<Ledger>,
     messages: mpsc::Sender<AppMsg<LedgerContext>>,
     network: mpsc::Receiver<NetworkMsg<LedgerContext>>,
     stop: CancellationToken,
@@ -35,7 +35,7 @@ struct Desk {
 }
 
 impl Desk {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let own = validator_key(0).public_key();
         Self::on(Ledger::new(validators(4), own, Arc::default())).await
     }
@@ -49,7 +49,7 @@ impl Desk {
         let (deliver, delivered) = mpsc::unbounded_channel();
         let host = Host::new(HostParts {
             application: Arc::clone(&ledger) as _,
-            signer: MemberSigner::new(CHAIN, validator_key(0)),
+            signer: MemberSigner::new(CHAIN, validator_key(0), memory()),
             verifier: MemberVerifier::new(CHAIN),
             pacing: Pacing::new(ledger.own),
             tips: Arc::clone(&tips),
@@ -68,10 +68,17 @@ impl Desk {
         desk
     }
 
-    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> AppMsg<LedgerContext>) -> Option<T> {
+    pub(super) async fn ask<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<T>) -> AppMsg<LedgerContext>,
+    ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.messages.send(message(reply)).await.unwrap();
         answer.await.ok()
+    }
+
+    pub(super) async fn tell(&self, message: AppMsg<LedgerContext>) {
+        self.messages.send(message).await.unwrap();
     }
 
     async fn started_round(&self, round: u32) -> Vec<ProposedValue<LedgerContext>> {
@@ -96,7 +103,7 @@ impl Desk {
     }
 
     /// Hands in all parts as published by one peer; gives the answer to the last.
-    async fn receive(&self, streamed: &Streamed) -> Option<ProposedValue<LedgerContext>> {
+    pub(super) async fn receive(&self, streamed: &Streamed) -> Option<ProposedValue<LedgerContext>> {
         let mut last = None;
         for part in split(streamed) {
             last = self.receive_part(part).await;
@@ -132,12 +139,11 @@ impl Drop for Desk {
 }
 
 /// Height 1 as member `signer` streams it in `round` in the name of `proposer`.
-fn proposal(proposer: usize, signer: usize, round: u32, numbers: &[u64]) -> Streamed {
+pub(super) fn proposal(proposer: usize, signer: usize, round: u32, numbers: &[u64]) -> Streamed {
     let key = validator_key(proposer).public_key();
     let (id, body) = Ledger::block(1, CHAIN, key, numbers);
     let round = Round::new(round);
-    let signer = MemberSigner::new(CHAIN, validator_key(signer));
-    let signature = signer.sign_parts(1, round, Round::Nil, &id);
+    let signature = validator_key(signer).sign(&parts_bytes(&CHAIN, 1, round, Round::Nil, &id));
     let init = Init { height: 1, round, pol_round: Round::Nil, proposer: key };
     Streamed { init, fin: Fin { id, signature }, body }
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use hansa_ledger_signature::PublicKey;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -22,6 +23,9 @@ pub struct State {
     pub evidence: Vec<Vec<u8>>,
     pub checks: Vec<(u64, Origin)>,
     pub fetches: usize,
+    /// When each height began and ended here, on a clock that all ledgers share and that counts such moments.
+    pub began: BTreeMap<u64, u64>,
+    pub ended: BTreeMap<u64, u64>,
     /// Builds blocks though there is nothing to put into them, and always sees work.
     pub noisy: bool,
     /// Loses the bodies it is given until it asks the peers.
@@ -39,6 +43,12 @@ pub struct Ledger {
     work: Arc<Notify>,
     /// All ledgers of the federation: the network over which bodies are fetched.
     pub peers: Arc<Mutex<Vec<Arc<Ledger>>>>,
+}
+
+/// The next moment of the clock that all ledgers share.
+fn moment() -> u64 {
+    static MOMENTS: AtomicU64 = AtomicU64::new(0);
+    MOMENTS.fetch_add(1, Ordering::SeqCst)
 }
 
 pub const CHAIN: Id = [42; 32];
@@ -212,7 +222,9 @@ impl Application for Ledger {
 
     fn undecided(&self, height: u64, round: u32) -> Result<Vec<Vec<u8>>, AppError> {
         let of_round = |key: &&(u64, u32, Id)| key.0 == height && key.1 == round;
-        let state = self.state();
+        let mut state = self.state();
+        // Asked when a round starts.
+        state.began.entry(height).or_insert_with(moment);
         Ok(state.undecided.keys().filter(of_round).map(|key| state.undecided[key].clone()).collect())
     }
 
@@ -242,6 +254,7 @@ impl Application for Ledger {
             state.mempool.remove(&number);
         }
         state.decided.insert(height, (*id, certificate.to_vec()));
+        state.ended.insert(height, moment());
         drop(state);
         self.tip.send_replace(height);
         Ok(())
