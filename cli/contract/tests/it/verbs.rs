@@ -67,7 +67,7 @@ fn a_built_in_contract_passes_the_check_and_is_metered() {
     assert_eq!(value["bytes"], SPOT.len());
     let tariff = value["tariff"].as_str().unwrap();
     assert_eq!(value["tariff_hash"], blake3::hash(tariff.as_bytes()).to_string());
-    assert!(tariff.starts_with("You pay for what you used"), "{tariff}");
+    assert!(tariff.contains("You pay for what you used"), "{tariff}");
     let calls = value["calls"].as_array().unwrap();
     let names: Vec<&str> = calls.iter().map(|call| call["call"].as_str().unwrap()).collect();
     assert_eq!(names[..4], ["quote", "admit", "settle, interim", "settle, final"]);
