@@ -7,6 +7,7 @@ use hansa_cli_contract::ContractError;
 
 /// Write, check, try and replay contracts.
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct ContractArguments {
     #[command(flatten)]
     verb: hansa_cli_contract::ContractArguments,
