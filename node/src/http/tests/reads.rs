@@ -246,6 +246,8 @@ async fn rows_are_proven_to_those_who_may_see_them_whole() {
         (scene.proof("leases", lease), "ffwwww"),
         (scene.proof("jobs", &(lease, 0u32)), "ffwwww"),
         (scene.proof("settlements", lease), "ffwwww"),
+        (scene.proof("interims", &(lease, 0u32)), "ffwwww"),
+        (scene.proof("disputes", lease), "ffwwww"),
         (scene.proof("deadlines", &deadline), "ffffww"),
         (scene.proof("quotas", &Principal::Organisation(startup())), "ffwfww"),
         (scene.proof("usages", &(group, &class)), "ffwfww"),

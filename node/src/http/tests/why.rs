@@ -111,7 +111,7 @@ async fn each_class_says_why_and_each_change_it_names_does_help() {
 async fn the_list_of_reasons_is_closed_and_everybodys_to_read() {
     let server = Server::start(HttpLimits::default()).await;
     let rows = server.client.clone().without_reader().reasons().await.unwrap();
-    assert_eq!(rows.iter().map(|row| row.code).collect::<Vec<_>>(), (1..=17).collect::<Vec<u16>>());
+    assert_eq!(rows.iter().map(|row| row.code).collect::<Vec<_>>(), (1..=20).collect::<Vec<u16>>());
     assert!(rows.iter().all(|row| row.reason.code() == row.code && !row.sentence.is_empty()), "{rows:?}");
 }
 
