@@ -8,7 +8,7 @@ use serde_json::Value;
 /// A class that nobody else offers.
 const CLASS: &str = "annex-8";
 
-/// Accredited by its home, confirmed by another member, posted, bid for from a file, made dearer, and withdrawn.
+/// Accredited by its home, confirmed by another member, posted, bid for from a file, made cheaper, and withdrawn.
 pub fn posted_amended_and_withdrawn(market: &Market) {
     let home = &market.home;
     let phrase = home.write("phrase", "correct horse battery staple\n");
@@ -33,7 +33,7 @@ pub fn posted_amended_and_withdrawn(market: &Market) {
     // A bid in a file is the bid with its words on the command line; what stands there counts more.
     let file = home.write(
         "bid.toml",
-        format!("class = \"{CLASS}\"\nquantity = 2\nduration = \"10s\"\nlimit = \"1.20 EUR/h\"\ncash = true\nwithin = \"1m\"\n"),
+        format!("class = \"{CLASS}\"\nquantity = 2\nduration = \"10s\"\nlimit = \"1.20 EUR/h\"\ncash = true\nlane = \"market\"\nwithin = \"1m\"\n"),
     );
     let quote = |more: &[&str]| -> QuoteAnswer {
         // What cannot be is quoted too, and ends with another exit code.
@@ -50,8 +50,8 @@ pub fn posted_amended_and_withdrawn(market: &Market) {
     ask("1.00");
     assert!(quote(&["--limit", "0.50 EUR/h"]).award.is_none(), "below the ask");
 
-    act("main", &["offer", "amend", &id, "--ask", "1.10 EUR/h"]).succeeded();
-    ask("1.10");
+    act("main", &["offer", "amend", &id, "--ask", "0.90 EUR/h"]).succeeded();
+    ask("0.90");
     act("main", &["offer", "withdraw", &id]).succeeded();
     assert!(quote(&[]).award.is_none(), "nobody offers it any more");
     act("main", &["offer", "amend", &id, "--ask", "1.00 EUR/h"])
