@@ -10,6 +10,7 @@ mod figures;
 mod governance;
 mod invariants;
 mod lease;
+mod lease_terms;
 mod market_batch;
 mod money;
 mod numbers;
