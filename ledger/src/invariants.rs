@@ -61,7 +61,11 @@ impl BlockInHand<'_> {
         }
     }
 
-    fn find_breach(&self) -> Result<(), String> {
+    /// Looks for what may never be in what the block changed.
+    ///
+    /// # Errors
+    /// Says which rule is broken, by whom, and by how much.
+    pub fn find_breach(&self) -> Result<(), String> {
         let mut drift: BTreeMap<MemberCode, i128> = BTreeMap::new();
         let mut count = |home: MemberCode, amount: i128| -> Result<(), String> {
             let sum = drift.entry(home).or_default();

@@ -3,7 +3,7 @@
 //! A changed golden file is a changed protocol. `UPDATE_GOLDEN=1` writes the files anew.
 
 mod documents;
-mod samples;
+pub mod samples;
 
 use crate::world::{genesis, key, member};
 use borsh::{BorshDeserialize, BorshSerialize};
