@@ -116,7 +116,7 @@ impl ReasonInfo {
             code: unmatched.reason.code(),
             reason: unmatched.reason,
             kind: ReasonKind::of(unmatched.reason),
-            detail: unmatched.detail.clone(),
+            detail: (*unmatched.detail).clone(),
             sentence: unmatched.to_string(),
         }
     }

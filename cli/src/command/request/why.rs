@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn every_class_tells_its_reason_its_numbers_and_what_would_help() {
         let class = |name: &str, reason: Reason, detail: Detail, changes: &[Change]| {
-            let unmatched = Unmatched { request: RequestId([1; 32]), reason, detail };
+            let unmatched = Unmatched { request: RequestId([1; 32]), reason, detail: detail.into() };
             let class = Name::new(name).unwrap();
             ClassWhy {
                 limit: Price(900_000),
