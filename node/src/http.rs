@@ -223,6 +223,8 @@ routes! {
     get "/v1/leases/{id}/jobs" => leases::jobs;
     get "/v1/leases/{id}/jobs/{job}/log" => logs::log;
     get "/v1/leases/{id}/settlement" => leases::settlement;
+    get "/v1/leases/{id}/interims" => leases::interims;
+    get "/v1/leases/{id}/dispute" => leases::dispute;
     get "/v1/leases/{id}/extension" => leases::extension;
     get "/v1/contracts" => leases::contracts;
     get "/v1/contracts/{hash}" => leases::contract;

@@ -2,6 +2,7 @@
 
 mod bids;
 mod chain;
+mod contracts;
 mod jobs;
 mod market;
 mod money;
@@ -141,6 +142,7 @@ fn the_marketplace_from_the_command_line() {
         ("what is somebody's is read by its own and by members", reads::told_to_whom_it_belongs),
         ("a pass is kept, renewed, given to programs and forgotten", reads::passes_are_kept),
         ("a centre offers by hand, and a bid comes from a file", offers::posted_amended_and_withdrawn),
+        ("a contract is brought, used, run again and stopped", contracts::brought_used_and_replayed),
         ("any action is submitted from a file", chain::submitted_from_a_file),
         ("the chain can be looked at and proven", chain::looked_at_and_proven),
         ("bids that cannot be are refused by number", refusals::bids),

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 pub struct ContractArguments {
     #[command(subcommand)]
-    verb: Verb,
+    verb: ContractVerb,
 }
 
+/// What to do: one of the verbs that need no node.
 #[derive(Debug, Subcommand)]
-enum Verb {
+pub enum ContractVerb {
     /// Write a new contract: a crate that builds, tests and passes the check
     New(New),
     /// Whether the ledger would take a module, and what it costs to ask it
@@ -25,12 +26,12 @@ enum Verb {
     Simulate(Simulate),
     /// Parameters in hexadecimal, as an offer takes them, from a file of typed values
     Params(Params),
-    /// Run a lease's settlements again, bit for bit, from an exported bundle
+    /// Run a lease's settlements again, bit for bit, from an exported bundle or as a node tells them
     Replay(Replay),
 }
 
 #[derive(Debug, Args)]
-struct New {
+pub struct New {
     /// Its name, such as `carbon-indexed`
     name: String,
     /// Folder that it is written below
@@ -42,7 +43,7 @@ struct New {
 }
 
 #[derive(Debug, Args)]
-struct Check {
+pub struct Check {
     /// The module, or the name of a built-in contract
     module: PathBuf,
     #[command(flatten)]
@@ -58,7 +59,7 @@ struct ParamsArgument {
 
 #[derive(Debug, Args)]
 #[command(after_help = "docs/contracts.md describes every field of the files.")]
-struct Quote {
+pub struct Quote {
     /// The module, or the name of a built-in contract
     module: PathBuf,
     #[command(flatten)]
@@ -70,7 +71,7 @@ struct Quote {
 
 #[derive(Debug, Args)]
 #[command(after_help = "docs/contracts.md describes every field of the files.")]
-struct Simulate {
+pub struct Simulate {
     #[command(flatten)]
     quote: Quote,
     /// What happens in the lease, step by step, as JSON
@@ -79,14 +80,14 @@ struct Simulate {
 }
 
 #[derive(Debug, Args)]
-struct Params {
+pub struct Params {
     /// The file of typed values
     file: PathBuf,
 }
 
 #[derive(Debug, Args)]
-struct Replay {
-    /// The bundle
+pub struct Replay {
+    /// The bundle; what is no file is a lease: its id or the beginning of it
     bundle: PathBuf,
 }
 
@@ -99,20 +100,41 @@ impl ContractArguments {
     /// # Errors
     /// Why there is no answer.
     pub fn run(self) -> Result<Answer, ContractError> {
-        match self.verb {
-            Verb::New(new) => new.run(),
-            Verb::Check(verb) => check::run(&verb.module, &verb.params.read()?),
-            Verb::Quote(quote) => quote.run(),
-            Verb::Simulate(simulate) => simulate.run(),
-            Verb::Params(params) => {
+        self.verb.run()
+    }
+}
+
+impl ContractVerb {
+    /// Does it.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn run(self) -> Result<Answer, ContractError> {
+        match self {
+            Self::New(new) => new.run(),
+            Self::Check(verb) => check::run(&verb.module, &verb.params.read()?),
+            Self::Quote(quote) => quote.run(),
+            Self::Simulate(simulate) => simulate.run(),
+            Self::Params(params) => {
                 let bytes = file::read(&params.file, file::JSON_BYTES_MAX)?;
                 let params = hex::encode(params::typed_params(&file::name(&params.file), &bytes)?);
                 Ok(Answer { value: serde_json::json!({ "params": params }), text: params, refusal: None })
             }
-            Verb::Replay(replay) => {
+            Self::Replay(replay) => {
                 let bytes = file::read(&replay.bundle, BUNDLE_BYTES_MAX)?;
                 Ok(ReplayBundle::parse(&file::name(&replay.bundle), &bytes)?.replay().answer())
             }
+        }
+    }
+}
+
+impl ContractVerb {
+    /// The lease whose settlements a node has to be asked for: what is to be replayed is no file here.
+    #[must_use]
+    pub fn lease_to_replay(&self) -> Option<&str> {
+        match self {
+            Self::Replay(replay) if !replay.bundle.exists() => replay.bundle.to_str(),
+            _ => None,
         }
     }
 }

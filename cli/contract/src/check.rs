@@ -11,6 +11,7 @@ use hansa_contracts_abi::{
     Admission, Claims, Evidence, Facts, Failure, ModuleRefusal, Outcome, Party, Quote, Runtime, Split,
     Trigger, Window, check_split,
 };
+use hansa_ledger::params::Params;
 use hansa_ledger::row::{OrganisationClass, Purpose};
 use serde::Serialize;
 use std::path::Path;
@@ -32,6 +33,8 @@ pub struct CheckReport {
     pub bytes: u32,
     /// Functions.
     pub functions: u32,
+    /// What is held for its bytes until it is archived, in euro, by the parameters that federations begin with.
+    pub deposit: String,
     /// Pages of memory. Those above one cost fuel in every call.
     pub memory_pages: u32,
     /// Functions that the ledger calls.
@@ -117,6 +120,7 @@ fn report(module: &Module, params: &[u8]) -> CheckReport {
         code_hash: hex::encode(module.hash),
         bytes: module.summary.bytes,
         functions: module.summary.functions,
+        deposit: euro(u128::from(module.summary.bytes) * u128::from(Params::default().contract_deposit_byte)),
         memory_pages: module.summary.memory_pages,
         exports: module.exports(),
         tariff: module.meta.tariff.clone(),
@@ -230,6 +234,7 @@ impl CheckReport {
                 "memory".to_owned(),
                 format!("{} page{}", self.memory_pages, if self.memory_pages == 1 { "" } else { "s" }),
             ],
+            ["deposit".to_owned(), format!("{} EUR, which return when it is archived", self.deposit)],
             ["exports".to_owned(), self.exports.join(", ")],
             [
                 "tariff".to_owned(),

@@ -20,7 +20,7 @@ mod terms;
 mod texts;
 mod usage;
 
-pub use arguments::ContractArguments;
+pub use arguments::{ContractArguments, ContractVerb};
 pub use bundle::{BUNDLE_FORMAT, BUNDLE_VERSION, ReplayBundle, ReplayStep};
 pub use check::{CheckReport, Metered, RefusalReport};
 pub use create::create;

@@ -237,7 +237,9 @@ fn decode<T: BorshDeserialize + BorshSerialize>(bytes: &[u8]) -> Option<T> {
 }
 
 impl ReplayReport {
-    pub(crate) fn answer(&self) -> Answer {
+    /// The report for programs and for people, and the refusal where something differs.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
         let row = |finding: &Finding| {
             let place = match finding.settlement {
                 0 => "bundle".to_owned(),

@@ -1,5 +1,6 @@
 //! `hansa lease`: follow, end, pay and verify leases.
 
+mod dispute;
 mod extend;
 pub mod fetch;
 pub mod log;
@@ -116,6 +117,30 @@ enum Verb {
         #[arg(long, value_name = "SECONDS")]
         admit: u64,
     },
+    /// Claim what is countersigned of a lease that runs; signed by the provider
+    Claim {
+        /// Lease: id or beginning of it
+        lease: String,
+    },
+    /// Take the final usage to a panel of members, against a bond
+    Dispute {
+        /// Lease: id or beginning of it
+        lease: String,
+        /// Accelerator-seconds that you stand by
+        #[arg(long, value_name = "SECONDS")]
+        usage: u64,
+        /// Why, by a number that those who read it agree on
+        #[arg(long, default_value_t = 0, value_name = "CODE")]
+        reason: u16,
+    },
+    /// Rule on a dispute as a member of its panel; signed by the member's registrar
+    Rule {
+        /// Lease: id or beginning of it
+        lease: String,
+        /// The provider's part of what is contested, such as `25%`
+        #[arg(long, value_parser = dispute::part, value_name = "PART")]
+        provider_part: u16,
+    },
     /// Check a settlement against the members' signatures, and run its contract again
     Verify {
         /// Lease: id or beginning of it
@@ -160,6 +185,9 @@ impl LeaseArguments {
                 );
                 Ok(())
             }
+            Verb::Claim { lease } => dispute::claim(session, &lease).await,
+            Verb::Dispute { lease, usage, reason } => dispute::open(session, &lease, usage, reason).await,
+            Verb::Rule { lease, provider_part } => dispute::rule(session, &lease, provider_part).await,
             Verb::Verify { lease, genesis } => verify::run(session, &lease, genesis.as_deref()).await,
         }
     }
@@ -204,9 +232,19 @@ async fn show(session: &Session, lease: &str) -> Outcome {
     let info = client.lease(&id).await?;
     let jobs = client.jobs(&id).await?;
     let settlement = settlement(&client, &id).await?;
-    let data = json!({ "lease": info, "jobs": jobs, "settlement": settlement });
+    let interims = client.interims(&id).await?;
+    let dispute = dispute::of(&client, &id).await?;
+    let data = json!({
+        "lease": info, "jobs": jobs, "interims": interims, "dispute": dispute, "settlement": settlement,
+    });
     session.printer.data(&data, || {
         let mut parts = vec![lease_text(&info, &jobs)];
+        if !interims.is_empty() {
+            parts.push(dispute::interims_table(session, &interims));
+        }
+        if let Some(dispute) = &dispute {
+            parts.push(dispute::dispute_text(&dispute.row));
+        }
         if let Some(settlement) = &settlement {
             parts.push(money_table(session, &settlement.row.payments, &settlement.row.refunds));
         }
@@ -241,6 +279,7 @@ fn lease_text(info: &LeaseInfo, jobs: &[JobInfo]) -> String {
         ("from", agreement.start.to_string()),
         ("to", format!("{} ({})", agreement.end, length(agreement.end.0.saturating_sub(agreement.start.0)))),
         ("price", format!("{} EUR/h, {} EUR locked", agreement.price, row.locked)),
+        ("stake", format!("{} EUR, {} EUR of it slashed", row.stake, row.slashed)),
         ("begun", moment(row.started_at)),
         ("ended", moment(row.ended_at)),
         (

@@ -75,6 +75,9 @@ struct Post {
     /// The parameters of another contract: its own encoding, in hexadecimal
     #[arg(long, value_parser = bytes, value_name = "HEX", conflicts_with = "minimum_fee")]
     contract_params: Option<Bytes>,
+    /// An organisation that the contract may pay besides the provider; give it again for more, in the contract's order
+    #[arg(long = "party", value_name = "ORGANISATION")]
+    parties: Vec<String>,
 }
 
 /// Capacity over one stretch of time.
@@ -138,6 +141,10 @@ impl Post {
         // The parameters of `spot` are one figure: the least that is due, in uEUR, as 16 bytes.
         let spot_params = || u128::from(self.minimum_fee.0).to_le_bytes().to_vec();
         let contract_params = self.contract_params.map_or_else(spot_params, |params| params.0);
+        let mut parties = Vec::new();
+        for party in &self.parties {
+            parties.push(session.find_organisation(&account.client, party).await?);
+        }
         let action = PostOffer {
             site: self.site,
             class: self.class,
@@ -148,7 +155,7 @@ impl Post {
             reserve_cycle_slots: self.reserve_cycle_slots,
             contract,
             contract_params,
-            parties: Vec::new(),
+            parties,
         };
         let sent = session.send(&account, vec![action.into()]).await?;
         let offer = sent.done.receipt.events.iter().find_map(|event| match event {

@@ -123,7 +123,8 @@ impl Session {
         found.ok_or_else(|| hansa_ledger::rejection::Rejection::OrderUnknown.into())
     }
 
-    /// A contract by the hash of its code, the beginning of it, or its name.
+    /// A contract by the hash of its code, the beginning of it, an alias, or its name. An alias is what the members voted for,
+    /// and goes before a name, which anybody may give to what it uploads.
     ///
     /// # Errors
     /// When there is none or more than one.
@@ -132,11 +133,20 @@ impl Session {
             return Ok(hash);
         }
         let all = client.contracts().await?;
-        let named: Vec<_> = all.iter().filter(|one| one.name.as_str() == text).map(|one| one.hash).collect();
-        if let [only] = named.as_slice() {
-            return Ok(*only);
+        let aliased = all.iter().find(|one| one.aliases.iter().any(|alias| alias.as_str() == text));
+        if let Some(aliased) = aliased {
+            return Ok(aliased.hash);
         }
-        only("contract", text, "hansa chain status", all.into_iter().map(|one| one.hash))
+        let named: Vec<_> = all.iter().filter(|one| one.name.as_str() == text).map(|one| one.hash).collect();
+        match named.as_slice() {
+            [] => {}
+            [only] => return Ok(*only),
+            several => {
+                return Err(Failure::refused(format!("{} contracts are called `{text}`", several.len()))
+                    .hint("give the hash of one, or an alias: `hansa contract list`"));
+            }
+        }
+        only("contract", text, "hansa contract list", all.into_iter().map(|one| one.hash))
     }
 
     /// A purse of an organisation by what people call it.

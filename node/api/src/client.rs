@@ -19,7 +19,9 @@ use crate::filter::{
     OrganisationFilter, Page, PageFilter, ProposalFilter, RequestFilter, SiteFilter,
 };
 use crate::governance::ProposalInfo;
-use crate::lease::{ContractInfo, ExtensionInfo, JobInfo, LeaseInfo, SettlementInfo};
+use crate::lease::{
+    ContractInfo, DisputeInfo, ExtensionInfo, InterimInfo, JobInfo, LeaseInfo, SettlementInfo,
+};
 use crate::market::{CapacityInfo, ClassInfo, OfferInfo, QuoteAnswer, QuoteRequest, RequestInfo, SiteInfo};
 use crate::office::{OfficeInfo, OrderInfo};
 use crate::organisation::{GrantInfo, KeyInfo, MemberInfo, OrganisationDetail, OrganisationInfo};
@@ -352,6 +354,22 @@ impl Client {
     /// As [`ApiError`].
     pub async fn settlement(&self, lease: &LeaseId) -> Result<SettlementInfo, ApiError> {
         self.get(&format!("/v1/leases/{lease}/settlement")).await
+    }
+
+    /// The settlements of a lease before the one that closes it, those that failed included, in their order.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn interims(&self, lease: &LeaseId) -> Result<Vec<InterimInfo>, ApiError> {
+        self.list(&format!("/v1/leases/{lease}/interims"), &PageFilter::default()).await
+    }
+
+    /// The dispute over a lease, open or decided; [`crate::Fault::NotFound`] where nobody opened one.
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn dispute(&self, lease: &LeaseId) -> Result<DisputeInfo, ApiError> {
+        self.get(&format!("/v1/leases/{lease}/dispute")).await
     }
 
     /// What extending a lease by so many slots would give and take now. Nothing is signed or changed.

@@ -4,7 +4,9 @@ use hansa_ledger::id::{CodeHash, LeaseId};
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::name::Name;
-use hansa_ledger::row::{ContractMoment, ContractState, ContractSummary, Job, Lease, Principal, Settlement};
+use hansa_ledger::row::{
+    ContractMoment, ContractState, ContractSummary, Dispute, Interim, Job, Lease, Principal, Settlement,
+};
 use hansa_ledger::time::TimeMs;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -45,6 +47,32 @@ pub struct SettlementInfo {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     pub row: Settlement,
+}
+
+/// A settlement of a lease that went on, or the attempt at one, complete enough to run the contract again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InterimInfo {
+    /// The lease.
+    #[schema(value_type = String)]
+    pub lease: LeaseId,
+    /// Its number in the lease, counted from 0.
+    pub number: u32,
+    /// Its row on the ledger.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub row: Interim,
+}
+
+/// A dispute over the usage of a lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DisputeInfo {
+    /// The lease.
+    #[schema(value_type = String)]
+    pub lease: LeaseId,
+    /// Its row on the ledger.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub row: Dispute,
 }
 
 /// What extending a lease would give and take now.

@@ -11,10 +11,14 @@ use hansa_ledger::extension::Extended;
 use hansa_ledger::id::{CodeHash, LeaseId};
 use hansa_ledger::row::{Contract, Lease};
 use hansa_ledger::state::State;
-use hansa_ledger::tables::{ContractAliases, ContractCodes, Contracts, Jobs, Leases, Settlements};
+use hansa_ledger::tables::{
+    ContractAliases, ContractCodes, Contracts, Disputes, Interims, Jobs, Leases, Settlements,
+};
 use hansa_node_api::error::{ErrorBody, Fault};
 use hansa_node_api::filter::{ContractFilter, LeaseFilter, Page, PageFilter};
-use hansa_node_api::lease::{ContractInfo, ExtensionInfo, JobInfo, LeaseInfo, SettlementInfo};
+use hansa_node_api::lease::{
+    ContractInfo, DisputeInfo, ExtensionInfo, InterimInfo, JobInfo, LeaseInfo, SettlementInfo,
+};
 use hansa_node_api::view::ShownLease;
 use serde::Deserialize;
 use std::ops::Bound;
@@ -101,6 +105,51 @@ pub(super) async fn settlement(
     match row {
         Some(Some(row)) => Ok(Json(SettlementInfo { lease, row })),
         Some(None) => Err(Problem::new(Fault::NotFound, format!("lease {lease} is not settled yet"))),
+        None => Err(reader.who.refuse("lease", &lease)),
+    }
+}
+
+/// The settlements of a lease before the one that closes it, those that failed included.
+#[utoipa::path(get, path = "/v1/leases/{id}/interims", tag = "leases",
+    params(("id" = String, Path, description = "the lease's id"), PageFilter),
+    responses((status = 200, body = Page<InterimInfo>), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn interims(
+    extract::State(shared): extract::State<Shared>,
+    reader: Reader,
+    Segments(id): Segments<String>,
+    Parameters(filter): Parameters<PageFilter>,
+) -> Answer<Page<InterimInfo>> {
+    let id: LeaseId = parse("lease id", &id)?;
+    read(&*shared.backend, |state| {
+        if visible(state, reader.who, &id).is_none() {
+            return Err(reader.who.refuse("lease", &id));
+        }
+        let range = (Bound::Included((id, 0)), Bound::Included((id, u32::MAX)));
+        page_of::<Interims, _>(state, &state.view(), range, &filter, |_, (lease, number), row| {
+            Some(InterimInfo { lease: *lease, number: *number, row: row.clone() })
+        })
+    })
+    .map(Json)
+}
+
+/// The dispute over a lease, open or decided.
+#[utoipa::path(get, path = "/v1/leases/{id}/dispute", tag = "leases",
+    params(("id" = String, Path, description = "the lease's id")),
+    responses((status = 200, body = DisputeInfo), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn dispute(
+    extract::State(shared): extract::State<Shared>,
+    reader: Reader,
+    Segments(id): Segments<String>,
+) -> Answer<DisputeInfo> {
+    let lease: LeaseId = parse("lease id", &id)?;
+    let row = read(&*shared.backend, |state| {
+        visible(state, reader.who, &lease).map(|_| state.get::<Disputes>(&lease).cloned())
+    });
+    match row {
+        Some(Some(row)) => Ok(Json(DisputeInfo { lease, row })),
+        Some(None) => {
+            Err(Problem::new(Fault::NotFound, format!("nobody has opened a dispute over lease {lease}")))
+        }
         None => Err(reader.who.refuse("lease", &lease)),
     }
 }

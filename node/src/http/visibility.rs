@@ -19,7 +19,7 @@
 //! | withdrawn offers | nothing | provides |
 //! | requests, and why they wait | nothing; the classes tell how many | asks (also in the book), or provides the lease it became |
 //! | leases | id, class, site, state, start, end, hash of the settlement | requests or provides |
-//! | jobs, settlements | nothing | requests or provides the lease |
+//! | jobs, settlements, interims, disputes | nothing | requests or provides the lease |
 //! | events | the kinds that name nothing but what stands above ([`is_public`]) | is named by it or by what it is about |
 //! | quotes | nothing | would ask |
 //! | offices, their keys, proposals, votes | whole | |
