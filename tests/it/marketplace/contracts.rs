@@ -9,6 +9,9 @@ use hansa_ledger::row::LeaseState;
 use hansa_node_api::market::RequestInfo;
 use serde_json::Value;
 
+/// A class that nobody else offers.
+const CLASS: &str = "forge-8";
+
 /// The two members whose votes decide; one of them is home to who uploads.
 const MEMBERS: [&str; 2] = ["EE", "DE"];
 
@@ -23,14 +26,21 @@ pub fn brought_used_and_replayed(market: &Market) {
     let hash = uploaded(market);
     approved(market, &hash);
 
-    let post = ["--class", "annex-8", "--ask", "1.00 EUR/h", "--quantity", "8", "--until", "in 1h"];
-    let post = [&["--json", "--key", "builder", "offer", "post", "--site", "annex"], &post[..]].concat();
+    let place = ["forge", "--provider", "newco", "--class", CLASS, "--accelerators", "8"];
+    for (member, verb) in [("EE", "accredit"), ("DE", "confirm")] {
+        let key = market.office(member, "registrar");
+        home.run(&[&["--key", &key, "site", verb], &place[..]].concat()).succeeded();
+    }
+    let post = ["--class", CLASS, "--ask", "1.00 EUR/h", "--quantity", "8", "--until", "in 1h"];
+    let post = [&["--json", "--key", "builder", "offer", "post", "--site", "forge"], &post[..]].concat();
     let offer: Value = home.run(&[&post[..], &["--contract", "metered-new"]].concat()).read();
     let lease = used(market);
     let settled = market.testnet.wait(market.testnet.client("EE").settlement(&lease)).unwrap().row;
     assert_eq!((settled.contract.to_string(), settled.interims), (hash.clone(), 1));
     replayed(market, lease);
 
+    let offer = offer["offer"].as_str().unwrap();
+    home.run(&["--key", "builder", "offer", "withdraw", offer]).succeeded();
     for (verb, more, state) in [
         ("quarantine", &["--reason", "a trial of the brake"][..], "quarantined"),
         ("resume", &[][..], "active"),
@@ -48,8 +58,6 @@ pub fn brought_used_and_replayed(market: &Market) {
                 .refused(Rejection::ContractInactive.code());
         }
     }
-    let offer = offer["offer"].as_str().unwrap();
-    home.run(&["--key", "builder", "offer", "withdraw", offer]).succeeded();
     home.run(&["--key", "builder", "contract", "deprecate", &hash]).succeeded();
     let shown: Value = home.ask(&["contract", "show", &hash]);
     assert_eq!(shown["state"], "deprecated", "{shown}");
@@ -113,7 +121,7 @@ fn used(market: &Market) -> LeaseId {
     let (home, testnet) = (&market.home, &market.testnet);
     let user = testnet.layout.user_key(&name("sme-fr"));
     let ask = |words: &[&str]| -> Value { home.ask(&[&["--key", text(&user)], words].concat()) };
-    let bid = ["bid", "--class", "annex-8", "--quantity", "2", "--duration", "15s", "--cash"];
+    let bid = ["bid", "--class", CLASS, "--quantity", "2", "--duration", "15s", "--cash"];
     let placed = ask(&[&bid[..], &["--limit", "1.20 EUR/h", "--within", "1m"]].concat());
     let request: RequestId = placed["request"].as_str().unwrap().parse().unwrap();
     let lease = testnet.until("the award", MARKET_TIME_MAX, || {
@@ -142,7 +150,8 @@ fn used(market: &Market) -> LeaseId {
     let shown = ask(&["lease", "show", &id]);
     assert_eq!(shown["interims"].as_array().map(Vec::len), Some(1), "{shown}");
     assert_eq!(shown["dispute"], Value::Null);
-    home.run(&["--json", "--key", text(&user), "lease", "claim", &id]).refused(Rejection::RoleMissing.code());
+    home.run(&["--json", "--key", text(&user), "lease", "claim", &id])
+        .refused(Rejection::LeaseUnknown.code());
     lease
 }
 
