@@ -34,6 +34,7 @@ pub(crate) fn lease() -> Lease {
             fee_bps: 100,
             contract: CodeHash([6; 32]),
             contract_params: Vec::new(),
+            contract_tariff: None,
             contract_abi: 1,
             fallback: 1,
             start_deadline: TimeMs(1_000),
