@@ -34,6 +34,7 @@ pub(crate) fn lease() -> Lease {
             fee_bps: 100,
             contract: CodeHash([6; 32]),
             contract_params: Vec::new(),
+            contract_tariff: None,
             contract_abi: 1,
             contract_tariff: None,
             fallback: 1,
