@@ -130,6 +130,13 @@ impl Perform for ContestUsage {
             return Err(Rejection::NotContestable);
         }
         let (admitted, reported) = (self.admitted, lease.reported);
+        let is_first = match sponsor {
+            Some(_) => lease.sponsor_admits.is_none(),
+            None => lease.contested.is_none(),
+        };
+        if is_first {
+            context.prolong_challenge(self.lease, &mut lease);
+        }
         let event = match sponsor {
             Some(sponsor) => {
                 lease.sponsor_admits = Some(admitted);
@@ -167,6 +174,17 @@ impl super::BlockInHand<'_> {
         self.view.put::<Leases>(id, lease);
         self.emit(Event::UsageReported { lease: id, cumulative, last });
         Ok(())
+    }
+
+    /// Whoever contests for the first time leaves the other side a whole window to answer, so that nobody is contested in
+    /// the last moment. At most two do, so the lease ends all the same.
+    fn prolong_challenge(&mut self, id: LeaseId, lease: &mut Lease) {
+        let Some(due) = lease.challenge_due else { return };
+        let later = self.now.plus(lease.agreement.challenge_window_ms).max(due);
+        let deadline = Deadline { due, kind: DeadlineKind::LeaseChallenge, subject: id.0 };
+        self.view.remove::<Deadlines>(&deadline);
+        self.view.put::<Deadlines>(Deadline { due: later, ..deadline }, ());
+        lease.challenge_due = Some(later);
     }
 
     /// After the final report: settle at once where it is countersigned, else wait for the requester.

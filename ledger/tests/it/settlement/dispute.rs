@@ -206,6 +206,29 @@ fn a_dispute_needs_a_final_report_a_difference_and_its_time() {
 }
 
 #[test]
+fn who_contests_in_the_last_moment_leaves_the_other_side_a_window_to_answer() {
+    let mut stage = reported(0);
+    let due = stage.row().challenge_due.unwrap();
+    let left = due.0 - stage.world.now.0 - 1;
+    stage.after(left, "one", hansa_ledger::action::ContestUsage { lease: stage.lease, admitted: 4 }).unwrap();
+    let later = stage.world.now.plus(20_000);
+    assert_eq!(stage.row().challenge_due, Some(later));
+    stage.contest("one", 3).unwrap();
+    assert_eq!(stage.row().challenge_due, Some(later), "once");
+    stage.contest("EE treasury", 2).unwrap();
+    let last = stage.world.now.plus(20_000);
+    stage.contest("EE treasury", 1).unwrap();
+    assert_eq!(stage.row().challenge_due, Some(last), "and once for the sponsor");
+    let mut answered = stage.fork();
+    answered.open("bsc", 10).unwrap();
+    assert_eq!(answered.dispute().admitted, 1);
+    stage.settle();
+    assert_eq!(stage.world.now, last);
+    assert_eq!(paid(&stage), 2_750);
+    stage.check_closed();
+}
+
+#[test]
 fn a_bond_that_nobody_can_pay_opens_nothing() {
     let params = Params { dispute_bond_min: 1_000_001, ..Setup::default().params };
     let mut stage = Stage::reported(&Setup { params, ..Setup::default() }, 10);
