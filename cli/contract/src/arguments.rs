@@ -2,7 +2,7 @@
 
 use crate::terms::TermsFile;
 use crate::usage::UsageFile;
-use crate::{Answer, ContractError, ReplayBundle, check, create, file, module, params, simulation};
+use crate::{Answer, ContractError, ReplayBundle, build, check, create, file, module, params, simulation};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,8 @@ pub struct ContractArguments {
 enum Verb {
     /// Write a new contract: a crate that builds, tests and passes the check
     New(New),
+    /// Build a contract's module, with no path of this machine in it
+    Build(Build),
     /// Whether the ledger would take a module, and what it costs to ask it
     Check(Check),
     /// What a contract asks for, under terms from a file
@@ -39,6 +41,16 @@ struct New {
     /// Checkout of the source of hansa; the one this program was built from if not said
     #[arg(long, value_name = "DIR")]
     sdk: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Build {
+    /// Folder of the contract
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+    /// Folder for what is compiled; the contract's own `target` if not said
+    #[arg(long, value_name = "DIR")]
+    target_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +113,7 @@ impl ContractArguments {
     pub fn run(self) -> Result<Answer, ContractError> {
         match self.verb {
             Verb::New(new) => new.run(),
+            Verb::Build(verb) => build::run(&verb.folder, verb.target_dir.as_deref()),
             Verb::Check(verb) => check::run(&verb.module, &verb.params.read()?),
             Verb::Quote(quote) => quote.run(),
             Verb::Simulate(simulate) => simulate.run(),
@@ -127,7 +140,7 @@ impl New {
     fn run(&self) -> Result<Answer, ContractError> {
         let folder = create::create(&self.name, &self.dir, self.sdk.as_deref())?;
         let text = format!(
-            "wrote {}\n\n  cd {}\n  cargo test\n  cargo build --release --target wasm32-unknown-unknown\n  hansa contract check \
+            "wrote {}\n\n  cd {}\n  cargo test\n  hansa contract build\n  hansa contract check \
              target/wasm32-unknown-unknown/release/{}.wasm --params params.json",
             folder.display(),
             self.dir.join(&self.name).display(),
