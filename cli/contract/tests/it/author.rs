@@ -194,6 +194,25 @@ fn the_same_source_makes_the_same_module_in_any_folder() {
     let place = place("twice");
     let module = |folder: &str| {
         hansa(&["new", "twice", "--dir", text(&place.join(folder))]).unwrap();
+        // The checkout inside of the contract's folder, as the page has it: then all of the source moves together.
+        let sdk = place.join(folder).join("twice/sdk");
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/abi"), &sdk.join("contracts/abi"));
+        for file in ["Cargo.toml", "Cargo.lock"] {
+            fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file), sdk.join(file)).unwrap();
+        }
+        let manifest = place.join(folder).join("twice/Cargo.toml");
+        let named: Vec<String> = fs::read_to_string(&manifest)
+            .unwrap()
+            .lines()
+            .map(|line| match line.split_once("path = \"") {
+                Some((before, after)) => {
+                    let (_, after) = after.split_once('"').unwrap();
+                    format!("{before}path = \"sdk/contracts/abi\"{after}\n")
+                }
+                None => format!("{line}\n"),
+            })
+            .collect();
+        fs::write(&manifest, named.concat()).unwrap();
         let config = place.join(folder).join("twice/.cargo/config.toml");
         let linked = fs::read_to_string(&config).unwrap();
         fs::write(&config, format!("{linked}\n[net]\noffline = true\n")).unwrap();
@@ -220,6 +239,18 @@ fn the_same_source_makes_the_same_module_in_any_folder() {
     fs::write(place.join("here/twice/src/lib.rs"), "nonsense").unwrap();
     let failed = hansa(&["build", text(&place.join("here/twice"))]).unwrap_err();
     assert_eq!(failed.message, "the contract does not build");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(from, to).unwrap();
+        }
+    }
 }
 
 #[test]
