@@ -110,8 +110,8 @@ fn remap(folder: &Path) -> Result<OsString, ContractError> {
 fn module(said: &[u8]) -> Option<PathBuf> {
     let said = String::from_utf8_lossy(said);
     let messages = said.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
-    let made = messages
+    let mut made = messages
         .filter(|message| message.reason == "compiler-artifact")
         .flat_map(|message| message.filenames);
-    made.filter(|file| file.extension().is_some_and(|extension| extension == "wasm")).last()
+    made.rfind(|file| file.extension().is_some_and(|extension| extension == "wasm"))
 }
