@@ -169,8 +169,7 @@ impl BlockInHand<'_> {
         let next = batches(self.now.0).saturating_add(1);
         let due =
             TimeMs(next.max(batches(from.0.saturating_add(step.saturating_sub(1)))).saturating_mul(step));
-        let waiting = class_range::<RequestsOpen, RequestId>(&self.view, class).next().is_some();
-        if row.batch_due.is_some_and(|batch| batch <= due) || !waiting {
+        if row.batch_due.is_some_and(|batch| batch <= due) || !self.is_wanted(class) {
             return;
         }
         let (kind, subject) = (DeadlineKind::Batch, class_subject(class));
@@ -179,6 +178,11 @@ impl BlockInHand<'_> {
         }
         self.view.put::<Classes>(class.clone(), row);
         self.view.put::<Deadlines>(Deadline { due, kind, subject }, ());
+    }
+
+    /// Whether anybody waits for capacity of a class.
+    pub(crate) fn is_wanted(&self, class: &Name) -> bool {
+        class_range::<RequestsOpen, RequestId>(&self.view, class).next().is_some()
     }
 
     /// Sees to it that every class is cleared in which somebody waits, since something changed that bears on all.

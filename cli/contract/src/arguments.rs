@@ -2,7 +2,7 @@
 
 use crate::terms::TermsFile;
 use crate::usage::UsageFile;
-use crate::{Answer, ContractError, ReplayBundle, check, create, file, module, params, simulation};
+use crate::{Answer, ContractError, ReplayBundle, build, check, create, file, module, params, simulation};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,8 @@ pub struct ContractArguments {
 pub enum ContractVerb {
     /// Write a new contract: a crate that builds, tests and passes the check
     New(New),
+    /// Build a contract's module, with no path of this machine in it
+    Build(Build),
     /// Whether the ledger would take a module, and what it costs to ask it
     Check(Check),
     /// What a contract asks for, under terms from a file
@@ -42,6 +44,17 @@ pub struct New {
     sdk: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub struct Build {
+    /// Folder of the contract
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+    /// Folder for what is compiled; the contract's own `target` if not said
+    #[arg(long, value_name = "DIR")]
+    target_dir: Option<PathBuf>,
+}
+
+/// A module, and what it is asked with.
 #[derive(Debug, Args)]
 pub struct Check {
     /// The module, or the name of a built-in contract
@@ -112,6 +125,7 @@ impl ContractVerb {
     pub fn run(self) -> Result<Answer, ContractError> {
         match self {
             Self::New(new) => new.run(),
+            Self::Build(verb) => build::run(&verb.folder, verb.target_dir.as_deref()),
             Self::Check(verb) => check::run(&verb.module, &verb.params.read()?),
             Self::Quote(quote) => quote.run(),
             Self::Simulate(simulate) => simulate.run(),
@@ -149,7 +163,7 @@ impl New {
     fn run(&self) -> Result<Answer, ContractError> {
         let folder = create::create(&self.name, &self.dir, self.sdk.as_deref())?;
         let text = format!(
-            "wrote {}\n\n  cd {}\n  cargo test\n  cargo build --release --target wasm32-unknown-unknown\n  hansa contract check \
+            "wrote {}\n\n  cd {}\n  cargo test\n  hansa contract build\n  hansa contract check \
              target/wasm32-unknown-unknown/release/{}.wasm --params params.json",
             folder.display(),
             self.dir.join(&self.name).display(),

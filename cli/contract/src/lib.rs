@@ -7,6 +7,7 @@
 //! [`ReplayBundle`] is the format in which a settlement travels to whoever wants to run it again.
 
 mod arguments;
+mod build;
 mod bundle;
 mod check;
 mod create;

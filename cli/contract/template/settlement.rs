@@ -1,7 +1,9 @@
 //! What the tariff promises, as tests. They call the contract directly: no chain, no module, no node.
 
 use hansa_contracts_abi::testing::{Numbers, facts, some_trigger, some_usage};
-use hansa_contracts_abi::{CheckedSplit, Code, Contract, Evidence, Facts, Money, Party, Quote, Trigger, Window, check_split};
+use hansa_contracts_abi::{
+    CheckedSplit, Code, Contract, Evidence, Facts, Money, Party, Quote, Trigger, Window, check_split,
+};
 use {{crate}}::{Params, {{Type}}};
 
 /// Half price from the thousandth accelerator-second on.
@@ -36,8 +38,14 @@ fn the_quote_is_all_of_the_capacity_with_its_discount() {
 
 #[test]
 fn the_discount_begins_where_the_tariff_says() {
-    for (usage, due) in [(0, 0), (999, 9_990), (1_000, 10_000), (1_001, 10_005), (3_000, 20_000), (9_999, 25_000)] {
-        assert_eq!(total(&settle(&PARAMS, &used(usage, Trigger::Final), &[])), due, "{usage} accelerator-seconds");
+    for (usage, due) in
+        [(0, 0), (999, 9_990), (1_000, 10_000), (1_001, 10_005), (3_000, 20_000), (9_999, 25_000)]
+    {
+        assert_eq!(
+            total(&settle(&PARAMS, &used(usage, Trigger::Final), &[])),
+            due,
+            "{usage} accelerator-seconds"
+        );
     }
     // Of 20,000 the fee is 1.5 %; what is not paid of the million goes back.
     let split = settle(&PARAMS, &used(3_000, Trigger::Final), &[]);
@@ -49,7 +57,8 @@ fn the_discount_begins_where_the_tariff_says() {
 fn contested_usage_waits_for_its_ruling() {
     let due = |trigger| {
         let mut facts = used(1_000, trigger);
-        let window = Window { index: 0, delivered: 400, committed: 400, up_secs: 100, source: Evidence::ProviderOnly };
+        let window =
+            Window { index: 0, delivered: 400, committed: 400, up_secs: 100, source: Evidence::ProviderOnly };
         facts.usage.windows.push(window);
         total(&settle(&PARAMS, &facts, &[]))
     };

@@ -245,8 +245,9 @@ impl Perform for AmendOffer {
         let epoch = context.view.get::<Classes>(&class).map_or(0, |class| class.epoch);
         if let Some(ask) = self.ask {
             row.settle_raise(epoch);
-            // Whoever raises its price does so for the batch after the next: none may be raised once the orders are seen.
-            (row.ask, row.ask_raise) = match ask > row.ask {
+            // Whoever raises its price does so for the batch after the next: none may be raised once the orders are seen. Where
+            // nobody waits there are none to see, and no batch is held that the raise could wait for.
+            (row.ask, row.ask_raise) = match ask > row.ask && context.is_wanted(&class) {
                 true => (row.ask, Some(AskRaise { ask, epoch })),
                 false => (ask, None),
             };

@@ -247,15 +247,19 @@ fn books() -> impl Strategy<Value = Case> {
 
 /// Random books: with all rules at once, and with the rules of one question at a time, which then bind often.
 pub fn cases() -> impl Strategy<Value = Case> {
-    prop_oneof![
-        3 => books(),
-        1 => books().prop_map(|Case(book)| Case(auction(book))),
-        1 => books().prop_map(|Case(book)| Case(debts(auction(book)))),
-        2 => books().prop_map(|Case(book)| Case(need(book))),
-        1 => books().prop_map(|Case(book)| Case(unconstrained(book))),
-        1 => books().prop_map(|Case(book)| Case(released(auction(book)))),
-        2 => books().prop_map(|Case(book)| Case(bounded(auction(book)))),
-    ]
+    // One tree for the book, whatever its kind: seven of them side by side outgrow the stack of a test's thread.
+    let kind = prop_oneof![3 => Just(0u8), 1 => Just(1), 1 => Just(2), 2 => Just(3), 1 => Just(4), 1 => Just(5), 2 => Just(6)];
+    (books(), kind).prop_map(|(Case(book), kind)| {
+        Case(match kind {
+            0 => book,
+            1 => auction(book),
+            2 => debts(auction(book)),
+            3 => need(book),
+            4 => unconstrained(book),
+            5 => released(auction(book)),
+            _ => bounded(auction(book)),
+        })
+    })
 }
 
 /// Leaves price, time and capacity: many who want the same few slots, and often a price between its bounds.

@@ -1,6 +1,6 @@
 //! The way of an author, as it is documented: a new crate, its tests, its module, the check, a simulation.
 
-use crate::common::{cargo, hansa, module, place, text};
+use crate::common::{build, cargo, hansa, module, place, text};
 use hansa_cli_contract::create;
 use std::fs;
 use std::path::Path;
@@ -185,6 +185,71 @@ fn a_contract_that_fails_is_found_by_the_check_and_replaced_by_the_fallback() {
         assert_eq!(steps[1]["failure"], reason);
         assert_eq!(steps[1]["fallback"], "pay-countersigned");
         assert_eq!(steps[1]["payments"][0]["paid"].as_str().unwrap_or_default(), paid, "{trigger}");
+    }
+}
+
+/// Members approve a hash: whoever builds the same source has to find the same one, wherever it lies.
+#[test]
+fn the_same_source_makes_the_same_module_in_any_folder() {
+    let place = place("twice");
+    let module = |folder: &str| {
+        hansa(&["new", "twice", "--dir", text(&place.join(folder))]).unwrap();
+        // The checkout inside of the contract's folder, as the page has it: then all of the source moves together.
+        let sdk = place.join(folder).join("twice/sdk");
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/abi"), &sdk.join("contracts/abi"));
+        for file in ["Cargo.toml", "Cargo.lock"] {
+            fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file), sdk.join(file)).unwrap();
+        }
+        let manifest = place.join(folder).join("twice/Cargo.toml");
+        let named: Vec<String> = fs::read_to_string(&manifest)
+            .unwrap()
+            .lines()
+            .map(|line| match line.split_once("path = \"") {
+                Some((before, after)) => {
+                    let (_, after) = after.split_once('"').unwrap();
+                    format!("{before}path = \"sdk/contracts/abi\"{after}\n")
+                }
+                None => format!("{line}\n"),
+            })
+            .collect();
+        fs::write(&manifest, named.concat()).unwrap();
+        let config = place.join(folder).join("twice/.cargo/config.toml");
+        let linked = fs::read_to_string(&config).unwrap();
+        fs::write(&config, format!("{linked}\n[net]\noffline = true\n")).unwrap();
+        let answer = build(&place.join(folder).join("twice"));
+        let module = fs::read(answer.value["module"].as_str().unwrap()).unwrap();
+        assert_eq!(answer.value["code_hash"], blake3::hash(&module).to_string());
+        assert!(answer.text.ends_with(answer.value["code_hash"].as_str().unwrap()), "{}", answer.text);
+        module
+    };
+    let first = module("here");
+    assert!(first == module("somewhere/else"), "the two modules differ");
+    let holds = |text: &str| first.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(
+        !holds(text(&place)) && !holds(".cargo/registry") && !holds(".rustup"),
+        "the module holds a path"
+    );
+    assert!(
+        hansa(&["build", text(&place)])
+            .unwrap_err()
+            .message
+            .ends_with("is no contract: it has no Cargo.toml")
+    );
+    // What does not compile makes no module.
+    fs::write(place.join("here/twice/src/lib.rs"), "nonsense").unwrap();
+    let failed = hansa(&["build", text(&place.join("here/twice"))]).unwrap_err();
+    assert_eq!(failed.message, "the contract does not build");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(from, to).unwrap();
+        }
     }
 }
 

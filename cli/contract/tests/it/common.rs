@@ -66,6 +66,11 @@ pub fn module(folder: &Path, name: &str) -> PathBuf {
     target().join("wasm32-unknown-unknown/release").join(format!("{}.wasm", name.replace('-', "_")))
 }
 
+/// Builds the module of a crate with `hansa contract build`. Its dependencies are there: `cargo` has compiled them.
+pub fn build(folder: &Path) -> Answer {
+    hansa(&["build", text(folder), "--target-dir", text(&target().join("named"))]).unwrap()
+}
+
 /// A path as an argument.
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
