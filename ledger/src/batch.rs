@@ -163,13 +163,20 @@ impl BlockInHand<'_> {
     /// Sees to it that the class is cleared at the first multiple of the batch time after this moment that is not before
     /// `from`; without effect when it is cleared sooner already, or when nobody waits for anything.
     pub(crate) fn schedule_from(&mut self, class: &Name, from: TimeMs) {
+        if self.is_wanted(class) {
+            self.schedule_at(class, from);
+        }
+    }
+
+    /// [`Self::schedule_from`], whether anybody waits or not.
+    pub(crate) fn schedule_at(&mut self, class: &Name, from: TimeMs) {
         let Some(mut row) = self.view.get::<Classes>(class).cloned() else { return };
         let step = self.params.batch_ms;
         let batches = |time: u64| time.checked_div(step).unwrap_or(0);
         let next = batches(self.now.0).saturating_add(1);
         let due =
             TimeMs(next.max(batches(from.0.saturating_add(step.saturating_sub(1)))).saturating_mul(step));
-        if row.batch_due.is_some_and(|batch| batch <= due) || !self.is_wanted(class) {
+        if row.batch_due.is_some_and(|batch| batch <= due) {
             return;
         }
         let (kind, subject) = (DeadlineKind::Batch, class_subject(class));

@@ -245,16 +245,22 @@ impl Perform for AmendOffer {
         let epoch = context.view.get::<Classes>(&class).map_or(0, |class| class.epoch);
         if let Some(ask) = self.ask {
             row.settle_raise(epoch);
-            // Whoever raises its price does so for the batch after the next: none may be raised once the orders are seen. Where
-            // nobody waits there are none to see, and no batch is held that the raise could wait for.
-            (row.ask, row.ask_raise) = match ask > row.ask && context.is_wanted(&class) {
+            // Whoever raises its price does so for the batch after the next: none may be raised once the orders are seen.
+            (row.ask, row.ask_raise) = match ask > row.ask {
                 true => (row.ask, Some(AskRaise { ask, epoch })),
                 false => (ask, None),
             };
         }
+        let is_raise = row.ask_raise.is_some();
         context.view.put::<Offers>(self.offer, row);
         context.hold_parts(&key, site.confirmed)?;
-        context.schedule_batch(&class);
+        if is_raise {
+            // Held even where nobody waits: the raise counts after it, and not at some batch of days to come.
+            let now = context.now;
+            context.schedule_at(&class, now);
+        } else {
+            context.schedule_batch(&class);
+        }
         context.emit(Event::OfferAmended { offer: self.offer });
         Ok(())
     }

@@ -137,12 +137,13 @@ fn leases_of_before_and_after_a_vote_are_settled_each_by_its_own_terms() {
     let report = world.sign("bsc", vec![ReportUsage { usages }.into()]);
     world.block(9_000, &[report]);
     let settled = live(&mut world, used, 4);
-    // Never begun: closed when the own window to begin has passed. Reported at last: the own windows to report and to contest.
+    // Never begun: closed when the own window to begin has passed. Reported at last: the own windows to report and, from the
+    // first contest a millisecond later on, to answer.
     for (id, due, closing) in [
         (new.idle, start.plus(10_000), Closing::NoShow),
         (old.idle, start.plus(30_000), Closing::NoShow),
-        (new.used, end.plus(7_000 + 5_000), Closing::Ruling),
-        (old.used, end.plus(30_000 + 20_000), Closing::Ruling),
+        (new.used, end.plus(7_000 + 1 + 5_000), Closing::Ruling),
+        (old.used, end.plus(30_000 + 1 + 20_000), Closing::Ruling),
     ] {
         let row = lease(&world, id);
         assert_eq!((row.state, row.closing), (LeaseState::Settled, Some(closing)));

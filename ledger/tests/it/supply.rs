@@ -298,6 +298,12 @@ fn a_raise_counts_after_the_next_batch_and_a_cut_at_once() {
     world.act("bsc", amend(1_400_000)).unwrap();
     assert_eq!(price(&mut world), 1_400_000);
     assert_eq!(offer(&world, &id).ask_raise, None);
+    // Where nobody waits a batch is held for the raise alone, so that the next bidder does not find the old price.
+    world.act("bsc", amend(1_900_000)).unwrap();
+    let due = hansa_ledger::deadline::next_deadline(&world.state).expect("a batch");
+    let events = world.block(due.0 - world.now.0, &[]).deadlines;
+    assert!(events.iter().any(|event| matches!(event, Event::BatchCleared { .. })), "{events:?}");
+    assert_eq!(price(&mut world), 1_900_000);
 }
 
 #[test]
