@@ -36,7 +36,6 @@ pub(crate) fn lease() -> Lease {
             contract_params: Vec::new(),
             contract_tariff: None,
             contract_abi: 1,
-            contract_tariff: None,
             fallback: 1,
             start_deadline: TimeMs(1_000),
             report_window_ms: 1_000,
