@@ -18,6 +18,7 @@ fn a_federation_under_faults() {
         ("a node that stands still for five seconds catches up", crash::one_node_stands_still),
         ("all nodes killed at once lose nothing", crash::all_nodes_are_killed),
         ("an agent killed under its job runs nothing twice", agent::killed_under_its_job),
+        ("whoever dies in the life of a lease, it is settled once", agent::killed_at_each_step),
         ("one data directory has one process", start::one_data_directory_has_one_process),
         ("a node that cannot start says why", start::a_node_says_why),
         ("a damaged ledger is refused, and fetched from the others", start::a_damaged_ledger_is_refused),

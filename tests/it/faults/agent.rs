@@ -56,16 +56,7 @@ pub fn killed_under_its_job(testnet: &Testnet) {
         let jobs: Vec<JobInfo> = home.ask(&["job", "list", &lease]);
         jobs.iter().any(|job| job.row.state == JobState::Succeeded).then_some(())
     });
-    home.run(&["lease", "end", &lease]).succeeded();
-    let show = |home: &Home| -> LeaseInfo {
-        let shown: Value = home.ask(&["lease", "show", &lease]);
-        serde_json::from_value(shown["lease"].clone()).unwrap()
-    };
-    testnet.until("the final usage", TIME_MAX, || show(&home).row.reported_final.then_some(()));
-    home.run(&["lease", "countersign", &lease, "--policy", "always"]).succeeded();
-    let settled = testnet.until("the settlement", TIME_MAX, || {
-        Some(show(&home)).filter(|lease| lease.row.state == LeaseState::Settled)
-    });
+    let settled = settle(testnet, &home, &lease);
     let row = settled.row;
     let seconds = (row.ended_at.unwrap().0 - row.started_at.unwrap().0) / 1_000;
     assert_eq!(row.reported, 4 * seconds, "no second is lost or invented: {row:?}");
@@ -76,6 +67,97 @@ pub fn killed_under_its_job(testnet: &Testnet) {
         home.run(&words).succeeded().stdout.lines().count()
     };
     assert_eq!((count("lease_started"), count("lease_settled"), count("job_ended")), (1, 1, 2));
+}
+
+/// When somebody dies in the life of a lease.
+enum Moment {
+    /// Before the request is placed.
+    Before,
+    /// As soon as the award stands on the ledger.
+    Awarded,
+    /// As soon as the agent's log says this of the lease.
+    Said(&'static str),
+}
+
+/// Whoever dies when, each lease is begun once, its job runs once and succeeds, and it is settled once.
+pub fn killed_at_each_step(testnet: &Testnet) {
+    let home = testnet.home();
+    for (what, victim, moment) in [
+        ("the agent, before there is a lease", "bsc", Moment::Before),
+        ("the requester's node, at the award", "EE", Moment::Awarded),
+        ("the agent, once the job has ended", "bsc", Moment::Said("the job has ended")),
+        ("the agent, once the job is reported", "bsc", Moment::Said("the job is reported")),
+    ] {
+        println!("{what}");
+        let kill = || signal(&testnet.process(victim), Signal::KILL);
+        if matches!(moment, Moment::Before) {
+            kill();
+        }
+        let words = [
+            "bid",
+            "--class",
+            "h100-64",
+            "--quantity",
+            "4",
+            "--duration",
+            "2m",
+            "--limit",
+            "2.40",
+            "--within",
+            "1m",
+        ];
+        let job = ["--run", "sh", "--arg", "-c", "--arg", "echo ran; echo x > out", "--output", "out"];
+        let placed: Value = home.ask(&[&words[..], &["--grant", "innovation-1"], &job].concat());
+        let request = placed["request"].as_str().unwrap().to_owned();
+        let lease = testnet.until("the award", TIME_MAX, || {
+            let shown: Value = home.ask(&["request", "show", &request]);
+            shown["lease"].as_str().map(str::to_owned)
+        });
+        if let Moment::Said(line) = moment {
+            testnet.until(line, TIME_MAX, || {
+                let log = std::fs::read_to_string(testnet.layout.log("bsc")).unwrap();
+                log.lines().any(|one| one.contains(line) && one.contains(&lease)).then_some(())
+            });
+        }
+        if !matches!(moment, Moment::Before) {
+            kill();
+        }
+        testnet.restart(victim);
+        testnet.until("the job succeeds", TIME_MAX, || {
+            let jobs: Vec<JobInfo> = home.ask(&["job", "list", &lease]);
+            assert!(jobs.iter().all(|job| job.row.state != JobState::Failed), "{what}: {jobs:?}");
+            jobs.iter().any(|job| job.row.state == JobState::Succeeded).then_some(())
+        });
+        let log: Value = home.ask(&["lease", "logs", &lease]);
+        assert_eq!(log["log"], "ran\n", "{what}");
+        settle(testnet, &home, &lease);
+        let count = |kind: &str| {
+            let words = ["--json", "chain", "events", "--lease", &lease, "--last", "100000", "--kind", kind];
+            home.run(&words).succeeded().stdout.lines().count()
+        };
+        let counts = (count("lease_started"), count("job_ended"), count("lease_settled"));
+        assert_eq!(counts, (1, 1, 1), "{what}");
+        let starts = std::fs::read_to_string(testnet.layout.log("bsc")).unwrap();
+        let starts = starts.lines().filter(|line| line.contains("the job starts") && line.contains(&lease));
+        assert_eq!(starts.count(), 1, "{what}");
+    }
+}
+
+/// Ends a lease and follows it to its settlement.
+fn settle(testnet: &Testnet, home: &Home, lease: &str) -> LeaseInfo {
+    let show = || -> LeaseInfo {
+        let shown: Value = home.ask(&["lease", "show", lease]);
+        serde_json::from_value(shown["lease"].clone()).unwrap()
+    };
+    home.run(&["lease", "end", lease]).succeeded();
+    testnet.until("the final usage", TIME_MAX, || show().row.reported_final.then_some(()));
+    // What was used for less than a second is settled without anybody's word.
+    if show().row.reported > 0 {
+        home.run(&["lease", "countersign", lease, "--policy", "always"]).succeeded();
+    }
+    testnet.until("the settlement", TIME_MAX, || {
+        Some(show()).filter(|lease| lease.row.state == LeaseState::Settled)
+    })
 }
 
 /// The processes that sleep for the job.

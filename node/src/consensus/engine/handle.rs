@@ -101,6 +101,10 @@ pub(super) async fn end_engine(node: &NodeRef) {
     }
 }
 
+/// How often a log that is in use is looked at again, and after what pause.
+const LOCK_ATTEMPTS: u32 = 50;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// Whether the engine's log at `path` is free: the engine itself would fail later and less clearly.
 ///
 /// # Errors
@@ -112,10 +116,14 @@ pub fn wal_lock(path: &Path) -> Result<(), StartError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(in_use(error.to_string())),
     };
-    match file.try_lock() {
-        // Closing the file lets the lock go.
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(in_use("another process holds it".to_owned())),
-        Err(TryLockError::Error(error)) => Err(in_use(error.to_string())),
+    // A process that was just killed lets go of its files only when the last of its threads has ended, so one look is not enough.
+    for _ in 0..LOCK_ATTEMPTS {
+        match file.try_lock() {
+            // Closing the file lets the lock go.
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(in_use(error.to_string())),
+        }
     }
+    Err(in_use("another process holds it".to_owned()))
 }
