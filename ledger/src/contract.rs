@@ -6,7 +6,7 @@
 
 mod alias;
 
-use crate::action::BlockInHand;
+use crate::action::{BlockInHand, FuelUse};
 use crate::event::Event;
 use crate::id::{CodeHash, LeaseId};
 use crate::member::MemberCode;
@@ -73,9 +73,12 @@ impl BlockInHand<'_> {
     }
 
     /// Takes the fuel that a module of so many bytes costs to validate or to load.
-    fn charge_module(&mut self, bytes: usize) -> Result<(), Rejection> {
+    fn charge_module(&mut self, bytes: usize, fuel_use: FuelUse) -> Result<(), Rejection> {
         let fuel = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(FUEL_PER_MODULE_BYTE);
-        self.fuel = self.fuel.checked_sub(fuel).ok_or(Rejection::FuelExhausted)?;
+        if fuel > self.fuel_for(fuel_use) {
+            return Err(Rejection::FuelExhausted);
+        }
+        self.burn_fuel(fuel_use, fuel);
         Ok(())
     }
 
@@ -106,7 +109,8 @@ impl BlockInHand<'_> {
         if self.balance(&deployer.purse) < deposit {
             return Err(Rejection::FundsInsufficient);
         }
-        self.charge_module(code.len())?;
+        // No number of uploads delays a settlement that closes a lease.
+        self.charge_module(code.len(), FuelUse::Other)?;
         let principal = deployer.principal;
         let summary = match self.runtime.validate(code) {
             Ok(summary) => summary,
@@ -299,7 +303,8 @@ impl BlockInHand<'_> {
     /// Loads the code now, and never later: a call that loaded would cost other fuel than the next one.
     fn activate_contract(&mut self, code: CodeHash, mut row: Contract) -> Result<(), Rejection> {
         let module = self.view.get::<ContractCodes>(&code).cloned().ok_or(Rejection::ContractUnknown)?;
-        self.charge_module(module.code.len())?;
+        // Enough members have approved it, so it may draw on all there is: else a large module might never have its turn.
+        self.charge_module(module.code.len(), FuelUse::Final)?;
         if self.runtime.load(&module.code) != Ok(code.0) {
             // It was valid when it came: an engine that says otherwise now has other rules, which its profile forbids.
             return self.archive_contract(code, row);

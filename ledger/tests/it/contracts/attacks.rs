@@ -3,6 +3,7 @@
 use super::leases::{failure, offered};
 use super::*;
 use hansa_contracts_abi::Failure;
+use hansa_ledger::action::fuel_kept;
 use hansa_ledger::apply::build_block;
 use hansa_ledger::contract::FUEL_PER_MODULE_BYTE;
 use hansa_ledger::id::hash_of;
@@ -14,7 +15,7 @@ use hansa_ledger::tables::ContractAliases;
 #[test]
 fn attack_18_code_spam_is_priced_and_bounded() {
     let mut world =
-        world_with(Params { contract_uploads_max: 3, block_fuel_max: 4_000_000, ..Params::testnet() });
+        world_with(Params { contract_uploads_max: 3, block_fuel_max: 10_000_000, ..Params::testnet() });
     let before = cash(&world, "ES", "bsc");
     for number in 0..3 {
         upload(&mut world, "bsc", &format!("spam {number}"));
@@ -30,9 +31,12 @@ fn attack_18_code_spam_is_priced_and_bounded() {
     // What one has no money for does not get in.
     world.accredit("FR", "cea", OrganisationClass::Research);
     assert_eq!(world.act("cea", module("sound too")), Err(Rejection::FundsInsufficient));
-    // A block looks into so many bytes and no more, whatever comes of it; the rest waits.
+    // A block looks into so many bytes and no more, whatever comes of it, and leaves what is kept for final settlements; the
+    // rest waits.
     let large = || UploadContract { code: vec![0xff; 60_000], ..module("") };
-    let fits = 4_000_000 / (60_000 * FUEL_PER_MODULE_BYTE);
+    let free = 10_000_000 - fuel_kept(world.params(), &world.runtime);
+    let fits = free / (60_000 * FUEL_PER_MODULE_BYTE);
+    assert!(fits < 10_000_000 / (60_000 * FUEL_PER_MODULE_BYTE), "what is kept would have room for one more");
     let several: Vec<_> = (0..fits + 1).map(|_| world.sign("tallinn", vec![large().into()])).collect();
     let proposer = crate::world::member("DE");
     let time = world.now.plus(1);

@@ -291,8 +291,8 @@ fn a_contract_that_fails_on_the_uncontested_part_pays_it_at_the_end() {
 }
 
 #[test]
-fn an_office_of_several_keys_rules_and_opens_by_order() {
-    // The actions go the way of every other action of an office: one key proposes, another approves.
+fn an_office_speaks_for_its_own_side_and_for_no_other() {
+    // The sponsor's treasury signs no usage of the requester's, and its registrar opens nothing.
     let stage = reported(0);
     let usages = vec![LeaseUsage { lease: stage.lease, cumulative: 1 }];
     let refused = stage.fork().after(1, "EE treasury", CountersignUsage { usages });

@@ -5,20 +5,21 @@ use crate::scene::place;
 use crate::scripted::{Contracts, Script};
 use crate::world::{World, member};
 use hansa_ledger::action::{
-    Action, ClaimPayment, CountersignUsage, EndLease, LeaseUsage, StartLease, fuel_kept,
+    Action, ClaimPayment, CountersignUsage, EndLease, LeaseUsage, PlaceRequest, StartLease, fuel_kept,
 };
 use hansa_ledger::apply::build_block;
 use hansa_ledger::event::Event;
-use hansa_ledger::id::LeaseId;
+use hansa_ledger::id::{GrantId, LeaseId};
+use hansa_ledger::market::Reason;
 use hansa_ledger::params::Params;
-use hansa_ledger::row::{Closing, LeaseState};
-use hansa_ledger::tables::{Leases, Settlements};
+use hansa_ledger::row::{Closing, LeaseState, Request, RequestState};
+use hansa_ledger::tables::{Leases, Requests, Settlements};
 
 /// What every call takes, and what a call may take at most: two of them fill a block.
 const CALL: u64 = 2_000_000;
 
-/// Three leases that have begun, in a federation whose blocks have the fuel of two calls.
-fn three() -> (World, Vec<LeaseId>) {
+/// A federation whose blocks have the fuel of two calls, with an offer under the scripted contract.
+fn federation() -> (World, GrantId) {
     let params = Params { block_fuel_max: 2 * CALL, interim_interval_ms: 1, ..Setup::default().params };
     let script = Script { fuel: CALL, ..Script::default() };
     let setup = Setup { params, script: Some(script), ..Setup::default() };
@@ -26,6 +27,12 @@ fn three() -> (World, Vec<LeaseId>) {
     world.runtime = world.runtime.with_call(CALL);
     let offer = offer(&world, &setup);
     world.run("bsc", vec![offer.into()]).unwrap();
+    (world, grant)
+}
+
+/// Three leases that have begun there.
+fn three() -> (World, Vec<LeaseId>) {
+    let (mut world, grant) = federation();
     let mut leases = Vec::new();
     for _ in 0..3 {
         let mut demand = wanted(&world, grant, 10_000);
@@ -97,18 +104,31 @@ fn final_settlements_that_do_not_fit_come_in_the_next_block_and_by_their_contrac
 }
 
 #[test]
-fn a_batch_waits_where_others_used_the_fuel_up_and_a_settlement_does_not() {
-    let (mut world, leases) = three();
-    let (end, claim) =
-        (EndLease { lease: leases[0], cumulative: Some(2) }, ClaimPayment { lease: leases[1] });
-    let end = world.sign("bsc", vec![end.into()]);
-    world.block(3_000, &[end]);
-    // A request waits for its batch while a lease's window passes and others claim.
-    let claim = world.sign("bsc", vec![claim.into()]);
-    world.block(1, &[claim]);
-    let due = world.state.get::<Leases>(&leases[0]).unwrap().challenge_due.unwrap();
-    world.block(due.0 - world.now.0, &[]);
-    assert_eq!(state(&world, &leases[0]), LeaseState::Settled);
+fn a_batch_awards_what_it_has_fuel_for_and_the_next_one_the_rest() {
+    let (mut world, grant) = federation();
+    // Of the two calls of a block one is kept, so a batch can ask for one quote.
+    let bids: Vec<Action> = (0..2)
+        .map(|_| {
+            let mut demand = wanted(&world, grant, 10_000);
+            demand.start_min.0 += 10;
+            PlaceRequest { demand }.into()
+        })
+        .collect();
+    world.run("one", bids).unwrap();
+    let cleared = |event: &Event| match event {
+        Event::BatchCleared { trades, .. } => Some(*trades),
+        _ => None,
+    };
+    assert_eq!(world.pass_until(cleared), 2, "there is capacity for both");
+    let waiting = |world: &World| -> Vec<Option<Reason>> {
+        let open = |row: &&Request| row.state == RequestState::Open;
+        let rows = world.state.rows::<Requests>().map(|(_, row)| row).filter(open);
+        rows.map(|row| row.last_unmatched().map(|unmatched| unmatched.reason)).collect()
+    };
+    assert_eq!(waiting(&world), [Some(Reason::BatchFull)]);
+    assert_eq!(world.pass_until(cleared), 1);
+    assert_eq!(waiting(&world), []);
+    assert_eq!(world.state.rows::<Leases>().count(), 2);
 }
 
 #[test]
