@@ -22,8 +22,8 @@ fn acknowledged(acknowledgements: &Path) -> u64 {
     log.lines().filter_map(|line| line.strip_prefix("height ")?.parse().ok()).max().unwrap_or(0)
 }
 
-/// Waits until the writer has got `heights` further, then kills it.
-fn kill_after(mut writer: Child, heights: u64, acknowledgements: &Path) {
+/// Waits until the writer has got `heights` further and a number of microseconds more, then kills it: at any instant of a height.
+fn kill_after(mut writer: Child, heights: u64, microseconds: u64, acknowledgements: &Path) {
     let target = acknowledged(acknowledgements) + heights;
     let deadline = Instant::now() + Duration::from_secs(120);
     while acknowledged(acknowledgements) < target {
@@ -31,6 +31,7 @@ fn kill_after(mut writer: Child, heights: u64, acknowledgements: &Path) {
         assert!(writer.try_wait().unwrap().is_none(), "the writer ended by itself");
         thread::sleep(Duration::from_millis(2));
     }
+    thread::sleep(Duration::from_micros(microseconds));
     writer.kill().unwrap();
     writer.wait().unwrap();
 }
@@ -48,10 +49,17 @@ fn check(place: &Path, kib: usize, acknowledgements: &Path) {
 fn a_killed_process_loses_nothing_it_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let (place, log) = (directory.path().join("store"), directory.path().join("acknowledgements"));
-    for round in 0..5 {
-        kill_after(start_writer(&place, 30, &log), 7 + 5 * round, &log);
+    let rounds = number("HANSA_KILLS", 5);
+    for round in 0..rounds {
+        kill_after(start_writer(&place, 30, &log), 7 + 5 * (round % 5), round * 6_151 % 20_000, &log);
         check(&place, 30, &log);
     }
+    println!("figure: {rounds} writers killed, {} heights acknowledged, 0 lost", acknowledged(&log));
+}
+
+/// What a long run asks for, or what every test run does.
+fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().expect("the variable is a number"))
 }
 
 /// A file system on a loop image; unmounted when dropped.
@@ -105,30 +113,32 @@ fn obstacle() -> Option<String> {
 
 #[test]
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
-    for kib in [4, 30, 300, 1024] {
-        let rounds = if kib == 30 || kib == 300 { 3 } else { 1 };
-        for round in 0..rounds {
-            let directory = tempfile::tempdir().unwrap();
-            // With `commit=300` the journal of the file system does not come to the rescue during the test.
-            let mounted = new_image(directory.path()).and_then(|image| {
-                Ok((Mount::new(&image, directory.path().join("a"), "loop,commit=300")?, image))
-            });
-            let (mount, image) = match mounted {
-                Ok(mounted) => mounted,
-                Err(error) => {
-                    let obstacle = obstacle();
-                    println!("power cuts cannot be tried here: {obstacle:?} ({error})");
-                    assert!(obstacle.is_some(), "nothing stands in the way of mounting, and yet: {error}");
-                    return;
-                }
-            };
-            let (place, log) = (mount.0.join("store"), directory.path().join("acknowledgements"));
-            kill_after(start_writer(&place, kib, &log), 15 + 10 * round, &log);
-            // Dirty pages of the inner file system never reached the image, so a copy of it is what a power cut leaves.
-            let copy = directory.path().join("copy");
-            run(Command::new("cp").arg("--sparse=always").arg(&image).arg(&copy)).unwrap();
-            let after = Mount::new(&copy, directory.path().join("b"), "loop").unwrap();
-            check(&after.0.join("store"), kib, &log);
-        }
+    // Of every eight: bodies of 30 and 300 KiB three times each, those of 4 KiB and of 1 MiB once.
+    let cuts = number("HANSA_POWER_CUTS", 8);
+    let mut heights = 0;
+    for (number, kib) in (0..cuts).zip([30, 300, 4, 30, 300, 1024, 30, 300].into_iter().cycle()) {
+        let directory = tempfile::tempdir().unwrap();
+        // With `commit=300` the journal of the file system does not come to the rescue during the test.
+        let mounted = new_image(directory.path()).and_then(|image| {
+            Ok((Mount::new(&image, directory.path().join("a"), "loop,commit=300")?, image))
+        });
+        let (mount, image) = match mounted {
+            Ok(mounted) => mounted,
+            Err(error) => {
+                let obstacle = obstacle();
+                println!("power cuts cannot be tried here: {obstacle:?} ({error})");
+                assert!(obstacle.is_some(), "nothing stands in the way of mounting, and yet: {error}");
+                return;
+            }
+        };
+        let (place, log) = (mount.0.join("store"), directory.path().join("acknowledgements"));
+        kill_after(start_writer(&place, kib, &log), 5 + number * 37 % 60, number * 6_151 % 20_000, &log);
+        // Dirty pages of the inner file system never reached the image, so a copy of it is what a power cut leaves.
+        let copy = directory.path().join("copy");
+        run(Command::new("cp").arg("--sparse=always").arg(&image).arg(&copy)).unwrap();
+        let after = Mount::new(&copy, directory.path().join("b"), "loop").unwrap();
+        check(&after.0.join("store"), kib, &log);
+        heights += acknowledged(&log);
     }
+    println!("figure: {cuts} power cuts, {heights} heights acknowledged, 0 lost");
 }

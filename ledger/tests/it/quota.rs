@@ -82,6 +82,30 @@ fn the_last_byte_of_the_quota_may_be_sent_and_no_byte_more() {
 }
 
 #[test]
+fn the_last_action_of_the_quota_may_be_sent_and_no_action_more() {
+    let mut world = World::with(Params { epoch_ms: EPOCH_MS, epoch_actions_max: 20, ..Params::testnet() });
+    for number in ["tallinn", "tartu"] {
+        world.accredit("EE", number, OrganisationClass::StartUp);
+    }
+    let send = |world: &mut World, signer: &str, actions: usize| {
+        let upload =
+            || UploadContract { name: crate::world::name("light"), code: vec![0; 2_000], budget_line: None };
+        let actions = (0..actions).map(|_| upload().into()).collect();
+        let encoded = world.envelope(signer, actions).sign(&crate::world::key(signer)).encode();
+        world.attempt(&encoded).unwrap_err()
+    };
+    let counted = |world: &World| used(world, "tallinn").map(|quota| quota.actions);
+    let refused = send(&mut world, "tallinn", 12);
+    assert_ne!(refused, Rejection::QuotaExceeded);
+    assert_eq!(send(&mut world, "tallinn", 9), Rejection::QuotaExceeded);
+    assert_eq!(counted(&world), Some(12), "what stands in no block counts nothing");
+    assert_eq!(send(&mut world, "tallinn", 8), refused);
+    assert_eq!(counted(&world), Some(20));
+    assert_eq!(send(&mut world, "tallinn", 1), Rejection::QuotaExceeded);
+    assert_eq!(send(&mut world, "tartu", 15), refused);
+}
+
+#[test]
 fn who_builds_a_block_leaves_out_what_is_over_the_quota() {
     let mut world = world();
     let upload = |code| UploadContract { name: crate::world::name("heavy"), code, budget_line: None };
