@@ -17,8 +17,8 @@ use crate::name::Name;
 use crate::params::Params;
 use crate::rejection::Rejection;
 use crate::row::{
-    AccountId, Agreement, Aid, ClassUnmatched, Contract, Deadline, DeadlineKind, Demand, EntitlementKey,
-    Lease, LeaseSource, LeaseState, Offer, OfferState, Request, RequestState, Source,
+    AccountId, Agreement, Aid, Class, ClassUnmatched, Contract, Deadline, DeadlineKind, Demand,
+    EntitlementKey, Lease, LeaseSource, LeaseState, Offer, OfferState, Request, RequestState, Source,
 };
 use crate::share;
 use crate::state::View;
@@ -209,9 +209,6 @@ impl BlockInHand<'_> {
         let Some(mut row) = self.view.get::<Classes>(class).cloned() else { return };
         row.batch_due = None;
         row.epoch = row.epoch.saturating_add(1);
-        if let Some(first) = clearing.prices.first() {
-            row.price = Some(first.price);
-        }
         let epoch = row.epoch;
         self.view.put::<Classes>(class.clone(), row);
         let trades = u32::try_from(clearing.trades.len()).unwrap_or(u32::MAX);
@@ -219,6 +216,11 @@ impl BlockInHand<'_> {
         self.emit(Event::BatchCleared { class: class.clone(), epoch, trades, unmatched });
         let (orders, prices) = (book.orders.len(), clearing.prices.clone());
         let tally = self.carry_out(class, reference, clearing);
+        // Only what was paid is a price: what no lease came of would be a number that nobody stands for.
+        let prices: Vec<_> = prices.into_iter().filter(|price| tally.volume(price.bucket) > 0).collect();
+        if let Some((first, row)) = prices.first().zip(self.view.get::<Classes>(class).cloned()) {
+            self.view.put::<Classes>(class.clone(), Class { price: Some(first.price), ..row });
+        }
         self.keep_figures(class, epoch, orders, prices, tally);
         if !is_whole {
             // What could not be asked is asked first in the next batch.
@@ -236,15 +238,7 @@ impl BlockInHand<'_> {
     /// the offer without it. A trade that its contract or a cap refuses leaves its request open. Says what was carried out.
     pub fn carry_out(&mut self, class: &Name, reference: Option<Price>, clearing: Clearing) -> Tally {
         let mut tally = Tally::default();
-        for price in &clearing.prices {
-            let event = Event::BatchPriced {
-                class: class.clone(),
-                bucket: price.bucket,
-                price: price.price,
-                volume: price.volume,
-            };
-            self.emit(event);
-        }
+        let first = self.events.len();
         let mut full = false;
         let waits = clearing.unmatched.iter().any(|unmatched| may_pass(unmatched.reason));
         for trade in &clearing.trades {
@@ -275,6 +269,16 @@ impl BlockInHand<'_> {
             tally.unmatched(unmatched.reason);
             self.note_unmatched(class, unmatched);
         }
+        let priced = clearing.prices.iter().map(|price| Event::BatchPriced {
+            class: class.clone(),
+            bucket: price.bucket,
+            price: price.price,
+            volume: tally.volume(price.bucket),
+        });
+        let priced: Vec<_> =
+            priced.filter(|event| matches!(event, Event::BatchPriced { volume: 1.., .. })).collect();
+        // The prices are told before the leases that pay them.
+        self.events.splice(first..first, priced);
         if full || (waits && tally.count().0 > 0) {
             // What one batch had no room for is the next one's, and so is what would pay for the offers that are left: with
             // those gone that were served at this price, another one may move the most.

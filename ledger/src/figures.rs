@@ -41,6 +41,11 @@ impl Tally {
         self.trades = self.trades.saturating_add(1);
     }
 
+    /// What became leases of the market in a bucket, in accelerator-slots.
+    pub(crate) fn volume(&self, bucket: Bucket) -> u64 {
+        self.volumes.get(&bucket).copied().unwrap_or(0)
+    }
+
     /// Requests that became leases, and those that did not by reason.
     #[must_use]
     pub fn count(&self) -> (u32, Vec<(Reason, u32)>) {
@@ -98,12 +103,11 @@ impl BlockInHand<'_> {
         let slot = Slot(self.now.slot(self.params.slot_s).0.saturating_add(1));
         let concentration = concentration(self.holds(class), slot);
         let count = |(reason, requests)| ReasonCount { reason, requests };
-        let volume = |bucket: &Bucket| tally.volumes.get(bucket).copied().unwrap_or(0);
         let figures = Figures {
             cleared_at: self.now,
             prices: prices
                 .into_iter()
-                .map(|price| BucketPrice { volume: volume(&price.bucket), ..price })
+                .map(|price| BucketPrice { volume: tally.volume(price.bucket), ..price })
                 .collect(),
             reserve_volume: tally.reserve_volume,
             trades: tally.trades,

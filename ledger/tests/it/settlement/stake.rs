@@ -12,7 +12,7 @@ use hansa_ledger::money::{Money, Price};
 use hansa_ledger::params::Params;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::row::{AccountId, OrganisationClass, Pool};
-use hansa_ledger::tables::{Leases, Offers, Requests};
+use hansa_ledger::tables::{FiguresTable, Leases, Offers, Requests};
 
 fn staking(stake: u64, slash: u64) -> Setup {
     let closing = Answer::Due { bps: 10_000, slash };
@@ -90,6 +90,11 @@ fn an_offer_that_cannot_stake_does_not_win_and_the_next_one_does() {
     let row = world.state.get::<Requests>(&request).unwrap().clone();
     assert_eq!(row.unmatched[0].unmatched.reason, Reason::StakeUnfunded);
     assert!(world.state.get::<Leases>(&LeaseId::derive(&request)).is_none());
+    // What nobody paid is no price, and nothing that aid is measured against.
+    let class = world.state.get::<hansa_ledger::tables::Classes>(&name("a100-64")).unwrap();
+    assert_eq!(class.price, None);
+    let figures = world.state.get::<FiguresTable>(&(name("a100-64"), class.epoch)).unwrap();
+    assert_eq!((figures.prices.len(), figures.trades), (0, 0));
     // The next batch leaves it out, and no further batch runs for it.
     world.pass_until(cleared);
     let row = world.state.get::<Requests>(&request).unwrap().clone();
