@@ -116,6 +116,14 @@ pub(crate) fn open_offers<'v>(
     })
 }
 
+/// The requests that wait for a class.
+pub(crate) fn open_requests<'v>(
+    view: &'v View<'_>,
+    class: &'v Name,
+) -> impl Iterator<Item = &'v Request> + 'v {
+    class_range::<RequestsOpen, RequestId>(view, class).filter_map(|id| view.get::<Requests>(&id))
+}
+
 /// What the live leases of a class hold.
 fn holds<'v>(view: &'v View<'_>, class: &'v Name) -> impl Iterator<Item = Hold> + 'v {
     class_range::<LeasesLive, LeaseId>(view, class).filter_map(|id| view.get::<Leases>(&id)).map(hold)

@@ -5,11 +5,11 @@
 
 use crate::action::{BlockInHand, fuel_kept};
 use crate::apply::{chain, params};
-use crate::batch::{commercial_left, open_offers};
+use crate::batch::{commercial_left, open_offers, open_requests};
 use crate::demand::{day_of, is_commercial};
 use crate::event::Event;
 use crate::id::{ChainId, LeaseId};
-use crate::market::{Bucket, Calendar, Lane, Trade};
+use crate::market::{Bucket, Calendar, Lane, LaneHint, Trade};
 use crate::money::{Money, Price};
 use crate::rejection::Rejection;
 use crate::row::{
@@ -24,6 +24,9 @@ use hansa_contracts_abi::Runtime;
 
 /// The most parts a lease is made of: extensions of one day out of one state of the offer count as one.
 const EXTENSIONS_MAX: usize = 256;
+
+/// The most waiting requests that one extension is held against.
+const EXTENSION_REQUESTS_MAX: usize = 2_048;
 
 /// What an extension gives and takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,10 +133,12 @@ impl BlockInHand<'_> {
         if commercial && left.is_some_and(|left| left < volume) {
             return Err(Rejection::CommercialCeiling);
         }
+        let free = offer.market.clone();
         self.take_free(&mut offer, &trade).map_err(|rejection| match rejection {
             Rejection::OfferOverInventory => Rejection::ExtensionNotFree,
             other => other,
         })?;
+        self.passes_nobody_over(&lease, &free, &offer)?;
         self.hold_part(&offer, &trade, commercial)?;
         let old_end = lease.agreement.end;
         lease.slots = lease.slots.checked_add(slots).ok_or(Rejection::Overflow)?;
@@ -187,6 +192,36 @@ impl BlockInHand<'_> {
             price: lease.agreement.price,
             aid: 0,
         })
+    }
+
+    /// Refuses to take what somebody else who waits for the batch that is due could have of this offer: with `free` before the
+    /// extension, and no more with what is left after it. Whether that batch would give it is not asked: it decides.
+    fn passes_nobody_over(&self, lease: &Lease, free: &Calendar, offer: &Offer) -> Result<(), Rejection> {
+        let Some(class) = self.view.get::<Classes>(&lease.class) else { return Ok(()) };
+        if class.batch_due.is_none() {
+            return Ok(());
+        }
+        let ask = offer.ask_in(class.epoch);
+        let next = self.now.slot(self.params.slot_s).checked_add(1).ok_or(Rejection::Overflow)?;
+        let mut waiting = open_requests(&self.view, &lease.class);
+        let could_have = |request: &Request| {
+            let demand = &request.demand;
+            let limit = demand.classes().find(|(class, _)| **class == lease.class).map(|(_, limit)| limit);
+            let meets = demand.countries.admits(offer.country)
+                && offer.certificates & demand.certificates == demand.certificates
+                && offer.tier >= demand.tier_min
+                && demand.lane != LaneHint::Reserve
+                && limit.is_some_and(|limit| limit >= ask)
+                && !(demand.has_grant() && request.group == offer.group);
+            let fits = |free: &Calendar| {
+                let most = free.largest_fit(demand.slots, demand.start_min.max(next), demand.start_max);
+                most >= demand.quantity_min.max(1)
+            };
+            meets && request.organisation != lease.requester && fits(free) && !fits(&offer.market)
+        };
+        let is_awaited = waiting.by_ref().take(EXTENSION_REQUESTS_MAX).any(could_have);
+        // Of more than can be looked at here, some may be such.
+        if is_awaited || waiting.next().is_some() { Err(Rejection::ExtensionAwaited) } else { Ok(()) }
     }
 
     /// Refuses what would give a group more of the class in one slot than one may hold: as much as a batch would give it.

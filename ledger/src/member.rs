@@ -114,6 +114,13 @@ impl CountrySet {
         self.0 == 0 || country.country_bit().is_some_and(|bit| self.0 & (1u32 << bit) != 0)
     }
 
+    /// The set with `country` in it as well; none for what is no country. Nothing is added to the set that means anywhere.
+    #[must_use]
+    pub fn with(&self, country: MemberCode) -> Option<Self> {
+        let bit = country.country_bit()?;
+        Some(if self.0 == 0 { *self } else { Self(self.0 | 1u32 << bit) })
+    }
+
     /// The countries of the set, in the order of their codes.
     pub fn countries(&self) -> impl Iterator<Item = &'static str> + '_ {
         COUNTRIES.iter().enumerate().filter(|(bit, _)| self.0 & (1u32 << bit) != 0).map(|(_, code)| *code)

@@ -127,7 +127,7 @@ fn admit_class(
     class: &Name,
     limit: Price,
 ) -> Result<(), Rejection> {
-    let capacity = view.get::<Classes>(class).ok_or(Rejection::ClassUnknown)?.capacity;
+    let row = view.get::<Classes>(class).ok_or(Rejection::ClassUnknown)?;
     let sites = || view.range::<Sites>(..).filter(|(key, _)| key.class == *class);
     // A request runs in one owner's part of one site.
     let parts = || view.range::<Entitlements>(..).filter(|(key, _)| key.site.class == *class);
@@ -136,27 +136,38 @@ fn admit_class(
             view.get::<Sites>(&key.site).is_some_and(|site| meets(demand, site, key.owner.pool()))
         })
     };
-    let largest = compatible().map(|(_, part)| part.accelerators).max().unwrap_or(0);
-    if largest == 0 {
+    if compatible().all(|(_, part)| part.accelerators == 0) {
         return Err(Rejection::RequestImpossible);
     }
-    if largest < demand.quantity_min {
-        return Err(Rejection::RequestOverSite);
-    }
+    // What a part of a site would give at least, in its nodes.
+    let least = |key: &EntitlementKey| {
+        let node = view.get::<Sites>(&key.site).map_or(1, |site| site.node_size);
+        quantity_least(demand, node)
+    };
+    let fitting =
+        || compatible().filter(|(key, part)| least(key) <= part.accelerators).map(|(key, _)| least(key));
+    let Some(least) = fitting().min() else { return Err(Rejection::RequestOverSite) };
     let cap_bps = match demand.lane {
         LaneHint::Reserve => params.cap_bps.min(params.reserve_cap_bps),
         LaneHint::Any | LaneHint::Market => params.cap_bps,
     };
     // A group may always hold one node, of the largest.
     let node = sites().map(|(_, site)| site.node_size).max().unwrap_or(1);
-    let part = u64::from(capacity).saturating_mul(u64::from(cap_bps)).checked_div(10_000).unwrap_or(0);
-    if u64::from(demand.quantity_min) > part.max(u64::from(node)) {
+    let part = u64::from(row.capacity).saturating_mul(u64::from(cap_bps)).checked_div(10_000).unwrap_or(0);
+    if u64::from(least) > part.max(u64::from(node)) {
         return Err(Rejection::RequestOverCap);
     }
     if demand.lane == LaneHint::Reserve {
-        reserve_price_within(view, params, compatible(), limit)?;
+        reserve_price_within(view, params, compatible(), row.epoch, limit)?;
     }
     Ok(())
+}
+
+/// The least that nodes of a size can give a demand: as much as it asks for, less whole nodes as long as that is enough.
+fn quantity_least(demand: &Demand, node: u32) -> u32 {
+    let most = demand.quantity.saturating_sub(demand.quantity_min.max(1));
+    let fewer = most.checked_div(node.max(1)).unwrap_or(0).saturating_mul(node);
+    demand.quantity.saturating_sub(fewer)
 }
 
 /// Whether a site meets the hard constraints; for the reserve alone it has to be public.
@@ -167,16 +178,17 @@ fn meets(demand: &Demand, site: &Site, pool: Pool) -> bool {
         && (demand.lane != LaneHint::Reserve || pool == Pool::Public)
 }
 
-/// Refuses a limit below what the reserve of every open offer of these parts costs. Without an open offer there is no price
+/// Refuses a limit below what the reserve of every open offer of these parts costs in batch `epoch`. Without an open offer there is no price
 /// yet, and the request may wait for one.
 fn reserve_price_within<'v>(
     view: &View<'_>,
     params: &Params,
     parts: impl Iterator<Item = (&'v EntitlementKey, &'v Entitlement)>,
+    epoch: u64,
     limit: Price,
 ) -> Result<(), Rejection> {
     let asks = parts.filter_map(|(_, part)| part.offer.and_then(|id| view.get::<Offers>(&id)));
-    match asks.map(|offer| offer.ask).min() {
+    match asks.map(|offer| offer.ask_in(epoch)).min() {
         Some(ask) if ask.min(Price(params.reserve_price_cap)) > limit => {
             Err(Rejection::ReservePriceOverLimit)
         }

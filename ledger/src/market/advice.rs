@@ -3,15 +3,19 @@
 use super::batch::clear;
 use super::book::{Book, LaneHint, Order, Trade};
 use crate::id::RequestId;
-use crate::member::CountrySet;
+use crate::member::{CountrySet, MemberCode};
 use crate::money::Price;
 use crate::time::Slot;
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::fmt;
 
 /// How many times a book is cleared, at most, to find advice for one request.
 const TRIES_MAX: u32 = 24;
+
+/// How many of them, at most, go into finding which tier, or which certificate, stands in the way.
+const KIND_TRIES: u32 = 5;
 
 /// A single change of a request with which this batch would have served it.
 #[derive(
@@ -42,6 +46,8 @@ pub enum Change {
     AnyLane,
     /// To accept that it may be interrupted.
     Interruptible,
+    /// To run in one more country.
+    AlsoCountry(MemberCode),
 }
 
 impl fmt::Display for Change {
@@ -63,6 +69,7 @@ impl fmt::Display for Change {
             }
             Self::AnyLane => write!(formatter, "had it accepted either lane"),
             Self::Interruptible => write!(formatter, "had it accepted to be interrupted"),
+            Self::AlsoCountry(country) => write!(formatter, "had it accepted {country} as well"),
         }
     }
 }
@@ -134,33 +141,58 @@ impl Trial {
         }
         if order.countries != CountrySet::default() {
             let changed = Order { countries: CountrySet::default(), ..order.clone() };
-            found.extend(self.serve(&changed).map(|_| (3_000, Change::AnyCountry)));
+            if let Some(trade) = self.serve(&changed) {
+                let more = self.also(order, &trade).map(|country| (2_500, Change::AlsoCountry(country)));
+                found.push(more.unwrap_or((3_000, Change::AnyCountry)));
+            }
         }
         if order.tier_min > 0 {
-            // The tiers that exist below it, the highest first.
-            let mut tiers: Vec<u8> = self.book.supplies.iter().map(|supply| supply.tier).collect();
-            tiers.retain(|tier| *tier < order.tier_min);
-            tiers.sort_unstable_by(|one, two| two.cmp(one));
-            tiers.dedup();
-            let tier = tiers
-                .into_iter()
-                .take(2)
-                .find(|tier| self.serve(&Order { tier_min: *tier, ..order.clone() }).is_some());
-            found.extend(tier.map(|tier| (4_000, Change::TierMin(tier))));
+            found.extend(self.tier(order).map(|tier| (4_000, Change::TierMin(tier))));
         }
         if order.certificates != 0 {
-            // One certificate less, if that does; else none.
-            let without = |bit: u32| order.certificates & !1u32.wrapping_shl(bit);
-            let mut kept: Vec<u32> =
-                (0..32).map(without).filter(|kept| *kept != order.certificates).take(2).collect();
-            kept.push(0);
-            kept.dedup();
-            let kept = kept
-                .into_iter()
-                .find(|kept| self.serve(&Order { certificates: *kept, ..order.clone() }).is_some());
+            let kept = self.certificates(order);
             found.extend(kept.map(|kept| (5_000, Change::Certificates(kept))));
         }
         found
+    }
+
+    /// The country that `trade`, of a request for any country, was served in, if it does to accept that one as well.
+    fn also(&mut self, order: &Order, trade: &Trade) -> Option<MemberCode> {
+        let country = self.book.supplies.iter().find(|supply| supply.offer == trade.offer)?.country;
+        let countries = order.countries.with(country)?;
+        self.serve(&Order { countries, ..order.clone() }).map(|_| country)
+    }
+
+    /// The highest tier below the one asked for that serves the request: whoever accepts a tier accepts those above it, so
+    /// halving finds it.
+    fn tier(&mut self, order: &Order) -> Option<u8> {
+        let mut tiers: Vec<u8> = self.book.supplies.iter().map(|supply| supply.tier).collect();
+        tiers.retain(|tier| *tier < order.tier_min);
+        tiers.sort_unstable_by(|one, two| two.cmp(one));
+        tiers.dedup();
+        let last = u64::try_from(tiers.len()).ok().filter(|last| *last > 0)?;
+        let at = |step: u64| {
+            let place = usize::try_from(step).unwrap_or(usize::MAX).saturating_sub(1);
+            tiers.get(place).copied().unwrap_or(order.tier_min)
+        };
+        let (step, _) =
+            self.nearest(last, KIND_TRIES, |step| Order { tier_min: at(step), ..order.clone() })?;
+        Some(at(step))
+    }
+
+    /// The most of the certificates that could be kept: all but one where that serves the request, beginning with the one that
+    /// most offers lack; else none.
+    fn certificates(&mut self, order: &Order) -> Option<u32> {
+        self.serve(&Order { certificates: 0, ..order.clone() })?;
+        let bits = (0..32u32).map(|bit| 1u32.wrapping_shl(bit)).filter(|bit| order.certificates & bit != 0);
+        let lacking = |bit: &u32| self.book.supplies.iter().filter(|one| one.certificates & bit == 0).count();
+        let mut singly: Vec<u32> = bits.filter(|bit| lacking(bit) > 0).collect();
+        singly.sort_by_key(|bit| (Reverse(lacking(bit)), *bit));
+        let single = singly.into_iter().take(KIND_TRIES as usize).map(|bit| order.certificates & !bit);
+        let kept = single
+            .filter(|kept| *kept != 0)
+            .find(|kept| self.serve(&Order { certificates: *kept, ..order.clone() }).is_some());
+        Some(kept.unwrap_or(0))
     }
 
     /// The least of `0..=last` steps of a change that serves the request, as nearly as `tries` clearings can tell; `None` if

@@ -68,6 +68,7 @@ fn change_text(change: &Change, slot_s: u32) -> String {
             format!("asking for {}", length(u64::from(*slots) * u64::from(slot_s) * 1_000))
         }
         Change::AnyCountry => "accepting any country".to_owned(),
+        Change::AlsoCountry(country) => format!("accepting {country} as well"),
         Change::TierMin(tier) => format!("accepting interconnect tier {tier}"),
         Change::Certificates(0) => "asking for no certificate".to_owned(),
         Change::Certificates(kept) => format!("asking for these certificates only: bits {kept}"),

@@ -13,6 +13,7 @@ fn changed(order: &Order, change: &Change) -> Order {
         Change::StartMax(slot) => order.start_max = *slot,
         Change::Slots(slots) => order.slots = *slots,
         Change::AnyCountry => order.countries = CountrySet::default(),
+        Change::AlsoCountry(country) => order.countries = order.countries.with(*country).unwrap(),
         Change::TierMin(tier) => order.tier_min = *tier,
         Change::Certificates(kept) => order.certificates = *kept,
         Change::AnyLane => order.lane = LaneHint::Any,
@@ -54,8 +55,15 @@ fn the_nearest_changes_are_those_that_would_have_served() {
     check("offer o free=1000:64,1003:0\n request r", &["had it asked for 3 slots"]);
     check(
         "debit IT=100000000\n offer o country=FI\n request r countries=IT",
-        &["had it accepted any country"],
+        &["had it accepted FI as well"],
     );
+    // However far down the tier that is free, and whichever of the certificates is missing.
+    check(
+        "offer o tier=3 free=1990:1,2000:0\n offer p tier=2 free=1990:1,2000:0\n offer q tier=1\n request r tier=4",
+        &["had it accepted interconnect tier 1"],
+    );
+    check("offer o certs=3\n request r certs=7", &["had it asked for 2 of its certificates only"]);
+    check("offer o certs=1\n offer p certs=2\n request r certs=7", &["had it asked for no certificate"]);
     check("offer o tier=1\n offer p tier=0\n request r tier=3", &["had it accepted interconnect tier 1"]);
     check("offer o certs=1\n request r certs=3", &["had it asked for 1 of its certificates only"]);
     check("offer o\n request r certs=3", &["had it asked for no certificate"]);

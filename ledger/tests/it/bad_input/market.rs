@@ -366,6 +366,18 @@ fn place_constraints() -> Vec<Row> {
             RequestOverSite,
         ),
         (
+            // In nodes of four, 17 or more of 18 are 18, and the site has 16.
+            "no number that whole nodes leave",
+            "tallinn",
+            |s| {
+                request(s, |one| {
+                    (one.quantity, one.quantity_min) = (18, 15);
+                    one.countries = CountrySet::of([member("FR")]).unwrap();
+                })
+            },
+            RequestOverSite,
+        ),
+        (
             // A quarter of 96.
             "more than one group may hold",
             "tallinn",

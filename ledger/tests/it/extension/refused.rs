@@ -18,7 +18,8 @@ use hansa_ledger::tables::{Leases, OffersOpen};
 use hansa_ledger::time::Slot;
 
 /// The codes that only these tests meet.
-pub const MET: [Rejection; 8] = [
+pub const MET: [Rejection; 9] = [
+    ExtensionAwaited,
     ExtensionOfReserve,
     ExtensionPriceLow,
     ExtensionPriceOver,
@@ -128,8 +129,34 @@ fn capped() -> (World, &'static str, ExtendLease) {
     (world, "tallinn", extend(lease, 1))
 }
 
+/// 48 of 64 are leased; another firm waits for 32 of them from three slots after the lease's end on, as `change` has it.
+fn waiting(change: impl Fn(&mut Demand)) -> (World, LeaseId, LeaseId) {
+    let mut world = world(wide());
+    world.accredit("EE", "tartu", OrganisationClass::Sme);
+    world.deposit("EE", "tartu", 1_000);
+    let lease = leased(&mut world, 48, 10);
+    let from = Slot(row(&world, &lease).start.0 + 13);
+    let mut wanted = Demand {
+        quantity: 32,
+        quantity_min: 32,
+        slots: 5,
+        start_min: from,
+        start_max: from,
+        ..demand(&world, Purse::Cash)
+    };
+    change(&mut wanted);
+    let awaited = LeaseId::derive(&place(&mut world, "tartu", wanted));
+    (world, lease, awaited)
+}
+
+fn awaited() -> (World, &'static str, ExtendLease) {
+    let (world, lease, _) = waiting(|_| {});
+    (world, "tallinn", extend(lease, 4))
+}
+
 fn rows() -> Vec<Row> {
     vec![
+        ("somebody waits for it", awaited, ExtensionAwaited),
         ("a grant pays", sponsored, ExtensionSponsored),
         ("released reserve", released, ExtensionOfReserve),
         ("the ceiling", ceiling, CommercialCeiling),
@@ -292,4 +319,27 @@ fn a_lease_is_extended_by_its_requester_within_every_bound_or_not_at_all() {
 /// The clerk's word that its key is to act for the requester.
 fn clerk(world: &World) -> Option<Possession> {
     Some(world.proof("clerk", Principal::Organisation(world.organisation("EE", "tallinn"))))
+}
+
+#[test]
+fn an_extension_takes_nothing_that_somebody_waits_for() {
+    let extended =
+        |world: &World, lease: LeaseId, slots| world.fork().act("tallinn", extend(lease, slots)).map(|_| ());
+    let (mut world, lease, awaited) = waiting(|_| {});
+    assert_eq!(extended(&world, lease, 3), Ok(()), "what nobody waits for is free");
+    assert_eq!(extended(&world, lease, 4), Err(ExtensionAwaited));
+    batch(&mut world);
+    assert!(world.state.get::<Leases>(&awaited).is_some(), "who waited has its turn");
+    assert_eq!(extended(&world, lease, 4), Err(ExtensionNotFree));
+    for (why, change) in [
+        (
+            "its limit is below the ask",
+            &(|wanted: &mut Demand| wanted.limit = Price(1_700_000)) as &dyn Fn(&mut Demand),
+        ),
+        ("it accepts what is left", &|wanted| wanted.quantity_min = 16),
+        ("it may begin later", &|wanted| wanted.start_max = Slot(wanted.start_min.0 + 40)),
+    ] {
+        let (world, lease, _) = waiting(change);
+        assert_eq!(extended(&world, lease, 4), Ok(()), "{why}");
+    }
 }
