@@ -110,11 +110,11 @@ params! {
     /// Length of a quota epoch, in milliseconds.
     epoch_ms: u64 = 86_400_000, 1_000..=2_678_400_000;
     /// Size of a block's transactions together, in bytes.
-    block_bytes_max: u32 = 1_048_576, 65_536..=1_966_080;
+    block_bytes_max: u32 = 1_048_576, 69_632..=1_966_080;
     /// Transactions in a block.
     block_transactions_max: u32 = 5_000, 1..=20_000;
-    /// Size of one transaction, in bytes.
-    transaction_bytes_max: u32 = 65_536, 1_024..=65_536;
+    /// Size of one transaction, in bytes. The default has room for the largest module, 64 KiB, and 4 KiB around it.
+    transaction_bytes_max: u32 = 69_632, 1_024..=69_632;
     /// Actions in one transaction.
     transaction_actions_max: u32 = 64, 1..=1_024;
     /// How long ahead a transaction's `valid_until` may lie, in milliseconds.

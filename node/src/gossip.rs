@@ -25,8 +25,12 @@ use tokio::sync::mpsc;
 /// Transactions are bundled for this long at most before they are sent on.
 const BUNDLE_PAUSE: Duration = Duration::from_millis(2);
 
-/// A bundle is sent on when it holds this many bytes.
-const BUNDLE_BYTES: usize = 96 * 1024;
+/// A bundle is sent on when it holds this many bytes. The transaction that fills it may be one of the largest: it still has to
+/// fit what the network takes.
+const BUNDLE_BYTES: usize = 56 * 1024;
+
+/// How many bytes a member that comes back is sent of what waits: at least one of the largest transactions.
+pub(crate) const WAITING_BYTES_MAX: usize = 96 * 1024;
 
 /// The most transactions in a bundle that comes in.
 const BUNDLE_TRANSACTIONS_MAX: u32 = 4_096;
@@ -149,7 +153,7 @@ impl NetworkApplication for Gossip {
 
     async fn member_connected(&self, peer: PeerId) {
         let Some(network) = self.network.get().cloned() else { return };
-        let waiting = self.executor.waiting(BUNDLE_BYTES);
+        let waiting = self.executor.waiting(WAITING_BYTES_MAX);
         if waiting.is_empty() {
             return;
         }
@@ -225,13 +229,43 @@ impl BodySource for PeerBodies {
 
 #[cfg(test)]
 mod tests {
-    use super::is_body;
+    use super::{BUNDLE_BYTES, WAITING_BYTES_MAX, is_body};
     use crate::consensus::application::Application;
+    use crate::consensus::limits::BODY_BYTES_MAX;
     use crate::executor::tests::{accreditation, genesis, open};
+    use crate::http::HttpLimits;
+    use crate::mempool::MempoolLimits;
+    use crate::network::NetworkLimits;
+    use hansa_ledger::action::MODULE_BYTES_MAX;
     use hansa_ledger::block::Block;
+    use hansa_ledger::params::Params;
     use hansa_ledger_store::MemoryStore;
     use std::sync::Arc;
     use std::time::Duration;
+
+    /// From the door of a node into a block of every other, nothing is in the way of the largest transaction that the members
+    /// may allow, nor of a transaction with the largest module under the default parameters.
+    #[test]
+    fn the_largest_transaction_fits_whatever_carries_it() {
+        let bound = |name: &str, column: usize| {
+            let table = Params::table();
+            let row = table.into_iter().find(|row| row[0] == name).unwrap();
+            row[column].parse::<usize>().unwrap()
+        };
+        let (usual, most) = (bound("transaction_bytes_max", 1), bound("transaction_bytes_max", 3));
+        assert!(usual >= MODULE_BYTES_MAX + 1_024, "a module and what is signed with it");
+        let network = NetworkLimits::default();
+        // Borsh writes the number of transactions before them.
+        assert!(
+            BUNDLE_BYTES - 1 + most + 4 <= network.bundle_bytes_max,
+            "the last of a bundle may be the largest"
+        );
+        assert!((most..=network.bundle_bytes_max - 4).contains(&WAITING_BYTES_MAX), "what is sent again");
+        assert!(MempoolLimits::default().principal_bytes_max >= most);
+        assert!(HttpLimits::default().body_bytes_max >= 2 * most, "as hexadecimal digits too");
+        assert!(bound("block_bytes_max", 2) >= most, "no vote can make blocks too small for it");
+        assert!(BODY_BYTES_MAX > bound("block_bytes_max", 3));
+    }
 
     #[test]
     fn a_body_with_other_transactions_under_the_same_header_is_passed_over() {

@@ -46,9 +46,6 @@ const PRUNE_BLOCKS_MAX: u64 = 10_000;
 /// How often transactions that still wait are sent to the members again: gossip promises nothing.
 const RESEND_PAUSE: Duration = Duration::from_secs(2);
 
-/// How many bytes of them at one time.
-const RESEND_BYTES_MAX: usize = 64 * 1024;
-
 /// The secret keys of a node.
 #[derive(Clone, Debug)]
 pub struct NodeKeys {
@@ -433,7 +430,7 @@ async fn keep_house(parts: Arc<Parts>, history_blocks: u64, stop: CancellationTo
 /// What has waited for a whole pause was not carried by gossip to a member whose turn it was. Gives the oldest that waits, to be
 /// compared the next time.
 async fn resend_waiting(parts: &Arc<Parts>, before: Option<TransactionId>) -> Option<TransactionId> {
-    let waiting = parts.executor.waiting(RESEND_BYTES_MAX);
+    let waiting = parts.executor.waiting(crate::gossip::WAITING_BYTES_MAX);
     let oldest = waiting.first().map(SignedTransaction::id);
     if oldest.is_some() && oldest == before {
         // Gossip drops bytes it has seen, so they are handed to each member directly.

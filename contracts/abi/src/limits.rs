@@ -24,3 +24,5 @@ pub const BPS_MAX: u16 = 10_000;
 pub const NAME_BYTES_MAX: usize = 64;
 /// Longest plain-language tariff of a contract, in bytes.
 pub const TARIFF_BYTES_MAX: usize = 8 * 1024;
+/// Largest module, in bytes. Whatever carries one, a transaction above all, has to have room for it.
+pub const MODULE_BYTES_MAX: usize = 64 * 1024;

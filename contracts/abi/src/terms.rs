@@ -102,17 +102,16 @@ impl Terms {
     /// above 10,000.
     #[inline]
     pub fn check(&self) -> Result<(), Code> {
-        let mut parties = self.parties.iter();
-        let first = [parties.next(), parties.next(), parties.next()];
-        let fixed = first == [Some(&Role::Requester), Some(&Role::Provider), Some(&Role::Operator)];
-        let named = parties.as_slice();
+        let [Role::Requester, Role::Provider, Role::Operator, named @ ..] = self.parties.as_slice() else {
+            return Err(Code::BAD_TERMS);
+        };
         let named = named.strip_prefix(&[Role::Sponsor]).unwrap_or(named);
         let others = named.len() <= NAMED_PARTIES_MAX && named.iter().all(|role| *role == Role::Named);
         let sla = self.sla.iter().all(|step| step.below_bps <= BPS_MAX && step.credit_bps <= BPS_MAX);
         let counts = self.sla.len() <= SLA_STEPS_MAX;
         let bps = self.fee_bps <= BPS_MAX && self.sponsor_bps <= BPS_MAX;
         let figures = self.start <= self.end && self.price.den > 0 && bps;
-        if fixed && others && sla && counts && figures { Ok(()) } else { Err(Code::BAD_TERMS) }
+        if others && sla && counts && figures { Ok(()) } else { Err(Code::BAD_TERMS) }
     }
 
     /// Units that the lease could have delivered from its start until `now` (Unix seconds), never past its end. The
@@ -120,7 +119,11 @@ impl Terms {
     #[must_use]
     pub fn capacity(&self, now: u64) -> u128 {
         let seconds = now.min(self.end).saturating_sub(self.start);
-        u128::from(self.units).saturating_mul(u128::from(seconds))
+        match (u32::try_from(self.units), u32::try_from(seconds)) {
+            // One multiplication, where a product of 128 bits costs a guest a call.
+            (Ok(units), Ok(seconds)) => u128::from(u64::from(units).wrapping_mul(u64::from(seconds))),
+            _ => u128::from(self.units).saturating_mul(u128::from(seconds)),
+        }
     }
 
     /// Units that the lease can deliver over its whole length.

@@ -7,6 +7,7 @@
 mod host;
 mod module;
 mod profile;
+mod slim;
 mod strip;
 mod survey;
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Whether code may become a contract: our own pass over the instructions, after the walk over the sections.
 
+use hansa_contracts_abi::limits::MODULE_BYTES_MAX;
 use hansa_contracts_abi::{ModuleRefusal, ModuleRule, ModuleSummary};
 use wasmparser::{BinaryReader, BinaryReaderError, Parser, ValidPayload, Validator, WasmFeatures};
 
-use crate::profile::{MODULE_BYTES_MAX, OPERANDS_PER_FUNCTION_MAX, features};
+use crate::profile::{OPERANDS_PER_FUNCTION_MAX, features};
 use crate::survey::Survey;
 
 /// What the host needs to know of a module that passed.

@@ -2,6 +2,7 @@
 //! federation another profile hash, and members with different hashes are in different federations.
 
 use borsh::BorshSerialize;
+use hansa_contracts_abi::limits::MODULE_BYTES_MAX;
 use wasmi::{CompilationMode, Config, CustomFuelCosts, EnforcedLimits, OperatorCost};
 use wasmparser::WasmFeatures;
 
@@ -14,7 +15,6 @@ pub(crate) const FUEL_PER_IO_BYTE: u64 = 1;
 /// Fuel for each page of declared memory above the first, so that growing is paid for before it happens.
 pub(crate) const FUEL_PER_PAGE: u64 = 10_000;
 
-pub(crate) const MODULE_BYTES_MAX: usize = 64 * 1024;
 pub(crate) const FUNCTIONS_MAX: u32 = 512;
 /// Frames are zeroed at each call, and the price of a call is flat.
 pub(crate) const LOCALS_PER_FUNCTION_MAX: u64 = 100;
@@ -64,7 +64,7 @@ fn operator_cost() -> OperatorCost {
         if_: 5,
         br: 3,
         br_if: 4,
-        br_table: 8,
+        br_table: 10,
         // Frames are made and zeroed.
         call: 40,
         call_indirect: 60,
@@ -81,13 +81,13 @@ fn operator_cost() -> OperatorCost {
         i64_load16_u: 3,
         i64_load32_s: 3,
         i64_load32_u: 3,
-        i32_store: 2,
-        i64_store: 2,
-        i32_store8: 2,
-        i32_store16: 2,
-        i64_store8: 2,
-        i64_store16: 2,
-        i64_store32: 2,
+        i32_store: 3,
+        i64_store: 3,
+        i32_store8: 3,
+        i32_store16: 3,
+        i64_store8: 3,
+        i64_store16: 3,
+        i64_store32: 3,
         global_get: 2,
         global_set: 2,
         local_tee: 2,
@@ -102,12 +102,14 @@ fn operator_cost() -> OperatorCost {
         data_drop: 10,
         elem_drop: 10,
         // Slower than other arithmetic, or not joined with a neighbour by the translator.
-        i32_clz: 2,
-        i32_ctz: 2,
-        i32_popcnt: 2,
-        i64_clz: 2,
-        i64_ctz: 2,
-        i64_popcnt: 2,
+        i32_clz: 3,
+        i32_ctz: 3,
+        i32_popcnt: 3,
+        i64_clz: 3,
+        i64_ctz: 3,
+        i64_popcnt: 3,
+        i32_mul: 2,
+        i64_mul: 2,
         i32_div_s: 3,
         i32_div_u: 3,
         i32_rem_s: 3,

@@ -27,6 +27,7 @@ extern crate alloc;
 #[cfg(test)]
 mod tests;
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -136,19 +137,23 @@ fn minimum(params: &Params, facts: &Facts) -> Money {
 }
 
 fn notes(facts: &Facts, owed: Money, total: Money) -> Result<Vec<Note>, Code> {
-    let mut notes = Vec::new();
     let locked = facts.escrow.locked;
+    let mut runway = None;
     if facts.ctx.trigger == Trigger::Interim && locked > 0 {
         let threshold = math::mul_div_ceil(locked, u128::from(RUNWAY_BPS), u128::from(BPS_MAX))?;
         if total >= threshold {
-            notes.push(Note { code: NOTE_RUNWAY, bytes: depletion(facts, total).to_le_bytes().to_vec() });
+            let bytes = depletion(facts, total).to_le_bytes().to_vec();
+            runway = Some(Note { code: NOTE_RUNWAY, bytes });
         }
     }
-    let uncovered = owed.checked_sub(total).ok_or(Code::OVERFLOW)?;
-    if uncovered > 0 {
-        notes.push(Note { code: NOTE_UNCOVERED, bytes: uncovered.to_le_bytes().to_vec() });
-    }
-    Ok(notes)
+    let left = owed.checked_sub(total).ok_or(Code::OVERFLOW)?;
+    let uncovered = (left > 0).then(|| Note { code: NOTE_UNCOVERED, bytes: left.to_le_bytes().to_vec() });
+    // Lists of known length, since one that grows brings the code that makes more room for it.
+    Ok(match (runway, uncovered) {
+        (None, None) => Vec::new(),
+        (Some(note), None) | (None, Some(note)) => vec![note],
+        (Some(runway), Some(uncovered)) => vec![runway, uncovered],
+    })
 }
 
 /// The second at which the lock is used up at full use; the end of time if it never is.

@@ -1,7 +1,5 @@
 //! One test per row of the edge cases that the template promises, and the properties that hold for all.
 
-use alloc::vec;
-
 use hansa_contracts_abi::{
     CheckedSplit, Ctx, Escrow, Evidence, Price, Role, SplitError, Unit, Usage, Window, check_split,
 };

@@ -9,8 +9,8 @@ use crate::row::{AccountId, Contract, ContractVoteKind, Deployer, Office, Princi
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
-/// The largest module, in bytes.
-pub const MODULE_BYTES_MAX: usize = 65_536;
+/// The largest module, in bytes. A transaction has room for one, unless the members voted for smaller transactions.
+pub use hansa_contracts_abi::limits::MODULE_BYTES_MAX;
 
 /// The longest reason for a quarantine, in bytes.
 pub const REASON_BYTES_MAX: usize = 200;

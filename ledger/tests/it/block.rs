@@ -249,7 +249,7 @@ fn a_block_holds_no_more_transactions_and_bytes_than_it_may() {
             .unwrap();
     assert_eq!(block.transactions.len(), 2);
 
-    let params = Params { block_bytes_max: 65_536, transaction_bytes_max: 8_192, ..Params::testnet() };
+    let params = Params { block_bytes_max: 69_632, transaction_bytes_max: 8_192, ..Params::testnet() };
     let mut world = two(params);
     let full: Vec<_> = (0..30)
         .map(|ahead| {
@@ -258,7 +258,7 @@ fn a_block_holds_no_more_transactions_and_bytes_than_it_may() {
         })
         .collect();
     let bytes = full[0].encode().len();
-    let fitting = 65_536 / bytes;
+    let fitting = 69_632 / bytes;
     assert!(fitting < 30);
     assert_eq!(error(&world, &world.draft_header(1), &full[..=fitting]), BlockError::TooLarge);
     assert!(matches!(error(&world, &world.draft_header(1), &full[..fitting]), BlockError::Header(_)));

@@ -10,7 +10,7 @@ use hansa_ledger::contract::runnable;
 use hansa_ledger::state::State;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The most fuel of one call.
 pub const CALL: u64 = 1_000;
@@ -29,13 +29,21 @@ pub struct Engine {
     scripted: scripted::Contracts,
     loaded: Mutex<BTreeMap<[u8; 32], String>>,
     admits: AtomicU64,
+    /// Whether it panics when it is to settle: what a mistake in the glue around an engine does.
+    breaks: AtomicBool,
 }
 
 impl Engine {
     /// One that knows the built-in contract only.
     pub fn new(spot: [u8; 32]) -> Self {
         let scripted = scripted::Contracts { fuel_per_call_max: CALL };
-        Self { spot, scripted, loaded: Mutex::default(), admits: AtomicU64::new(0) }
+        Self {
+            spot,
+            scripted,
+            loaded: Mutex::default(),
+            admits: AtomicU64::new(0),
+            breaks: AtomicBool::new(false),
+        }
     }
 
     /// One as a node makes it when it starts with this state.
@@ -57,6 +65,11 @@ impl Engine {
         self.scripted.knows(code) && *code != self.spot
     }
 
+    /// Lets it panic at every settlement from now on, or no more.
+    pub fn break_down(&self, breaks: bool) {
+        self.breaks.store(breaks, Ordering::Relaxed);
+    }
+
     /// How often it was asked whom a contract admits.
     pub fn admits(&self) -> u64 {
         self.admits.load(Ordering::Relaxed)
@@ -70,7 +83,8 @@ impl Engine {
 impl Clone for Engine {
     fn clone(&self) -> Self {
         let loaded = Mutex::new(self.loaded.lock().unwrap().clone());
-        Self { spot: self.spot, scripted: self.scripted, loaded, admits: AtomicU64::new(self.admits()) }
+        let (admits, breaks) = (AtomicU64::new(self.admits()), AtomicBool::new(false));
+        Self { spot: self.spot, scripted: self.scripted, loaded, admits, breaks }
     }
 }
 
@@ -103,13 +117,18 @@ impl Runtime for Engine {
     }
 
     fn settle(&self, code: &[u8; 32], params: &[u8], facts: &Facts) -> Outcome<Split> {
+        assert!(!self.breaks.load(Ordering::Relaxed), "the glue around the engine breaks");
         if self.is_scripted(code) {
             return self.scripted.settle(code, params, facts);
         }
         match self.words(code) {
             None => Outcome { result: Err(Failure::Unknown), fuel: 0 },
             Some(words) if has(&words, "traps") => Outcome { result: Err(Failure::Trap), fuel: CALL },
-            Some(_) => Native::<Spot>::new(*code).settle(code, params, facts),
+            Some(words) => {
+                let outcome = Native::<Spot>::new(*code).settle(code, params, facts);
+                let costs = value(&words, "costs").map_or(outcome.fuel, |fuel| fuel.parse().unwrap());
+                Outcome { fuel: costs, ..outcome }
+            }
         }
     }
 

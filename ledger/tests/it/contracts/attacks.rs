@@ -3,13 +3,14 @@
 use super::leases::{failure, offered};
 use super::*;
 use hansa_contracts_abi::Failure;
-use hansa_ledger::action::fuel_kept;
-use hansa_ledger::apply::build_block;
+use hansa_ledger::action::{CountersignUsage, LeaseUsage, fuel_kept};
+use hansa_ledger::apply::{apply_block, build_block};
 use hansa_ledger::contract::FUEL_PER_MODULE_BYTE;
 use hansa_ledger::id::hash_of;
 use hansa_ledger::params::Params;
 use hansa_ledger::row::{AccountId, Payment};
 use hansa_ledger::tables::ContractAliases;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// 18: storage is paid for and bounded, and looking into modules uses the block's fuel, also of those that are refused.
 #[test]
@@ -200,15 +201,74 @@ fn hex_of(json: &str) -> String {
     json.split('"').find(|part| part.len() == 64).unwrap().to_owned()
 }
 
-/// 27: counts that are full refuse what is new, and keep nothing locked that stands.
+/// 24: a panic in the glue around the engine is no failure of the contract. It ends the block for who makes it and for who
+/// executes it, so that no member counts other fuel, or pays by another rule, than the others.
 #[test]
-fn attack_27_full_counters_neither_wrap_nor_lock() {
-    let (mut world, code) = offered("traps");
+fn attack_24_a_panic_around_the_engine_ends_the_block_and_loses_no_fuel() {
+    let (mut world, code) = offered("costs=7");
     let id = lease(&mut world);
-    change(&mut world, code, |row| (row.settlements, row.failures) = (u64::MAX, u64::MAX));
     start(&mut world, id);
-    assert_eq!(failure(&settle(&mut world, id, 4)), Some(Failure::Trap));
-    assert_eq!((row(&world, code).settlements, row(&world, code).failures), (u64::MAX, u64::MAX));
+    let end = world.sign("bsc", vec![EndLease { lease: id, cumulative: Some(8) }.into()]);
+    world.block(4_000, &[end]);
+    let usages = vec![LeaseUsage { lease: id, cumulative: 8 }];
+    let agree = [world.sign("tallinn", vec![CountersignUsage { usages }.into()])];
+    let (time, proposer) = (world.now.plus(1), crate::world::member("DE"));
+    let build = |world: &World| {
+        build_block(&world.state, &world.runtime, world.chain, proposer, time, &agree, &mut || true).unwrap()
+    };
+    // What a member whose engine is sound makes of it.
+    let (block, sound) = build(&world.fork());
+    let (before, root) = (world.rows(), world.state.root());
+    world.runtime.break_down(true);
+    let header = &block.header;
+    let apply = || apply_block(&world.state, &world.runtime, world.chain, header, &agree).map(drop);
+    let built = catch_unwind(AssertUnwindSafe(|| drop(build(&world))));
+    let applied = catch_unwind(AssertUnwindSafe(apply));
+    assert!(built.is_err(), "no block is made without what the contract says and costs");
+    assert!(applied.is_err(), "no block is executed without what the contract says and costs");
+    assert_eq!((world.rows(), world.state.root()), (before, root), "nothing of it stays");
+    // Started anew, the same node comes to the same block, and to the same fuel.
+    world.runtime.break_down(false);
+    let (again, outcome) = build(&world);
+    assert_eq!(again.header, block.header);
+    assert_eq!(outcome.changes.rows(), sound.changes.rows());
+    world.block(1, &agree);
+    let settlement = world.state.get::<Settlements>(&id).unwrap();
+    assert_eq!((failure(settlement), settlement.fuel), (None, 7));
+    assert_eq!((row(&world, code).settlements, row(&world, code).failures), (1, 0));
+}
+
+/// 27: counts go on where 32 bits end; those that are full refuse what is new, and keep nothing locked that stands.
+#[test]
+fn attack_27_counters_pass_32_bits_and_full_ones_neither_wrap_nor_lock() {
+    let (mut world, code) = offered("traps");
+    let after = |world: &mut World, count: u64| {
+        let id = lease(world);
+        change(world, code, |row| (row.settlements, row.failures) = (count, count));
+        start(world, id);
+        let settlement = settle(world, id, 4);
+        assert_eq!(failure(&settlement), Some(Failure::Trap));
+        // What the fallback pays does not depend on how often the contract was asked before.
+        assert_eq!(settlement.payments.iter().map(|payment| payment.amount.0).sum::<u64>(), 4_000);
+        (row(world, code).settlements, row(world, code).failures)
+    };
+    for (count, next) in [
+        (0, 1),
+        (u64::from(u32::MAX) - 1, u64::from(u32::MAX)),
+        (u64::from(u32::MAX), 1 << 32),
+        (1 << 32, (1 << 32) + 1),
+        (u64::MAX - 1, u64::MAX),
+        (u64::MAX, u64::MAX),
+    ] {
+        assert_eq!(after(&mut world.fork(), count), (next, next));
+    }
+    // Leases are counted up and down again, beyond 32 bits too, or the code would be archived under a lease.
+    change(&mut world, code, |row| row.leases = u64::from(u32::MAX));
+    let id = lease(&mut world);
+    assert_eq!(row(&world, code).leases, 1 << 32);
+    start(&mut world, id);
+    settle(&mut world, id, 4);
+    assert_eq!(row(&world, code).leases, u64::from(u32::MAX));
     // More leases than can be counted are not awarded.
     change(&mut world, code, |row| row.leases = u64::MAX);
     let request_id = ask(&mut world);

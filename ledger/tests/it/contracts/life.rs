@@ -3,7 +3,7 @@
 use super::*;
 use crate::world::{genesis, key, member, office};
 use hansa_contracts_abi::ModuleRule;
-use hansa_ledger::action::{IssueGrant, WithdrawOffer};
+use hansa_ledger::action::{IssueGrant, MODULE_BYTES_MAX, WithdrawOffer};
 use hansa_ledger::params::Params;
 use hansa_ledger::row::{AccountId, ContractVoteKind, Office, Principal, Purpose};
 use hansa_ledger::tables::{ContractAliases, Deadlines};
@@ -297,4 +297,29 @@ fn a_contract_is_tried_before_anybody_relies_on_it() {
         activate(&mut world, code);
         assert_eq!(offer(&mut world, code), expected, "{words}");
     }
+}
+
+/// The largest module is one that can come: it fits a transaction, a block and its fuel, with the longest name. One byte more
+/// is refused as what it is.
+#[test]
+fn the_largest_module_can_be_uploaded_and_run() {
+    let mut world = world();
+    world.deposit("ES", "bsc", 100);
+    let words = |bytes: usize| "x".repeat(bytes - script("").len());
+    let named = |bytes| UploadContract { name: name(&"n".repeat(48)), ..module(&words(bytes)) };
+    assert_eq!(named(MODULE_BYTES_MAX).code.len(), MODULE_BYTES_MAX);
+    // The transaction is decoded within its limit, like any other.
+    world.act("bsc", named(MODULE_BYTES_MAX)).unwrap();
+    let code = hash(&words(MODULE_BYTES_MAX));
+    activate(&mut world, code);
+    assert_eq!(row(&world, code).summary.unwrap().bytes as usize, MODULE_BYTES_MAX);
+    assert!(has_code(&world, code));
+    assert_eq!(world.act("bsc", named(MODULE_BYTES_MAX + 1)), Err(Rejection::ModuleSizeInvalid));
+    // A block of the smallest size there may be has room for the largest transaction.
+    let bound = |name: &str, column: usize| {
+        let table = Params::table();
+        table.iter().find(|row| row[0] == name).unwrap()[column].parse::<usize>().unwrap()
+    };
+    assert!(bound("block_bytes_max", 2) >= bound("transaction_bytes_max", 3));
+    assert!(bound("transaction_bytes_max", 1) >= MODULE_BYTES_MAX + 1_024);
 }

@@ -115,6 +115,29 @@ async fn a_commit_that_fails_ends_the_member_and_not_the_others() {
     federation.stop_all().await;
 }
 
+/// Attack 24 on contracts: who panics over a block is not to vote for it, nor to go on without it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attack_24_a_panic_while_a_block_is_executed_ends_the_member_and_not_the_others() {
+    let mut federation = Federation::started(4).await;
+    federation.nodes[0].ledger.state().breaks = true;
+    federation.submit(1);
+    let handle = federation.nodes[0].handle.as_mut().unwrap();
+    let fatal = tokio::time::timeout(Duration::from_secs(10), &mut handle.fatal).await;
+    let reason = fatal.expect("the member ends").expect("with a reason");
+    assert!(matches!(reason, FatalReason::ApplicationPanicked(_)), "{reason:?}");
+    federation.stop(0).await;
+    federation.applied(1).await;
+    assert_eq!(federation.tips()[0], 0, "nothing of the block is there");
+
+    // Started anew with sound glue it gets the block that the others made.
+    federation.nodes[0].ledger.state().breaks = false;
+    federation.start(0).await;
+    let height = federation.tips()[1];
+    federation.nodes[0].ledger.reach(height).await;
+    federation.agree();
+    federation.stop_all().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_that_cannot_work_says_why() {
     let mut federation = Federation::new(1);

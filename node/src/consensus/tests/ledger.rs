@@ -31,6 +31,8 @@ pub struct State {
     /// Loses the bodies it is given until it asks the peers.
     pub forgetful: bool,
     pub commit_fails: bool,
+    /// Panics where a block is executed, to make it or to judge it.
+    pub breaks: bool,
     pub untimely: bool,
     pub padding: usize,
 }
@@ -126,6 +128,13 @@ impl Ledger {
         (*blake3::hash(&body).as_bytes(), body.into())
     }
 
+    /// Where the glue around the engine of contracts would run.
+    fn execute(&self) {
+        // Read before the panic, or the panic would hold the lock.
+        let breaks = self.state().breaks;
+        assert!(!breaks, "the glue around the engine breaks");
+    }
+
     fn tip_of(state: &State) -> Tip {
         let last = state.decided.last_key_value();
         last.map_or(Tip { height: 0, id: CHAIN }, |(height, (id, _))| Tip { height: *height, id: *id })
@@ -154,6 +163,7 @@ impl Application for Ledger {
     }
 
     fn build(&self, height: u64, _: u32, _: Duration) -> Result<Option<Built>, AppError> {
+        self.execute();
         let state = self.state();
         let tip = Self::tip_of(&state);
         assert_eq!(height, tip.height + 1, "blocks are built on the tip");
@@ -174,6 +184,7 @@ impl Application for Ledger {
         body: &[u8],
         origin: Origin,
     ) -> Verdict {
+        self.execute();
         let mut state = self.state();
         state.checks.push((height, origin));
         if blake3::hash(body).as_bytes() != id {
