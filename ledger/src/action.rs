@@ -50,8 +50,8 @@ pub(crate) use request::Admitted;
 pub use request::{CancelRequest, PlaceRequest, request_id};
 pub use site::{AccreditSite, ConfirmSite, SitePart};
 pub(crate) use usage::report_due;
-pub use window::{LeaseWindow, ReportWindows, WINDOWS_MAX};
 pub use usage::{ContestUsage, CountersignUsage, LeaseUsage, ReportUsage, delivered_max};
+pub use window::{LeaseWindow, ReportWindows, WINDOWS_MAX};
 
 /// What every kind of action has: a check without the state, and its effect on the state.
 pub(crate) trait Perform {

@@ -132,7 +132,8 @@ fn windows(
     contested: u64,
 ) -> (Vec<Window>, Vec<Reading>) {
     let (mut windows, mut readings) = (Vec::new(), Vec::new());
-    let metered = lease.windows.iter().map(|window| (window.until.min(now), window.cumulative, Some(window.reading)));
+    let metered =
+        lease.windows.iter().map(|window| (window.until.min(now), window.cumulative, Some(window.reading)));
     let (mut used, mut promised, mut up) = (0u64, 0u64, 0u64);
     for (until, cumulative, reading) in metered.chain([(now, u64::MAX, None)]) {
         let used_by = cumulative.min(certain.saturating_add(contested)).max(used);

@@ -175,9 +175,9 @@ impl StepLine {
             return refuse(".used", problem);
         }
         let trigger = self.trigger().map_err(|problem| (format!("{path}.ruling"), problem))?;
-        let readings = windows.iter().filter_map(|(index, (_, reading))| {
-            reading.map(|value| Reading { index: *index, value })
-        });
+        let readings = windows
+            .iter()
+            .filter_map(|(index, (_, reading))| reading.map(|value| Reading { index: *index, value }));
         let readings = readings.collect();
         let windows = windows.values().map(|(window, _)| *window).collect();
         Ok(Step { now, trigger, word: self.trigger, windows, readings, cumulative })
@@ -201,12 +201,7 @@ impl StepLine {
 }
 
 impl WindowLine {
-    fn expand(
-        &self,
-        path: &str,
-        accelerators: u64,
-        windows: &mut Windows,
-    ) -> Result<(), Refusal> {
+    fn expand(&self, path: &str, accelerators: u64, windows: &mut Windows) -> Result<(), Refusal> {
         let refuse = |field: &str, problem: String| Err((format!("{path}.{field}"), problem));
         let most = u32::try_from(WINDOWS_MAX).unwrap_or(u32::MAX);
         if self.count == 0 || self.count > most {

@@ -136,8 +136,7 @@ impl Input for Facts {
         let abi = from.u16()?;
         let terms = Terms::read(from)?;
         let windows = from.list::<25, _>(window)?;
-        let readings =
-            from.list::<8, _>(|from| Some(Reading { index: from.u32()?, value: from.u32()? }))?;
+        let readings = from.list::<8, _>(|from| Some(Reading { index: from.u32()?, value: from.u32()? }))?;
         let mut fixed = from.fixed::<80>()?;
         let usage = Usage { windows, readings, cumulative: fixed.u128()? };
         let escrow = Escrow { locked: fixed.u128()?, paid: fixed.u128()?, stake: fixed.u128()? };

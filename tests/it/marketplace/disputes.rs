@@ -50,7 +50,9 @@ impl Side<'_> {
 /// A panel rules on one dispute against who opened it, and is silent on the next.
 pub fn ruled_or_decided_as_signed(market: &Market) {
     let home = &market.home;
-    market.treasury("EE", &["credit", "deposit", "startup-ee", "50", "--reference", "bank-court"]).succeeded();
+    market
+        .treasury("EE", &["credit", "deposit", "startup-ee", "50", "--reference", "bank-court"])
+        .succeeded();
     home.run(&["key", "new", "bailiff", "--unencrypted"]).succeeded();
     let phrase = home.write("phrase", "correct horse battery staple\n");
     let roles = ["org", "key", "set", "bailiff", "--roles", "offer,operate"];
@@ -74,7 +76,8 @@ pub fn ruled_or_decided_as_signed(market: &Market) {
 /// A lease with a final report that nobody has agreed to.
 fn reported(provider: &Side<'_>, requester: &Side<'_>) -> LeaseId {
     let testnet = &provider.market.testnet;
-    let bid = ["bid", "--class", CLASS, "--quantity", "4", "--duration", "1m", "--cash", "--limit", "4.00 EUR/h"];
+    let bid =
+        ["bid", "--class", CLASS, "--quantity", "4", "--duration", "1m", "--cash", "--limit", "4.00 EUR/h"];
     let placed = requester.ask(&[&bid[..], &["--within", "1m"]].concat());
     let request: RequestId = serde_json::from_value(placed["request"].clone()).unwrap();
     let lease = testnet.until("the award", MARKET_TIME_MAX, || {
@@ -149,15 +152,13 @@ fn the_panel_finds_for_the_provider(provider: &Side<'_>, requester: &Side<'_>) {
     assert_eq!((open.row.admitted, open.row.reported, open.row.decided), (ADMITTED, REPORTED, None));
     assert_eq!(provider.cash().0, before[0].0 + split(ADMITTED)[0]);
     let told = market.home.run(&["--key", &requester.key, "lease", "show", &id]).succeeded();
-    for part in ["by the requester", "6 to 16 accelerator-seconds", "0.001 EUR", "DE ES FR", "not yet; the panel has until"] {
+    for part in ["by the requester", "6 to 16 accelerator-seconds", "0.001 EUR", "DE ES FR have until"] {
         assert!(told.stdout.contains(part), "no `{part}`: {told}");
     }
 
     // Only the panel rules, within bounds, and one of three is no majority.
     rule(market, "EE", &id, "100%").refused(Rejection::NotPanel.code());
-    requester
-        .run(&["lease", "rule", &id, "--provider-part", "0%"])
-        .refused(Rejection::NotPanel.code());
+    requester.run(&["lease", "rule", &id, "--provider-part", "0%"]).refused(Rejection::NotPanel.code());
     rule(market, "FR", &id, "101%").failed(1, &["--provider-part"]);
     rule(market, "FR", &id, "100%").succeeded();
     rule(market, "FR", &id, "100%").refused(Rejection::RulingGiven.code());
@@ -190,7 +191,8 @@ fn a_silent_panel_leaves_it_as_signed(provider: &Side<'_>, requester: &Side<'_>)
     requester.run(&["lease", "dispute", &id, "--usage", &ADMITTED.to_string()]).succeeded();
     // One voice of three does not decide.
     rule(market, "DE", &id, "0%").succeeded();
-    let settled = market.until_lease("it is decided as signed", lease, |one| one.row.state == LeaseState::Settled);
+    let settled =
+        market.until_lease("it is decided as signed", lease, |one| one.row.state == LeaseState::Settled);
     let bps = u64::from(settled.row.agreement.contest_provider_bps);
     let (info, decided) = show(requester, lease);
     assert_eq!((info.row.closing, info.row.ruling), (Some(Closing::Ruling), None));

@@ -29,14 +29,18 @@ fn read(page: &str) -> (BTreeMap<String, String>, Vec<Step>) {
     let (mut files, mut steps) = (BTreeMap::new(), Vec::<Step>::new());
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
-        let Some(info) = line.trim_start().strip_prefix("```").filter(|info| !info.is_empty()) else { continue };
+        let Some(info) = line.trim_start().strip_prefix("```").filter(|info| !info.is_empty()) else {
+            continue;
+        };
         let body: Vec<&str> = lines.by_ref().take_while(|line| line.trim_start() != "```").collect();
         if let Some((_, name)) = info.split_once(' ') {
             files.insert(name.to_owned(), body.join("\n") + "\n");
         } else if info == "console" {
             for line in body {
                 match (line.strip_prefix("$ "), steps.last_mut()) {
-                    (Some(command), _) => steps.push(Step { command: command.to_owned(), output: Vec::new() }),
+                    (Some(command), _) => {
+                        steps.push(Step { command: command.to_owned(), output: Vec::new() })
+                    }
                     // A command goes on after a backslash.
                     (None, Some(step)) if step.output.is_empty() && step.command.ends_with('\\') => {
                         step.command.pop();
@@ -67,7 +71,9 @@ fn words(command: &str) -> Vec<String> {
 }
 
 fn is_id(word: &str) -> bool {
-    word.len() >= ID_CHARACTERS_MIN && word.chars().all(|letter| letter.is_ascii_hexdigit()) && !word.contains(['A', 'F'])
+    word.len() >= ID_CHARACTERS_MIN
+        && word.chars().all(|letter| letter.is_ascii_hexdigit())
+        && !word.contains(['A', 'F'])
 }
 
 fn bare(word: &str) -> &str {
@@ -140,7 +146,8 @@ impl Newcomer<'_> {
         let mut command = self.home.command(words);
         for (name, value) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
-            let kept = ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_SOURCE_", "RUSTUP_HOME"];
+            let kept =
+                ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_SOURCE_", "RUSTUP_HOME"];
             if name == "HOME" || kept.iter().any(|start| name.starts_with(start)) {
                 command.env(name, value);
             }
@@ -171,7 +178,10 @@ pub fn a_newcomer_brings_a_contract(market: &Market) {
         newcomer.follow(step);
     }
     // 0.92 of the price for 40 accelerator-seconds and 0.69 for 80, at 1,000 uEUR each, as the tariff of the page says.
-    let shown = newcomer.ids.iter().find(|(page, _)| steps.iter().any(|step| step.command.contains(&format!("replay {page}"))));
+    let shown = newcomer
+        .ids
+        .iter()
+        .find(|(page, _)| steps.iter().any(|step| step.command.contains(&format!("replay {page}"))));
     let (_, lease) = shown.expect("the page runs the settlement of its lease again");
     let settlement: serde_json::Value = newcomer.home.ask(&["lease", "show", lease]);
     let paid = |index: usize| settlement["settlement"]["payments"][index]["amount"].clone();

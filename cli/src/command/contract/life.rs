@@ -4,7 +4,7 @@ use crate::error::{Failure, Outcome};
 use crate::printer::pairs;
 use crate::session::{Session, short};
 use crate::units::word_text;
-use hansa_contracts_abi::{ModuleRule, Runtime as _};
+use hansa_contracts_abi::{ModuleRefusal, Runtime as _};
 use hansa_contracts_host::Host;
 use hansa_ledger::action::{
     Action, ApproveContract, DeprecateContract, QuarantineContract, RenewContract, ResumeContract, SetAlias,
@@ -76,22 +76,13 @@ pub(super) async fn upload(session: &Session, file: &Path, name: Name, budget_li
     });
     if let Some((rule, offset)) = refused {
         return Err(Failure::refused(format!(
-            "the ledger refused the module by {}, at byte {offset}; nothing was kept",
-            rule_text(rule)
+            "the ledger refused the module, and nothing was kept: {}",
+            ModuleRefusal { rule, offset }
         ))
         .hint("use the version of this program that the federation runs, and check the module with it"));
     }
     let lines: Vec<String> = sent.done.receipt.events.iter().filter_map(told).collect();
     session.tell_office(&account.client, &sent, json!({ "contract": hash }), &lines.join("\n")).await
-}
-
-/// A rule for modules by its number, which a newer ledger may have where this program does not.
-fn rule_text(number: u16) -> String {
-    let rule = ModuleRule::ALL.iter().find(|rule| rule.number() == number);
-    rule.map_or_else(
-        || format!("rule {number}"),
-        |rule| format!("rule {number} (`{}`: {})", rule.name(), rule.message()),
-    )
 }
 
 /// What happened to a contract, on one line.

@@ -21,7 +21,9 @@ pub(super) async fn run(session: &Session, lease: &str) -> Outcome {
     // Where a file is meant and there is none, a list of leases is no help.
     if !lease.bytes().all(|letter| letter.is_ascii_hexdigit()) {
         return Err(Failure::refused(format!("`{lease}` is no file that exists, and no id of a lease"))
-            .hint("write it first: `hansa contract export LEASE FILE`, or give a lease: `hansa lease list`"));
+            .hint(
+                "write it first: `hansa contract export LEASE FILE`, or give a lease: `hansa lease list`",
+            ));
     }
     let client = session.reader().await?;
     let lease = session.find_lease(&client, lease).await?;

@@ -2,8 +2,8 @@
 
 use super::Row;
 use hansa_ledger::action::{
-    Action, CancelLease, ContestUsage, CountersignUsage, EndLease, ExtendLease, LeaseUsage, ObjectLease,
-    LeaseWindow, ReportJob, ReportUsage, ReportWindows, RunJob, StartLease,
+    Action, CancelLease, ContestUsage, CountersignUsage, EndLease, ExtendLease, LeaseUsage, LeaseWindow,
+    ObjectLease, ReportJob, ReportUsage, ReportWindows, RunJob, StartLease,
 };
 use hansa_ledger::id::{BlobHash, LeaseId};
 use hansa_ledger::money::Price;

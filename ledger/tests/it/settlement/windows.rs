@@ -8,12 +8,7 @@ use hansa_ledger::rejection::Rejection;
 
 impl Stage {
     /// The provider reports use so much later, with a figure.
-    fn window(
-        &mut self,
-        after_ms: u64,
-        cumulative: u64,
-        reading: u32,
-    ) -> Result<Vec<Event>, Rejection> {
+    fn window(&mut self, after_ms: u64, cumulative: u64, reading: u32) -> Result<Vec<Event>, Rejection> {
         let windows = vec![LeaseWindow { lease: self.lease, cumulative, reading }];
         self.after(after_ms, "bsc", ReportWindows { windows })
     }
@@ -53,13 +48,8 @@ fn usage_is_told_by_the_windows_that_its_readings_close() {
     // What is contested is a window of its own with the same figure, and the same time is promised once. What was reported
     // without a figure comes last, with all that was promised until the end.
     let contested = Evidence::ProviderOnly;
-    let windows = vec![
-        (6, 12, 6, both),
-        (1, 4, 2, both),
-        (3, 0, 2, contested),
-        (0, 24, 2, both),
-        (2, 0, 2, contested),
-    ];
+    let windows =
+        vec![(6, 12, 6, both), (1, 4, 2, both), (3, 0, 2, contested), (0, 24, 2, both), (2, 0, 2, contested)];
     let disputed = (windows, vec![(0, 320), (1, 90), (2, 90)]);
     assert_eq!(told(&stage.interims()[1].facts), disputed);
     for code in ["DE", "FR", "IT"] {
