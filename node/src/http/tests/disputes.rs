@@ -1,7 +1,7 @@
 //! Payments in between and disputes, over HTTP: who reads them, and what is refused by which name.
 
 use super::double::{demand, key};
-use super::{HttpLimits, Server, name_of};
+use super::{Server, name_of};
 use crate::http::Backend as _;
 use hansa_ledger::action::{
     Action, ClaimPayment, CountersignUsage, EndLease, LeaseUsage, LeaseWindow, OpenDispute, ReportWindows,
