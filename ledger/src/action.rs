@@ -21,6 +21,7 @@ mod purse;
 mod request;
 mod site;
 mod usage;
+mod window;
 
 pub use claim::ClaimPayment;
 pub use context::{Block as BlockInHand, Context, FuelUse, fuel_kept};
@@ -50,6 +51,7 @@ pub use request::{CancelRequest, PlaceRequest, request_id};
 pub use site::{AccreditSite, ConfirmSite, SitePart};
 pub(crate) use usage::report_due;
 pub use usage::{ContestUsage, CountersignUsage, LeaseUsage, ReportUsage, delivered_max};
+pub use window::{LeaseWindow, ReportWindows, WINDOWS_MAX};
 
 /// What every kind of action has: a check without the state, and its effect on the state.
 pub(crate) trait Perform {
@@ -158,6 +160,7 @@ actions! {
     21 => RunJob,
     22 => ReportJob,
     23 => ObjectLease,
+    24 => ReportWindows,
     30 => ConfirmSite,
     31 => AnnounceOutage,
     32 => EndOutage,

@@ -514,6 +514,7 @@ impl BlockInHand<'_> {
             sponsor: sponsor(&self.view, &request.demand),
             sponsor_admits: None,
             holdback: None,
+            windows: Vec::new(),
         }
     }
 

@@ -14,14 +14,11 @@ use crate::member::MemberCode;
 use crate::money::Money;
 use crate::rejection::Rejection;
 use crate::row::{
-    AccountId, Closing, Deadline, DeadlineKind, Disputant, Dispute, Lease, LeaseState, PanelVote, Payment,
-    Request,
+    AccountId, Closing, Deadline, DeadlineKind, Disputant, Dispute, Lease, LeaseState, PANEL_MIN, PanelVote,
+    Payment, Request,
 };
 use crate::tables::{Deadlines, Disputes, Leases, Members};
 use crate::time::TimeMs;
-
-/// The fewest members that can rule.
-const PANEL_MIN: usize = 3;
 
 /// One half, in basis points.
 const HALF_BPS: u16 = 5_000;

@@ -5,7 +5,7 @@ use crate::money::Money;
 use crate::row::{AccountId, Closing, Lease, Purse};
 use crate::time::TimeMs;
 use hansa_contracts_abi::{
-    Bps, Ctx, Escrow, Evidence, Facts, Party, Price, Role, Terms, Trigger, Unit, Usage, Window,
+    Bps, Ctx, Escrow, Evidence, Facts, Party, Price, Reading, Role, Terms, Trigger, Unit, Usage, Window,
 };
 
 /// The terms of a lease as its contract sees them.
@@ -95,15 +95,6 @@ pub fn facts(lease: &Lease, closing: Closing, height: u64, now_s: u64) -> Facts 
 /// What the ledger knows when it asks the contract of a lease.
 #[must_use]
 pub fn facts_for(lease: &Lease, asked: Asked, height: u64, now: TimeMs) -> Facts {
-    let up = lease.up_s(now);
-    let window = |index: u32, delivered: u64, committed: u64, source: Evidence| Window {
-        index,
-        delivered,
-        committed,
-        up_secs: u32::try_from(up).unwrap_or(u32::MAX),
-        source,
-    };
-    let committed = lease.committed(asked, now);
     // Usage that nobody contested in time counts as agreed. What is contested is the part above what is admitted; the same
     // time is promised once, so the contested part has none of its own. A provider that walks away before the end, or claims
     // a payment in between, is paid for what was countersigned only.
@@ -116,21 +107,60 @@ pub fn facts_for(lease: &Lease, asked: Asked, height: u64, now: TimeMs) -> Facts
         }
         Asked::Closing(_) => (lease.reported, 0),
     };
-    let mut windows = vec![window(0, certain, committed, Evidence::Both)];
-    if contested > 0 {
-        windows.push(window(1, contested, 0, Evidence::ProviderOnly));
-    }
+    let (windows, readings) = windows(lease, asked, now, certain, contested);
     let cumulative = u128::from(certain).saturating_add(u128::from(contested));
     let paid = lease.paid.iter().fold(0u128, |sum, (_, amount)| sum.saturating_add(amount.wide()));
     let stake = lease.stake.wide().saturating_sub(lease.slashed.wide());
     Facts {
         abi: lease.agreement.contract_abi,
         terms: terms(lease),
-        usage: Usage { windows, cumulative },
+        usage: Usage { windows, readings, cumulative },
         escrow: Escrow { locked: lease.locked.wide(), paid, stake },
         ctx: Ctx { height, now: now.seconds(), trigger: trigger(lease, asked), quota_left: None },
         state: lease.contract_state.clone(),
     }
+}
+
+/// Cuts the usage at each window that the provider signed a figure for; what it reported without one is the last. The part of
+/// a window that is contested is a window of its own behind it, with the same figure; the same time is promised once, so that
+/// part has none of its own.
+fn windows(
+    lease: &Lease,
+    asked: Asked,
+    now: TimeMs,
+    certain: u64,
+    contested: u64,
+) -> (Vec<Window>, Vec<Reading>) {
+    let (mut windows, mut readings) = (Vec::new(), Vec::new());
+    let metered =
+        lease.windows.iter().map(|window| (window.until.min(now), window.cumulative, Some(window.reading)));
+    let (mut used, mut promised, mut up) = (0u64, 0u64, 0u64);
+    for (until, cumulative, reading) in metered.chain([(now, u64::MAX, None)]) {
+        let used_by = cumulative.min(certain.saturating_add(contested)).max(used);
+        let agreed = used_by.min(certain).saturating_sub(used.min(certain));
+        let open = used_by.saturating_sub(used).saturating_sub(agreed);
+        let promised_by = match reading {
+            Some(_) => lease.committed_by(asked, now, until).max(promised),
+            None => lease.committed(asked, now).max(promised),
+        };
+        let up_by = lease.up_s(until).max(up);
+        let committed = promised_by.saturating_sub(promised);
+        let up_secs = u32::try_from(up_by.saturating_sub(up)).unwrap_or(u32::MAX);
+        let rest = reading.is_none() && !windows.is_empty();
+        let mut push = |delivered: u64, committed: u64, source: Evidence| {
+            let index = u32::try_from(windows.len()).unwrap_or(u32::MAX);
+            windows.push(Window { index, delivered, committed, up_secs, source });
+            readings.extend(reading.map(|value| Reading { index, value }));
+        };
+        if !rest || agreed > 0 || committed > 0 {
+            push(agreed, committed, Evidence::Both);
+        }
+        if open > 0 {
+            push(open, 0, Evidence::ProviderOnly);
+        }
+        (used, promised, up) = (used_by, promised_by, up_by);
+    }
+    (windows, readings)
 }
 
 fn trigger(lease: &Lease, asked: Asked) -> Trigger {
@@ -164,6 +194,11 @@ impl Lease {
     /// while it goes on; less what maintenance took that was announced long enough ahead.
     #[must_use]
     pub fn committed(&self, asked: Asked, now: TimeMs) -> u64 {
+        self.committed_by(asked, now, TimeMs(u64::MAX))
+    }
+
+    /// The part of [`Self::committed`] that was promised until a moment.
+    fn committed_by(&self, asked: Asked, now: TimeMs, moment: TimeMs) -> u64 {
         let from = self.promised_from();
         let end = self.agreement.end;
         let until = match asked {
@@ -172,6 +207,7 @@ impl Lease {
             _ if self.ended_by_requester => self.ended_at.unwrap_or(end).min(end),
             _ => end,
         };
+        let until = until.min(moment);
         let seconds = until.0.saturating_sub(from.0).checked_div(1_000).unwrap_or(0);
         let slot_ms = end.0.saturating_sub(self.agreement.start.0).checked_div(u64::from(self.slots));
         let slot_s = u32::try_from(slot_ms.unwrap_or(0).checked_div(1_000).unwrap_or(0)).unwrap_or(u32::MAX);

@@ -243,6 +243,8 @@ rejections! {
     568 NotPanel "only the registrars of the dispute's panel rule: of members that had a vote when it was opened and are home to no party", "nothing is to be done: the panel rules";
     569 RulingInvalid "the provider's part is above 10,000 basis points", "give 0 to 10,000";
     570 RulingGiven "the member has ruled so already", "nothing is to be done; a ruling can be changed until the majority";
-    // 580 to 589: more of the market.
-    580 ExtensionAwaited "somebody waits for the class's next batch who could have these slots", "extend it after the batch, as far as the slots are free then, or by less";
+    // 580 to 589: metering windows.
+    580 TooManyWindows "the lease has as many windows with different readings as it may have", "report the rest without a reading, or under the last one";
+    // 590 to 599: more of the market.
+    590 ExtensionAwaited "somebody waits for the class's next batch who could have these slots", "extend it after the batch, as far as the slots are free then, or by less";
 }

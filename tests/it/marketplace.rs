@@ -3,6 +3,7 @@
 mod bids;
 mod chain;
 mod contracts;
+mod disputes;
 mod jobs;
 mod market;
 mod money;
@@ -10,7 +11,9 @@ mod offers;
 mod offices;
 mod reads;
 mod refusals;
+mod stopped;
 mod usage;
+mod walk;
 
 use crate::hansa::{Home, Run};
 use crate::testnet::{Feature, Testnet, below};
@@ -121,7 +124,10 @@ impl Market {
 
 #[test]
 fn the_marketplace_from_the_command_line() {
-    let testnet = Testnet::start(2, |params| params.lease_challenge_window_ms = 8_000);
+    let testnet = Testnet::start(2, |params| {
+        params.lease_challenge_window_ms = 8_000;
+        params.dispute_window_ms = 15_000;
+    });
     let folder = testnet.layout.folder().join("newco");
     let market = Market { home: Home::new(&folder), testnet };
     let features: &[Feature<Market>] = &[
@@ -143,6 +149,9 @@ fn the_marketplace_from_the_command_line() {
         ("a pass is kept, renewed, given to programs and forgotten", reads::passes_are_kept),
         ("a centre offers by hand, and a bid comes from a file", offers::posted_amended_and_withdrawn),
         ("a contract is brought, used, run again and stopped", contracts::brought_used_and_replayed),
+        ("a newcomer's contract is written, used and settled", walk::a_newcomer_brings_a_contract),
+        ("a contract is stopped while its leases run", stopped::while_its_leases_run),
+        ("a dispute is ruled, or decided as signed", disputes::ruled_or_decided_as_signed),
         ("any action is submitted from a file", chain::submitted_from_a_file),
         ("the chain can be looked at and proven", chain::looked_at_and_proven),
         ("bids that cannot be are refused by number", refusals::bids),

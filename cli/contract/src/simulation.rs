@@ -221,7 +221,11 @@ impl Book<'_> {
         Facts {
             abi: ABI_VERSION,
             terms: self.terms.clone(),
-            usage: Usage { windows: step.windows.clone(), cumulative: step.cumulative },
+            usage: Usage {
+                windows: step.windows.clone(),
+                readings: step.readings.clone(),
+                cumulative: step.cumulative,
+            },
             escrow: Escrow { locked: self.locked, paid: sum(&self.paid), stake: self.stake },
             ctx: Ctx { height, now: step.now, trigger: step.trigger, quota_left: self.quota },
             state: self.state.clone(),

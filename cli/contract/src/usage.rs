@@ -3,7 +3,7 @@
 use crate::terms::TermsFile;
 use crate::texts::{Seconds, Share, Units, When, moment_text};
 use crate::{ContractError, file};
-use hansa_contracts_abi::{Evidence, Party, Trigger, Window};
+use hansa_contracts_abi::{Evidence, Party, Reading, Trigger, Window};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -63,6 +63,8 @@ pub struct WindowLine {
     /// Who stands behind them.
     #[serde(default)]
     pub source: SourceWord,
+    /// What the provider signed for each beside its usage; nothing, if it is not said.
+    pub reading: Option<u32>,
 }
 
 /// Something that happens: the contract is asked.
@@ -98,8 +100,12 @@ pub(crate) struct Step {
     pub trigger: Trigger,
     pub word: TriggerWord,
     pub windows: Vec<Window>,
+    pub readings: Vec<Reading>,
     pub cumulative: u128,
 }
+
+/// The windows of a lease by index, each with what was signed beside its usage.
+type Windows = BTreeMap<u32, (Window, Option<u32>)>;
 
 fn one() -> u32 {
     1
@@ -139,7 +145,7 @@ impl StepLine {
         &self,
         path: &str,
         terms: &TermsFile,
-        windows: &mut BTreeMap<u32, Window>,
+        windows: &mut Windows,
         before: Option<&Step>,
     ) -> Result<Step, Refusal> {
         let refuse = |field: &str, problem: String| Err((format!("{path}{field}"), problem));
@@ -159,7 +165,7 @@ impl StepLine {
         for (number, line) in self.windows.iter().enumerate() {
             line.expand(&format!("{path}.windows[{number}]"), terms.accelerators, windows)?;
         }
-        let listed = windows.values().map(|window| u128::from(window.delivered)).sum::<u128>();
+        let listed = windows.values().map(|(window, _)| u128::from(window.delivered)).sum::<u128>();
         let cumulative = self.used.map_or(listed, |used| u128::from(used.0));
         if cumulative < listed {
             return refuse(".used", format!("is {cumulative}, and the windows alone have {listed}"));
@@ -169,8 +175,12 @@ impl StepLine {
             return refuse(".used", problem);
         }
         let trigger = self.trigger().map_err(|problem| (format!("{path}.ruling"), problem))?;
-        let windows = windows.values().copied().collect();
-        Ok(Step { now, trigger, word: self.trigger, windows, cumulative })
+        let readings = windows
+            .iter()
+            .filter_map(|(index, (_, reading))| reading.map(|value| Reading { index: *index, value }));
+        let readings = readings.collect();
+        let windows = windows.values().map(|(window, _)| *window).collect();
+        Ok(Step { now, trigger, word: self.trigger, windows, readings, cumulative })
     }
 
     fn trigger(&self) -> Result<Trigger, String> {
@@ -191,12 +201,7 @@ impl StepLine {
 }
 
 impl WindowLine {
-    fn expand(
-        &self,
-        path: &str,
-        accelerators: u64,
-        windows: &mut BTreeMap<u32, Window>,
-    ) -> Result<(), Refusal> {
+    fn expand(&self, path: &str, accelerators: u64, windows: &mut Windows) -> Result<(), Refusal> {
         let refuse = |field: &str, problem: String| Err((format!("{path}.{field}"), problem));
         let most = u32::try_from(WINDOWS_MAX).unwrap_or(u32::MAX);
         if self.count == 0 || self.count > most {
@@ -219,7 +224,8 @@ impl WindowLine {
             SourceWord::Requester => Evidence::RequesterOnly,
         };
         for index in self.index..=last {
-            windows.insert(index, Window { index, delivered: self.delivered.0, committed, up_secs, source });
+            let window = Window { index, delivered: self.delivered.0, committed, up_secs, source };
+            windows.insert(index, (window, self.reading));
         }
         if windows.len() > WINDOWS_MAX {
             return refuse(

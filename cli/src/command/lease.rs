@@ -15,7 +15,7 @@ use crate::printer::pairs;
 use crate::session::{Session, short};
 use crate::units::{Duration, Limit, length, word, word_text};
 use clap::{Args, Subcommand};
-use hansa_ledger::action::{CancelLease, ContestUsage, EndLease};
+use hansa_ledger::action::{CancelLease, ContestUsage, EndLease, StartLease};
 use hansa_ledger::id::LeaseId;
 use hansa_ledger::name::Name;
 use hansa_ledger::row::{AccountId, Lease, LeaseState, Payment};
@@ -96,6 +96,22 @@ enum Verb {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Begin a lease: its capacity stands ready from now; signed by the provider. An agent does it by itself
+    Start {
+        /// Lease: id or beginning of it
+        lease: String,
+    },
+    /// Report use of a lease that runs, and a figure for it; signed by the provider
+    Report {
+        /// Lease: id or beginning of it
+        lease: String,
+        /// Accelerator-seconds since it began
+        #[arg(long, value_name = "SECONDS")]
+        usage: u64,
+        /// What you sign besides for the usage since the window before, in the unit of the tariff, such as gCO2/kWh
+        #[arg(long, value_name = "FIGURE")]
+        reading: Option<u32>,
+    },
     /// Give a lease up before it has begun
     Cancel {
         /// Lease: id or beginning of it
@@ -167,6 +183,13 @@ impl LeaseArguments {
             Verb::Extend { lease, length, max_price, dry_run } => {
                 extend::run(session, &lease, length, max_price, dry_run).await
             }
+            Verb::Start { lease } => {
+                let lease = session.find_lease(&session.reader().await?, &lease).await?;
+                let sent = session.act(StartLease { lease }).await?;
+                session.tell_sent(&sent, json!({ "lease": lease }), &format!("began lease {lease}"));
+                Ok(())
+            }
+            Verb::Report { lease, usage, reading } => usage::report(session, &lease, usage, reading).await,
             Verb::Cancel { lease } => {
                 let lease = session.find_lease(&session.reader().await?, &lease).await?;
                 let sent = session.act(CancelLease { lease }).await?;
@@ -292,6 +315,7 @@ fn lease_text(info: &LeaseInfo, jobs: &[JobInfo]) -> String {
             row.contested.map(|admitted| format!("{} admitted", usage_text(admitted))).unwrap_or_default(),
         ),
         ("contest until", moment(row.challenge_due)),
+        ("readings", usage::readings_text(row)),
         ("jobs", format!("{}, {done} ended", jobs.len())),
     ])
 }

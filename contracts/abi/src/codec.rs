@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use crate::claims::{Admission, Claims};
-use crate::facts::{Ctx, Escrow, Evidence, Facts, Trigger, Usage, Window};
+use crate::facts::{Ctx, Escrow, Evidence, Facts, Reading, Trigger, Usage, Window};
 use crate::split::{Quote, Split};
 use crate::terms::{Money, Party, Price, Role, SlaStep, Terms, Unit};
 
@@ -136,8 +136,9 @@ impl Input for Facts {
         let abi = from.u16()?;
         let terms = Terms::read(from)?;
         let windows = from.list::<25, _>(window)?;
+        let readings = from.list::<8, _>(|from| Some(Reading { index: from.u32()?, value: from.u32()? }))?;
         let mut fixed = from.fixed::<80>()?;
-        let usage = Usage { windows, cumulative: fixed.u128()? };
+        let usage = Usage { windows, readings, cumulative: fixed.u128()? };
         let escrow = Escrow { locked: fixed.u128()?, paid: fixed.u128()?, stake: fixed.u128()? };
         let (height, now) = (fixed.u64()?, fixed.u64()?);
         let trigger = trigger(from)?;

@@ -33,17 +33,36 @@ pub struct Window {
     pub source: Evidence,
 }
 
+/// A figure that the provider signed for a window beside its usage, such as the grams of CO2 that a kilowatt-hour caused. What
+/// it measures, and in which unit, is the tariff's to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Reading {
+    /// The window.
+    pub index: u32,
+    /// The figure.
+    pub value: u32,
+}
+
 /// Usage of the lease since its start, normalised by the ledger: ordered, unique, inside the lease.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Usage {
     /// Windows, by rising index. The ledger may leave out windows that are countersigned or undisputed; it never
     /// leaves out one that only the provider stands behind.
     pub windows: Vec<Window>,
+    /// What the provider signed beside it, by rising index; windows without a figure are left out.
+    pub readings: Vec<Reading>,
     /// Units delivered since the start of the lease, of all evidence, listed above or not.
     pub cumulative: u128,
 }
 
 impl Usage {
+    /// The figure that the provider signed for a window; none where it signed none.
+    #[must_use]
+    pub fn reading(&self, index: u32) -> Option<u32> {
+        let at = self.readings.binary_search_by_key(&index, |reading| reading.index).ok()?;
+        self.readings.get(at).map(|reading| reading.value)
+    }
+
     /// Units that only the provider stands behind.
     ///
     /// # Errors

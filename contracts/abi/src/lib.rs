@@ -48,7 +48,7 @@ pub use check::{CheckedSplit, SplitError, check_split};
 pub use claims::{Admission, Claims};
 pub use contract::{Code, Contract};
 pub use counted::{Counted, contested_bps};
-pub use facts::{Ctx, Escrow, Evidence, Facts, Trigger, Usage, Window};
+pub use facts::{Ctx, Escrow, Evidence, Facts, Reading, Trigger, Usage, Window};
 #[cfg(not(target_arch = "wasm32"))]
 pub use fallback::{Fallback, fallback_split};
 pub use meta::{Meta, ModuleMeta};

@@ -83,7 +83,7 @@ pub fn facts() -> Facts {
             slash_max: 0,
             sla: vec![],
         },
-        usage: Usage { windows: vec![], cumulative: 0 },
+        usage: Usage { windows: vec![], readings: vec![], cumulative: 0 },
         escrow: Escrow { locked: 1_000_000, paid: 0, stake: 0 },
         ctx: Ctx { height: 1, now: 3_000, trigger: Trigger::Final, quota_left: None },
         state: vec![],
@@ -109,6 +109,7 @@ pub fn ordinary_facts() -> Facts {
                 window(1, Evidence::ProviderOnly),
                 window(2, Evidence::Both),
             ],
+            readings: vec![],
             cumulative: 21_600,
         },
         escrow: Escrow { locked: 470_400_000, paid: 0, stake: 0 },
@@ -190,7 +191,14 @@ pub fn some_usage(numbers: &mut Numbers) -> Usage {
         2..8 => listed,
         _ => listed + u128::from(numbers.figure(100_000)),
     };
-    Usage { windows, cumulative }
+    let readings: Vec<Reading> = windows
+        .iter()
+        .filter_map(|window| {
+            let value = numbers.figure(1_000) as u32;
+            numbers.once_in(4).then_some(Reading { index: window.index, value })
+        })
+        .collect();
+    Usage { windows, readings, cumulative }
 }
 
 /// Each trigger as often as the others. The party that cancels is now and then one that is not there.

@@ -45,7 +45,7 @@ fn encodings_are_frozen() {
     let money = |value: u8| format!("{value:02x}{}", "00".repeat(15));
     let facts_hex = format!(
         "0100 03000000 000102 00 0400000000000000 e803000000000000 d007000000000000 {} 0100000000000000 9600 0000 {} \
-         00000000 00000000 {} 40420f{} {} {} 0100000000000000 b80b000000000000 01 00 00000000",
+         00000000 00000000 00000000 {} 40420f{} {} {} 0100000000000000 b80b000000000000 01 00 00000000",
         money(10),
         money(0),
         money(0),
@@ -54,6 +54,7 @@ fn encodings_are_frozen() {
         money(0)
     );
     assert_eq!(hex(&facts()), facts_hex.replace(' ', ""));
+    assert_eq!(hex(&Reading { index: 1, value: 258 }), "0100000002010000");
     assert_eq!(hex(&Admission::Yes), "00");
     assert_eq!(hex(&Admission::No(258)), "0102010000");
     let claims = Claims { home: *b"DE", class: 1, sponsor: None, purpose: Some(2) };

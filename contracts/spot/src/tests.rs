@@ -26,7 +26,7 @@ fn facts(trigger: Trigger, hours: u64, used: u128) -> Facts {
             slash_max: 0,
             sla: vec![],
         },
-        usage: Usage { windows: vec![], cumulative: used },
+        usage: Usage { windows: vec![], readings: vec![], cumulative: used },
         escrow: Escrow { locked: 72_000_000, paid: 0, stake: 0 },
         ctx: Ctx { height: 1, now: START + hours * HOUR, trigger, quota_left: None },
         state: vec![],

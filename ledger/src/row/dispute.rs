@@ -45,6 +45,9 @@ data! {
     }
 }
 
+/// The fewest members that can rule.
+pub const PANEL_MIN: usize = 3;
+
 impl Dispute {
     /// The value that more than half of the panel ruled.
     #[must_use]

@@ -36,6 +36,16 @@ data! {
         pub amount: Money,
     }
 
+    /// A part of a lease's usage for which its provider signed a figure beside it.
+    pub struct MeterWindow {
+        /// When it was reported: the window reaches from the end of the one before, or the start, to here.
+        pub until: TimeMs,
+        /// Cumulative accelerator-seconds of the lease by then.
+        pub cumulative: u64,
+        /// The figure; what it measures is the tariff's to say.
+        pub reading: u32,
+    }
+
     /// An organisation that an offer names for a share of its own: a party of every lease of it, beside the provider.
     pub struct NamedParty {
         /// Which; its cash is paid.
@@ -214,6 +224,8 @@ data! {
         pub sponsor_admits: Option<u64>,
         /// What is held back of the provider's pay.
         pub holdback: Option<Holdback>,
+        /// Usage with figures that the provider signed beside it, in the order of time.
+        pub windows: Vec<MeterWindow>,
     }
 
     /// Aid: what an award out of the reserve pays less than the market price.

@@ -2,6 +2,7 @@
 
 mod book;
 mod bundles;
+mod disputes;
 mod double;
 mod extension;
 mod limits;

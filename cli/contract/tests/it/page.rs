@@ -79,7 +79,14 @@ fn the_tests_that_the_page_names_exist() {
         .step_by(2)
         .filter(|word| word.matches('_').count() > 1 || word.starts_with("rule_"));
     let mut sources = String::new();
-    for folder in ["contracts/abi/src", "contracts/host/src", "ledger/tests", "cli/contract/tests"] {
+    for folder in [
+        "contracts/abi/src",
+        "contracts/host/src",
+        "ledger/tests",
+        "cli/contract/tests",
+        "node/src/http/tests",
+        "tests/it",
+    ] {
         collect(&root().join(folder), &mut sources);
     }
     let named: Vec<&str> = named.collect();

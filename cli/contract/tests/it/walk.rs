@@ -68,7 +68,7 @@ fn the_walk_of_the_page_leads_where_it_says() {
     let simulated = hansa(&simulate).unwrap();
     assert_eq!(stable(&simulated.text), stable(&blocks["output"]), "{}", simulated.text);
     // What the page says of mistakes.
-    let short = r#"[{"name": "limit", "u32": 400}, {"name": "schedule", "list": [{"u32": 320}]}]"#;
+    let short = r#"[{"name": "limit", "u32": 400}]"#;
     std::fs::write(&params, short).unwrap();
     let refused = hansa(&simulate).unwrap_err();
     assert!(refused.message.starts_with("no lease would be made: the contract refused"), "{refused}");

@@ -4,7 +4,7 @@ use crate::error::{Failure, Outcome};
 use crate::printer::pairs;
 use crate::session::{Session, short};
 use crate::units::word_text;
-use hansa_contracts_abi::Runtime as _;
+use hansa_contracts_abi::{ModuleRefusal, Runtime as _};
 use hansa_contracts_host::Host;
 use hansa_ledger::action::{
     Action, ApproveContract, DeprecateContract, QuarantineContract, RenewContract, ResumeContract, SetAlias,
@@ -76,7 +76,8 @@ pub(super) async fn upload(session: &Session, file: &Path, name: Name, budget_li
     });
     if let Some((rule, offset)) = refused {
         return Err(Failure::refused(format!(
-            "the ledger refused the module by rule {rule}, at byte {offset}; nothing was kept"
+            "the ledger refused the module, and nothing was kept: {}",
+            ModuleRefusal { rule, offset }
         ))
         .hint("use the version of this program that the federation runs, and check the module with it"));
     }

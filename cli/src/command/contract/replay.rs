@@ -18,6 +18,13 @@ struct Told {
 }
 
 pub(super) async fn run(session: &Session, lease: &str) -> Outcome {
+    // Where a file is meant and there is none, a list of leases is no help.
+    if !lease.bytes().all(|letter| letter.is_ascii_hexdigit()) {
+        return Err(Failure::refused(format!("`{lease}` is no file that exists, and no id of a lease"))
+            .hint(
+                "write it first: `hansa contract export LEASE FILE`, or give a lease: `hansa lease list`",
+            ));
+    }
     let client = session.reader().await?;
     let lease = session.find_lease(&client, lease).await?;
     let progress = session.printer.progress("running the settlements again");
@@ -41,8 +48,9 @@ pub(super) async fn export(session: &Session, lease: &str, file: &Path) -> Outco
         .map_err(|error| Failure::failed(format!("cannot write `{}`: {error}", file.display())))?;
     let settlements = bundle.settlements.len();
     let made = json!({ "lease": lease, "file": file, "settlements": settlements });
-    session.printer.data(&made, || format!("wrote {settlements} settlements to {}", file.display()));
-    session.printer.note(&format!("anybody can run them again: `hansa contract replay {}`", file.display()));
+    let what = if settlements == 1 { "settlement" } else { "settlements" };
+    session.printer.data(&made, || format!("wrote {settlements} {what} to {}", file.display()));
+    session.printer.note(&format!("anybody can run that again: `hansa contract replay {}`", file.display()));
     Ok(())
 }
 

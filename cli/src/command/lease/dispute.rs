@@ -8,7 +8,8 @@ use hansa_ledger::action::{ClaimPayment, OpenDispute, RuleDispute};
 use hansa_ledger::event::Event;
 use hansa_ledger::id::LeaseId;
 use hansa_ledger::member::MemberCode;
-use hansa_ledger::row::{Dispute, Payment};
+use hansa_ledger::row::{Dispute, PANEL_MIN, Payment};
+use hansa_ledger::time::TimeMs;
 use hansa_node_api::lease::{DisputeInfo, InterimInfo};
 use hansa_node_api::{Client, Fault};
 use serde_json::json;
@@ -46,8 +47,8 @@ pub(super) async fn open(session: &Session, lease: &str, usage: u64, reason: u16
     let sent = session.send(&account, vec![OpenDispute { lease, usage, reason }.into()]).await?;
     let opened = sent.done.receipt.events.iter().find_map(|event| match event {
         Event::DisputeOpened { admitted, reported, bond, panel, due, .. } => Some(format!(
-            "opened a dispute over lease {lease}: {admitted} to {reported} accelerator-seconds, with a bond of {bond} EUR\n{} have until {due} to rule",
-            members(panel)
+            "opened a dispute over lease {lease}: {admitted} to {reported} accelerator-seconds, with a bond of {bond} EUR\n{}",
+            awaited(panel, *due)
         )),
         _ => None,
     });
@@ -94,11 +95,21 @@ fn members(codes: &[MemberCode]) -> String {
     codes.iter().map(MemberCode::as_str).collect::<Vec<_>>().join(" ")
 }
 
+/// Who decides an open dispute, and until when.
+fn awaited(panel: &[MemberCode], due: TimeMs) -> String {
+    match panel.len() {
+        0..PANEL_MIN => format!(
+            "fewer than {PANEL_MIN} members have no part in the lease, so nobody rules: it is decided as both signed at {due}"
+        ),
+        _ => format!("{} have until {due} to rule", members(panel)),
+    }
+}
+
 /// A dispute for people.
 pub(super) fn dispute_text(row: &Dispute) -> String {
     let votes = row.votes.iter().map(|vote| format!("{} {}", vote.member, part_text(vote.provider_bps)));
     let decided = match row.decided {
-        None => format!("not yet; the panel has until {}", row.due),
+        None => format!("not yet: {}", awaited(&row.panel, row.due)),
         Some(bps) if row.ruled => format!("{} to the provider", part_text(bps)),
         Some(bps) => format!("{} to the provider, as both signed", part_text(bps)),
     };
@@ -129,7 +140,6 @@ mod tests {
     use super::*;
     use hansa_ledger::money::Money;
     use hansa_ledger::row::{Disputant, PanelVote};
-    use hansa_ledger::time::TimeMs;
 
     #[test]
     fn a_part_may_be_nothing() {
@@ -144,6 +154,7 @@ mod tests {
     #[test]
     fn a_dispute_says_who_decides_what_and_how_it_was_decided() {
         let (de, fr) = ("DE".parse().unwrap(), "FR".parse().unwrap());
+        let es: MemberCode = "ES".parse().unwrap();
         let mut dispute = Dispute {
             by: Disputant::Requester,
             reason: 7,
@@ -151,7 +162,7 @@ mod tests {
             reported: 400,
             bond: Money(2_000_000),
             bond_home: de,
-            panel: vec![de, fr],
+            panel: vec![de, es, fr],
             votes: vec![PanelVote { member: fr, provider_bps: 2_500 }],
             opened_at: TimeMs(0),
             due: TimeMs(60_000),
@@ -159,9 +170,13 @@ mod tests {
             ruled: false,
         };
         let open = dispute_text(&dispute);
-        for part in ["by the requester", "reason 7", "100 to 400", "DE FR", "FR 25 %", "not yet"] {
+        for part in
+            ["by the requester", "reason 7", "100 to 400", "DE ES FR have until", "FR 25 %", "not yet"]
+        {
             assert!(open.contains(part), "no `{part}` in\n{open}");
         }
+        dispute.panel.pop();
+        assert!(dispute_text(&dispute).contains("nobody rules: it is decided as both signed at"));
         dispute.decided = Some(5_000);
         assert!(dispute_text(&dispute).contains("50 % to the provider, as both signed"));
         dispute.ruled = true;

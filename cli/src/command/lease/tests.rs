@@ -81,5 +81,6 @@ pub(crate) fn lease() -> Lease {
         sponsor: None,
         sponsor_admits: None,
         holdback: None,
+        windows: Vec::new(),
     }
 }

@@ -5,10 +5,13 @@ use crate::error::Outcome;
 use crate::printer::Printer;
 use crate::session::{Sent, Session};
 use crate::units::length;
-use hansa_ledger::action::{ContestUsage, CountersignUsage, LeaseUsage};
+use hansa_ledger::action::{
+    Action, ContestUsage, CountersignUsage, LeaseUsage, LeaseWindow, ReportUsage, ReportWindows,
+};
 use hansa_ledger::id::LeaseId;
 use hansa_ledger::row::Lease;
 use hansa_node_api::Account;
+use serde_json::json;
 
 /// What is done with a final report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +88,32 @@ pub async fn carry_out(
         Verdict::Contest(admitted) => ContestUsage { lease, admitted }.into(),
     };
     session.send(account, vec![action]).await.map(Some)
+}
+
+/// Reports use as the provider: with a figure it closes a window of the lease.
+pub(super) async fn report(session: &Session, lease: &str, cumulative: u64, reading: Option<u32>) -> Outcome {
+    let lease = session.find_lease(&session.reader().await?, lease).await?;
+    let (action, with): (Action, _) = match reading {
+        Some(reading) => {
+            let windows = vec![LeaseWindow { lease, cumulative, reading }];
+            (ReportWindows { windows }.into(), format!(", and {reading} for the use since the last window"))
+        }
+        None => (ReportUsage { usages: vec![LeaseUsage { lease, cumulative }] }.into(), String::new()),
+    };
+    let sent = session.act(action).await?;
+    let made = json!({ "lease": lease, "cumulative": cumulative, "reading": reading });
+    session.tell_sent(&sent, made, &format!("reported {} on lease {lease}{with}", usage_text(cumulative)));
+    Ok(())
+}
+
+/// The figures that the provider signed beside its usage, for people.
+pub(super) fn readings_text(lease: &Lease) -> String {
+    let mut before = 0;
+    let windows = lease.windows.iter().map(|window| {
+        let used = window.cumulative.saturating_sub(std::mem::replace(&mut before, window.cumulative));
+        format!("{} for {used} accelerator-seconds", window.reading)
+    });
+    windows.collect::<Vec<_>>().join(", ")
 }
 
 /// Usage as people read it.

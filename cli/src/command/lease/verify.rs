@@ -116,6 +116,7 @@ impl Checks {
         let same = facts.terms == terms(lease)
             && facts.escrow.locked == lease.locked.wide()
             && facts.usage.cumulative == u128::from(lease.reported)
+            && is_told_readings(&facts, lease)
             && facts.ctx.height == settlement.height
             && settlement.contract == lease.agreement.contract
             && settlement.contract_params == lease.agreement.contract_params;
@@ -277,6 +278,14 @@ fn differs(what: &str) -> Failure {
         .hint("keep this output and tell your member's governance office")
 }
 
+/// Whether the contract was told the figures that the provider signed: each window may have been cut by what was contested.
+fn is_told_readings(facts: &Facts, lease: &Lease) -> bool {
+    let mut told: Vec<u32> = facts.usage.readings.iter().map(|reading| reading.value).collect();
+    // Windows that follow each other in a lease have different figures.
+    told.dedup();
+    told.into_iter().eq(lease.windows.iter().map(|window| window.reading))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,7 +294,7 @@ mod tests {
     use hansa_ledger::id::{GrantId, RequestId};
     use hansa_ledger::lease::facts;
     use hansa_ledger::money::Money;
-    use hansa_ledger::row::{AccountId, Closing};
+    use hansa_ledger::row::{AccountId, Closing, MeterWindow};
     use hansa_ledger::time::TimeMs;
 
     /// A lease that `spot` has settled: half of its time was used.
@@ -354,8 +363,10 @@ mod tests {
             settlement.payments[0].amount.0 += amount;
             settlement.refunds[0].amount.0 -= amount;
         };
+        let signed = MeterWindow { until: TimeMs(400_000), cumulative: 500, reading: 320 };
         type Change<'a> = &'a dyn Fn(&mut Lease, &mut Settlement);
-        let table: [(Change<'_>, &str); 9] = [
+        let table: [(Change<'_>, &str); 10] = [
+            (&|lease, _| lease.windows.push(signed.clone()), "facts told to the contract"),
             (&|lease, _| lease.reported += 1, "facts told to the contract are not those of the lease"),
             (&|lease, _| lease.locked.0 += 1, "facts told to the contract"),
             (&|lease, _| lease.agreement.price.0 += 1_000, "facts told to the contract"),

@@ -2,8 +2,8 @@
 
 use super::Row;
 use hansa_ledger::action::{
-    Action, CancelLease, ContestUsage, CountersignUsage, EndLease, ExtendLease, LeaseUsage, ObjectLease,
-    ReportJob, ReportUsage, RunJob, StartLease,
+    Action, CancelLease, ContestUsage, CountersignUsage, EndLease, ExtendLease, LeaseUsage, LeaseWindow,
+    ObjectLease, ReportJob, ReportUsage, ReportWindows, RunJob, StartLease,
 };
 use hansa_ledger::id::{BlobHash, LeaseId};
 use hansa_ledger::money::Price;
@@ -15,6 +15,7 @@ pub fn tables() -> Vec<(&'static str, Vec<Row>)> {
     vec![
         ("StartLease", start()),
         ("ReportUsage", report()),
+        ("ReportWindows", report_windows()),
         ("CountersignUsage", countersign()),
         ("ContestUsage", contest()),
         ("ObjectLease", object()),
@@ -86,6 +87,32 @@ fn report() -> Vec<Row> {
         // 2.5 s are two whole seconds of two accelerators, and the next whole second is not yet over.
         ("more than was delivered", "bsc", |s| reported(&[(s.active, 5)]), UsageOverLease),
         ("more than can be counted", "bsc", |s| reported(&[(s.active, u64::MAX)]), UsageOverLease),
+    ]
+}
+
+fn windows(list: &[(LeaseId, u64)]) -> Action {
+    let window = |(lease, cumulative): &(LeaseId, u64)| LeaseWindow {
+        lease: *lease,
+        cumulative: *cumulative,
+        reading: 180,
+    };
+    ReportWindows { windows: list.iter().map(window).collect() }.into()
+}
+
+fn report_windows() -> Vec<Row> {
+    vec![
+        ("of nothing", "bsc", |_| windows(&[]), ListInvalid),
+        ("of one lease twice", "bsc", |s| windows(&[(s.active, 4), (s.active, 5)]), ListInvalid),
+        ("of too many", "bsc", |_| windows(&vec![(NONE, 0); 1_025]), ListInvalid),
+        ("no such lease", "bsc", |_| windows(&[(NONE, 1)]), LeaseUnknown),
+        ("a sound one and an unknown one", "bsc", |s| windows(&[(s.active, 4), (NONE, 1)]), LeaseUnknown),
+        ("by the requester", "tallinn", |s| windows(&[(s.active, 5)]), LeaseUnknown),
+        ("by another provider", "cea", |s| windows(&[(s.active, 5)]), LeaseUnknown),
+        ("by an offerer", "bsc offerer", |s| windows(&[(s.active, 5)]), RoleMissing),
+        ("before its start", "bsc", |s| windows(&[(s.awarded, 0)]), LeaseStateWrong),
+        ("after the final report", "bsc", |s| windows(&[(s.ended, 4)]), LeaseStateWrong),
+        ("backwards", "bsc", |s| windows(&[(s.active, 3)]), UsageBackwards),
+        ("more than was delivered", "bsc", |s| windows(&[(s.active, 5)]), UsageOverLease),
     ]
 }
 

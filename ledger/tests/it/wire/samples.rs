@@ -141,6 +141,7 @@ pub fn actions() -> Vec<Action> {
         RunJob { lease: LEASE, manifest: BLOB }.into(),
         ReportJob { lease: LEASE, job: 2, exit_code: Some(-1), outputs: Some(BLOB), failure: None }.into(),
         ObjectLease { lease: LEASE }.into(),
+        ReportWindows { windows: vec![LeaseWindow { lease: LEASE, cumulative: 24, reading: 180 }] }.into(),
         ConfirmSite {
             provider: OTHER,
             site: name("marenostrum"),

@@ -81,7 +81,7 @@ fn cash() -> Vec<Source> {
     vec![Source { purse: Purse::Cash, share_bps: 10_000 }]
 }
 
-async fn open_market_of_two() -> Server {
+pub(super) async fn open_market_of_two() -> Server {
     let server = Server::start(HttpLimits::default()).await;
     server.open_market().await;
     for (who, action) in rival(server.double.chain) {

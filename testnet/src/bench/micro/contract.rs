@@ -48,7 +48,7 @@ fn facts() -> Facts {
             slash_max: 0,
             sla: Vec::new(),
         },
-        usage: Usage { windows: (0..3).map(window).collect(), cumulative: 21_600 },
+        usage: Usage { windows: (0..3).map(window).collect(), readings: Vec::new(), cumulative: 21_600 },
         escrow: Escrow { locked: 470_400_000, paid: 0, stake: 0 },
         ctx: Ctx { height: 10, now: 1_700_050_000, trigger: Trigger::Final, quota_left: None },
         state: Vec::new(),
