@@ -1,8 +1,8 @@
 //! Feed arbitrary bytes to everything that reads bytes of others.
 //!
 //! A [`Target`] takes bytes and panics when a promise is broken; what it promises stands in its module. The same targets are
-//! replayed in CI over their seeds, the corpus and a bounded number of mutations (`tests/replay.rs`), run for as long as one likes
-//! by the program of this crate, and run under coverage by libFuzzer (`libfuzzer/`, outside of the workspace).
+//! replayed in CI over their seeds, the corpus and a bounded number of mutations (`tests/it`), and run for as long as one likes
+//! by the program of this crate.
 #![allow(clippy::unwrap_used)] // A panic is how a target tells that a promise is broken.
 
 pub mod corpus;

@@ -19,7 +19,7 @@ struct Command {
     /// Everything random follows from it
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Write all inputs that a run begins with into a folder below this one, for libFuzzer
+    /// Write all inputs that a run begins with into a folder below this one, for other fuzzers
     #[arg(long)]
     seeds_into: Option<PathBuf>,
     /// Run this one input and nothing else

@@ -1,7 +1,7 @@
 //! The module of a template answers what the same source answers natively.
 
 use borsh::BorshSerialize;
-use hansa_contracts_abi::testing::{Numbers, some_claims};
+use hansa_contracts_abi::testing::{Numbers, some_bytes, some_claims, some_facts};
 use hansa_contracts_abi::{Evidence, Facts, Failure, Native, Runtime, Trigger, Window};
 use hansa_contracts_bundle::builtin;
 use hansa_contracts_coinvest::Coinvest;
@@ -10,13 +10,34 @@ use hansa_contracts_grant::Grant;
 use hansa_contracts_host::Host;
 use hansa_contracts_reserved::Reserved;
 use hansa_contracts_spot::Spot;
-use hansa_contracts_trials::{Life, Tried, cases, some_case};
+use hansa_contracts_trials::{Ledger, Life, Tried, cases};
 
 fn host_of<C: Tried>() -> (Host, [u8; 32], Native<C>) {
     let (_, module) = builtin().iter().find(|(name, _)| *name == C::NAME).unwrap();
     let host = Host::new();
     let hash = host.load(module).unwrap();
     (host, hash, Native::new(hash))
+}
+
+/// Facts as a ledger could hand out, and now and then from the far end of a type; a tariff that fits them, or does not.
+fn some_case<C: Tried>(seed: u64) -> (Vec<u8>, Facts) {
+    let numbers = &mut Numbers::new(seed);
+    if numbers.once_in(2) {
+        let life = Life::<C>::some(seed);
+        let mut ledger = Ledger::new(&life.award, u128::MAX);
+        life.steps.iter().for_each(|step| ledger.advance(step));
+        ledger.facts.ctx.trigger = if numbers.once_in(3) { Trigger::Interim } else { life.end };
+        return (borsh::to_vec(&life.params).unwrap(), ledger.facts);
+    }
+    let mut facts = some_facts(numbers);
+    let mut params = borsh::to_vec(&C::some_params(numbers, &mut facts.terms)).unwrap();
+    match numbers.below(32) {
+        0 => params = some_bytes(numbers, 64),
+        1 => params.truncate(numbers.below(params.len() as u64) as usize),
+        2 => params.push(0),
+        _ => {}
+    }
+    (params, facts)
 }
 
 fn check<C: Tried>()
