@@ -61,8 +61,10 @@ impl Gossip {
     }
 }
 
-/// Reads a bundle: borsh of a list of signed transactions, nothing left over.
-fn read_bundle(bundle: &[u8]) -> Option<Vec<SignedTransaction>> {
+/// Reads a bundle: borsh of a list of signed transactions, nothing left over. Public for the fuzz targets alone.
+#[doc(hidden)]
+#[must_use]
+pub fn read_bundle(bundle: &[u8]) -> Option<Vec<SignedTransaction>> {
     let count = u32::from_le_bytes(bundle.get(..4)?.try_into().ok()?);
     if count == 0 || count > BUNDLE_TRANSACTIONS_MAX {
         return None;

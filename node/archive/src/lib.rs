@@ -21,7 +21,7 @@ mod import;
 mod verify;
 
 pub use compact::{Compaction, compact};
-pub use file::{ARCHIVE_FORMAT, export};
+pub use file::{ARCHIVE_FORMAT, count_records, export};
 pub use import::import;
 pub use verify::verify;
 

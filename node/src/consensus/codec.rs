@@ -35,6 +35,56 @@ impl LedgerCodec {
     }
 }
 
+/// The kinds of message that [`reencode`] knows, by their place.
+#[doc(hidden)]
+pub const MESSAGE_KINDS: [&str; 10] = [
+    "vote or proposal",
+    "liveness",
+    "part",
+    "stream",
+    "validator proof",
+    "logged value",
+    "logged polka",
+    "status",
+    "sync request",
+    "sync response",
+];
+
+/// Reads a message of one of [`MESSAGE_KINDS`] and writes it again, for the fuzz targets: the engine's types stay in this module.
+///
+/// # Errors
+/// Why the bytes are no such message; [`CodecError::Empty`] for a kind that there is not.
+#[doc(hidden)]
+pub fn reencode(kind: usize, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
+    use super::context::LedgerContext as Context;
+    use malachitebft_core_consensus::{LivenessMsg, ProposedValue, SignedConsensusMsg};
+    use malachitebft_core_types::{PolkaCertificate, ValidatorProof};
+
+    fn again<T>(bytes: &[u8]) -> Result<Vec<u8>, CodecError>
+    where
+        LedgerCodec: malachitebft_app_channel::app::types::codec::Codec<T, Error = CodecError>,
+    {
+        use malachitebft_app_channel::app::types::codec::Codec;
+        let codec = LedgerCodec::default();
+        let message: T = Codec::<T>::decode(&codec, bytes::Bytes::copy_from_slice(bytes))?;
+        Codec::<T>::encode(&codec, &message).map(|bytes| bytes.to_vec())
+    }
+
+    match kind {
+        0 => again::<SignedConsensusMsg<Context>>(bytes),
+        1 => again::<LivenessMsg<Context>>(bytes),
+        2 => again::<super::parts::Part>(bytes),
+        3 => again::<malachitebft_app_channel::app::streaming::StreamMessage<super::parts::Part>>(bytes),
+        4 => again::<ValidatorProof<Context>>(bytes),
+        5 => again::<ProposedValue<Context>>(bytes),
+        6 => again::<PolkaCertificate<Context>>(bytes),
+        7 => again::<malachitebft_sync::Status<Context>>(bytes),
+        8 => again::<malachitebft_sync::Request<Context>>(bytes),
+        9 => again::<malachitebft_sync::Response<Context>>(bytes),
+        _ => Err(CodecError::Empty),
+    }
+}
+
 /// Why bytes are no message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
