@@ -10,6 +10,7 @@ mod offers;
 mod offices;
 mod reads;
 mod refusals;
+mod trust;
 mod usage;
 
 use crate::hansa::{Home, Run};
@@ -145,6 +146,7 @@ fn the_marketplace_from_the_command_line() {
         ("a contract is brought, used, run again and stopped", contracts::brought_used_and_replayed),
         ("any action is submitted from a file", chain::submitted_from_a_file),
         ("the chain can be looked at and proven", chain::looked_at_and_proven),
+        ("answers are verified against what is trusted", trust::verified_against_what_is_trusted),
         ("bids that cannot be are refused by number", refusals::bids),
         ("transactions that are not sound are refused by number", refusals::transactions),
         ("bytes that are no transaction are refused", refusals::bytes),

@@ -19,7 +19,7 @@ use crate::chain::{BlockInfo, TransactionInfo};
 use crate::error::{ApiError, ErrorBody, Fault};
 use crate::filter::{Filter, Page, ProposalFilter};
 use crate::governance::ProposalInfo;
-use crate::light::{Distrust, Doubt, Light};
+use crate::light::{Distrust, Doubt, Light, SignedHeader};
 use crate::proof::ProofInfo;
 use crate::status::{Health, NodeStatus, PeerStatus};
 use hansa_ledger::genesis::Genesis;
@@ -190,6 +190,16 @@ impl Client {
         let block = self.get_raw(&format!("/v1/blocks/{name}")).await?;
         self.check_block(height, &block).await?;
         Ok(block)
+    }
+
+    /// The header of a block with its certificate, also of one that is too old for [`Self::block`].
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn header(&self, height: u64) -> Result<SignedHeader, ApiError> {
+        let shown = self.get_raw(&format!("/v1/headers/{height}")).await?;
+        self.check_header(height, &shown).await?;
+        Ok(shown)
     }
 
     /// What has become of a transaction; unknown ones are an answer, not an error.

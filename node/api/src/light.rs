@@ -11,7 +11,6 @@ mod tests;
 pub use distrust::{Distrust, Doubt};
 
 use crate::certificate::{self, Certificate, CertificateError, Handover, genesis_validators};
-use crate::chain::BlockInfo;
 use crate::error::ApiError;
 use crate::proof::ProofInfo;
 use crate::status::NodeStatus;
@@ -23,6 +22,7 @@ use hansa_ledger::time::TimeMs;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use utoipa::ToSchema;
 
 /// How old a block may be beyond two heartbeats, in milliseconds.
 const AGE_MS_MAX: u64 = 60_000;
@@ -62,14 +62,17 @@ impl Anchor {
 }
 
 /// A header with the certificate that proves it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SignedHeader {
     /// The hash of the header.
+    #[schema(value_type = String)]
     pub id: BlockId,
     /// The header.
+    #[schema(value_type = Object)]
     pub header: Header,
     /// The certificate: borsh, in hexadecimal.
     #[serde(with = "hansa_ledger::bytes")]
+    #[schema(value_type = String)]
     pub certificate: Vec<u8>,
 }
 
@@ -245,11 +248,16 @@ impl Light {
         }
     }
 
-    /// Begins at a trusted block: `block` as a node shows it, with the federation's genesis and its sets of members.
+    /// Begins at a trusted block: `block` as a node shows its header, with the federation's genesis and its sets of members.
     ///
     /// # Errors
     /// When it is not the trusted block, or the members that sign it cannot be told.
-    pub fn begin(&self, block: &BlockInfo, genesis: &Genesis, handovers: &[Handover]) -> Result<(), Doubt> {
+    pub fn begin(
+        &self,
+        block: &SignedHeader,
+        genesis: &Genesis,
+        handovers: &[Handover],
+    ) -> Result<(), Doubt> {
         let Anchor::Block { height, id } = &self.anchor else { return Ok(()) };
         let header = &block.header;
         if header.height != *height || header.id() != *id {
@@ -282,7 +290,7 @@ impl Light {
     ///
     /// # Errors
     /// [`Distrust::Fork`] where members signed both, else [`Distrust::Contradiction`].
-    pub fn compare(&self, id: &BlockId, block: &BlockInfo, handovers: &[Handover]) -> Result<(), Doubt> {
+    pub fn compare(&self, id: &BlockId, block: &SignedHeader, handovers: &[Handover]) -> Result<(), Doubt> {
         if block.header.id() == *id {
             return Ok(());
         }

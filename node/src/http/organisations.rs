@@ -25,9 +25,7 @@ pub(super) async fn members(
     extract::State(shared): extract::State<Shared>,
     Parameters(filter): Parameters<PageFilter>,
 ) -> Answer<Page<MemberInfo>> {
-    page::<Members, _>(&shared, &filter, |_, code, row| {
-        Some(MemberInfo::new(*code, row.clone()))
-    })
+    page::<Members, _>(&shared, &filter, |_, code, row| Some(MemberInfo::new(*code, row.clone())))
 }
 
 /// The organisations.

@@ -4,7 +4,7 @@ use super::Client;
 use crate::certificate::Handover;
 use crate::chain::BlockInfo;
 use crate::error::{ApiError, ErrorDetail, Fault};
-use crate::light::{Anchor, Distrust, Doubt, Light};
+use crate::light::{Anchor, Distrust, Doubt, Light, SignedHeader};
 use crate::proof::ProofInfo;
 use borsh::BorshDeserialize as _;
 use hansa_ledger::genesis::Genesis;
@@ -71,12 +71,12 @@ impl Client {
 
     async fn introduce(&self, light: &Light) -> Result<(), ApiError> {
         if let (Anchor::Block { height, .. }, None) = (light.anchor(), light.memory()) {
-            let block: BlockInfo = self.open_raw(&format!("/v1/blocks/{height}")).await?;
+            let block: SignedHeader = self.open_raw(&format!("/v1/headers/{height}")).await?;
             let genesis: Genesis = self.open_raw("/v1/genesis").await?;
             light.begin(&block, &genesis, &self.fetch_handovers().await?)?;
         }
         let Some((height, id)) = light.remembered() else { return Ok(()) };
-        match self.open_raw::<BlockInfo>(&format!("/v1/blocks/{height}")).await {
+        match self.open_raw::<SignedHeader>(&format!("/v1/headers/{height}")).await {
             Ok(block) if block.header.id() == id => Ok(()),
             Ok(block) => Ok(light.compare(&id, &block, &self.fetch_handovers().await?)?),
             // Forgotten, or not there yet: how old its rows are is looked at with each of them.
@@ -127,6 +127,17 @@ impl Client {
         let handovers = self.fetch_handovers().await?;
         light.check_block(&block.header, &block.certificate, &handovers, height.is_none())?;
         self.note_unproven("what stands in the block besides its header");
+        Ok(())
+    }
+
+    /// Checks a header that was asked for by its height, where there is a trust.
+    pub(super) async fn check_header(&self, height: u64, shown: &SignedHeader) -> Result<(), ApiError> {
+        let Some(light) = self.light().await? else { return Ok(()) };
+        if height != shown.header.height || shown.id != shown.header.id() {
+            return Err(Doubt::new(Distrust::AnswerDiffers, "it is the header of another block").into());
+        }
+        let handovers = self.fetch_handovers().await?;
+        light.check_block(&shown.header, &shown.certificate, &handovers, false)?;
         Ok(())
     }
 
