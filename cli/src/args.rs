@@ -2,6 +2,7 @@
 
 use crate::command::Command;
 use crate::printer::Printer;
+use crate::units::Duration;
 use clap::{Args, Parser};
 use std::path::PathBuf;
 
@@ -27,6 +28,12 @@ pub struct Global {
     /// Key that signs: its name, or the path of its file; else the setting `key`, else the only one there is
     #[arg(long, global = true, value_name = "NAME")]
     pub key: Option<String>,
+    /// Take nobody's word: verify answers against a genesis file, or a block's HEIGHT:HASH; else the setting `trust`
+    #[arg(long, global = true, value_name = "GENESIS|HEIGHT:HASH")]
+    pub trust: Option<String>,
+    /// With a trust: how old the block may be that an answer is of; two heartbeats and a minute if not said
+    #[arg(long, global = true, value_name = "LENGTH")]
+    pub max_age: Option<Duration>,
     /// Folder of keys and settings; else $HANSA_HOME, else ~/.config/hansa
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,

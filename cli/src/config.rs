@@ -25,6 +25,9 @@ pub struct Config {
     /// The federation's genesis file, against whose members proofs are checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub genesis: Option<PathBuf>,
+    /// What answers are verified against: a genesis file, or a block's height and hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust: Option<String>,
     /// Whether reported usage is countersigned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub countersign: Option<Countersign>,
@@ -44,7 +47,7 @@ pub enum Countersign {
 }
 
 /// The names of the settings, as `hansa config set` takes them.
-pub const SETTINGS: [&str; 4] = ["node", "key", "genesis", "countersign"];
+pub const SETTINGS: [&str; 5] = ["node", "key", "genesis", "trust", "countersign"];
 
 impl FromStr for Countersign {
     type Err = String;
@@ -112,6 +115,7 @@ impl Config {
             "node" => self.node = value.map(node_address).transpose()?,
             "key" => self.key = value.map(str::to_owned),
             "genesis" => self.genesis = value.map(PathBuf::from),
+            "trust" => self.trust = value.map(str::to_owned),
             "countersign" => {
                 self.countersign = value.map(str::parse).transpose().map_err(Failure::refused)?
             }

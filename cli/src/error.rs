@@ -3,6 +3,7 @@
 use crate::exit::Exit;
 use hansa_ledger::rejection::Rejection;
 use hansa_node_api::error::ApiError;
+use hansa_node_api::light::Distrust;
 use serde_json::json;
 use std::fmt;
 
@@ -89,6 +90,7 @@ impl From<ApiError> for Failure {
         // A node that is busy or down may answer later; what it refuses for good is the user's to change.
         let ours = error.is_transient()
             || matches!(&error, ApiError::Answer { .. })
+            || matches!(error.distrust(), Some(Distrust::Stale | Distrust::Unreadable))
             || matches!(&error, ApiError::Refused { status, .. } if *status >= 500);
         let exit = if ours && error.rejection().is_none() { Exit::Failed } else { Exit::Refused };
         Self { exit, message: error.to_string(), hint: Some(error.hint().to_owned()), refusal }

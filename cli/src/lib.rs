@@ -14,6 +14,7 @@ pub mod keyfile;
 pub mod keystore;
 pub mod printer;
 pub mod session;
+pub mod trust;
 
 /// Units as people type and read them.
 pub use hansa_cli_units as units;
@@ -48,7 +49,10 @@ fn run(arguments: Arguments, printer: Printer) -> error::Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Failure::failed(format!("cannot start the program's threads: {error}")))?;
-    runtime.block_on(arguments.command.run(&session))
+    let outcome = runtime.block_on(arguments.command.run(&session));
+    // What was verified counts whatever became of the rest, and a fork most of all.
+    session.remember();
+    outcome
 }
 
 /// Help and version are results; everything else is the user's mistake.

@@ -1,7 +1,9 @@
 //! The only place that writes: data to stdout, everything else to stderr.
 
 use crate::error::Failure;
+use crate::trust;
 use comfy_table::{Attribute, Cell, ContentArrangement, Table};
+use hansa_node_api::light::{Light, Verification};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::io::{IsTerminal as _, Write as _};
@@ -13,6 +15,7 @@ pub struct Printer {
     json: bool,
     quiet: bool,
     plain: bool,
+    trust: Option<&'static Light>,
 }
 
 /// What goes on, on one line of stderr.
@@ -27,7 +30,13 @@ impl Printer {
     #[must_use]
     pub fn new(json: bool, quiet: bool, plain: bool) -> Self {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { json, quiet, plain: plain || unwanted }
+        Self { json, quiet, plain: plain || unwanted, trust: None }
+    }
+
+    /// The same printer, which says of each result how far it is proven.
+    #[must_use]
+    pub fn with_trust(self, light: &'static Light) -> Self {
+        Self { trust: Some(light), ..self }
     }
 
     /// Whether programs read.
@@ -44,8 +53,9 @@ impl Printer {
 
     /// Gives the result: one JSON value on one line for programs, the text for people.
     pub fn data(self, value: &impl Serialize, text: impl FnOnce() -> String) {
+        let told = self.trust.map(Light::verification).filter(trust::is_told);
         let text = match self.json {
-            true => serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")),
+            true => json(value, told.as_ref()),
             false => text(),
         };
         let text = text.trim_end_matches('\n');
@@ -53,6 +63,15 @@ impl Printer {
         // A reader that went away, such as `head`, has had enough.
         let _ = if text.is_empty() { Ok(()) } else { writeln!(out, "{text}") };
         let _ = out.flush();
+        drop(out);
+        match told.as_ref().map(trust::sentences) {
+            Some((Some(proven), unproven)) => {
+                self.note(&proven);
+                unproven.into_iter().for_each(|text| self.warn(&text));
+            }
+            Some((None, unproven)) => unproven.into_iter().for_each(|text| self.warn(&text)),
+            None => {}
+        }
     }
 
     /// Gives text that is the result itself, such as a log, for people and programs alike.
@@ -196,6 +215,25 @@ impl Progress {
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// A result for programs. How far it is proven stands in it, or beside it where it is no object.
+fn json(value: &impl Serialize, told: Option<&Verification>) -> String {
+    let text = match told {
+        None => serde_json::to_string(value),
+        Some(told) => serde_json::to_value(value).and_then(|value| {
+            let told = serde_json::to_value(told)?;
+            let whole = match value {
+                serde_json::Value::Object(mut fields) => {
+                    fields.insert("verification".to_owned(), told);
+                    serde_json::Value::Object(fields)
+                }
+                answer => serde_json::json!({ "answer": answer, "verification": told }),
+            };
+            serde_json::to_string(&whole)
+        }),
+    };
+    text.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }
 
 /// Pairs of a name and a value, aligned, for showing one thing.

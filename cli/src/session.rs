@@ -10,6 +10,7 @@ use crate::error::{Failure, Outcome};
 use crate::keyfile::{Passphrase, Protection};
 use crate::keystore::{Keystore, StoredKey, passphrase_from, passphrase_typed};
 use crate::printer::Printer;
+use crate::trust::Trust;
 use hansa_ledger::action::Action;
 use hansa_ledger::event::Event;
 use hansa_ledger::genesis::Genesis;
@@ -38,6 +39,7 @@ pub struct Session {
     global: Global,
     home: PathBuf,
     memory: Arc<Mutex<Memory>>,
+    trust: Outcome<Option<Trust>>,
 }
 
 /// What a command remembers of its own run.
@@ -102,7 +104,21 @@ impl Session {
             Failure::refused("there is no place for keys and settings: HOME is not set")
                 .hint("give `--home DIR`")
         })?;
-        Ok(Self { printer, global, home, memory: Arc::default() })
+        let trust = Trust::chosen(&global, &home);
+        let printer = match &trust {
+            Ok(Some(trust)) => printer.with_trust(trust.shared()),
+            _ => printer,
+        };
+        Ok(Self { printer, global, home, memory: Arc::default(), trust })
+    }
+
+    /// Keeps what was verified for the next run, and the evidence of a fork. Where it cannot be kept, a warning says so.
+    pub fn remember(&self) {
+        if let Ok(Some(trust)) = &self.trust
+            && let Err(failure) = trust.keep()
+        {
+            self.printer.warn(&failure.message);
+        }
     }
 
     /// Where the user's settings stand.
@@ -135,7 +151,11 @@ impl Session {
             Some(url) => url,
             None => self.config()?.node.unwrap_or_else(|| NODE_DEFAULT.to_owned()),
         };
-        Ok(Client::new(&url)?)
+        let client = Client::new(&url)?;
+        Ok(match self.trust.clone()? {
+            Some(trust) => client.with_trust(trust.light()),
+            None => client,
+        })
     }
 
     /// The key that was chosen, still locked.
@@ -295,8 +315,11 @@ impl Session {
     /// When the node cannot be asked.
     pub async fn clock(&self, client: &Client) -> Outcome<Clock> {
         let params = client.params().await?;
-        let status = client.status().await?;
-        Ok(Clock { params, now: status.time.max(TimeMs(now_ms())) })
+        let time = match client.proven_time() {
+            Some(time) => time,
+            None => client.status().await?.time,
+        };
+        Ok(Clock { params, now: time.max(TimeMs(now_ms())) })
     }
 
     /// The genesis that the user trusts: from the argument, else from the settings.
@@ -304,6 +327,9 @@ impl Session {
     /// # Errors
     /// When none is set, or it cannot be read.
     pub fn genesis(&self, given: Option<&Path>) -> Outcome<Genesis> {
+        if let (None, Some(genesis)) = (given, self.trust.clone()?.and_then(|trust| trust.genesis())) {
+            return Ok(genesis);
+        }
         let path = match given {
             Some(path) => Some(path.to_owned()),
             None => self.config()?.genesis,

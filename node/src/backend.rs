@@ -15,6 +15,7 @@ use crate::rights::may_read;
 use futures::future::BoxFuture;
 use hansa_contracts_abi::Runtime;
 use hansa_ledger::apply::chain;
+use hansa_ledger::block::Block;
 use hansa_ledger::extension::{Extended, preview_extension};
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::{BlobHash, ChainId, LeaseId, OrganisationId, TransactionId};
@@ -26,6 +27,7 @@ use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::error::Fault;
+use hansa_node_api::light::SignedHeader;
 use hansa_node_api::peer::advert::AdvertContent;
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -172,6 +174,22 @@ impl Backend for NodeBackend {
 
     fn block(&self, height: u64) -> Option<Arc<BlockRecord>> {
         self.parts.executor.history().block(height).cloned()
+    }
+
+    fn header(&self, height: u64) -> Option<SignedHeader> {
+        if let Some(record) = self.block(height) {
+            return Some(record.signed_header());
+        }
+        // A block that memory does not hold any more, or never did since the start.
+        let decided = match self.parts.executor.store().decided(height) {
+            Ok(decided) => decided?,
+            Err(error) => {
+                tracing::error!(%error, height, "a block could not be read");
+                return None;
+            }
+        };
+        let header = Block::decode(&decided.body).ok()?.header;
+        Some(SignedHeader { id: header.id(), header, certificate: decided.certificate })
     }
 
     fn follow(&self) -> broadcast::Receiver<Arc<BlockRecord>> {

@@ -3,6 +3,7 @@
 use hansa_ledger::block::{Header, Receipts};
 use hansa_ledger::id::{BlockId, TransactionId};
 use hansa_ledger::transaction::SignedTransaction;
+use hansa_node_api::light::SignedHeader;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -47,6 +48,12 @@ struct Kept {
 }
 
 impl BlockRecord {
+    /// Its header with its certificate.
+    #[must_use]
+    pub fn signed_header(&self) -> SignedHeader {
+        SignedHeader { id: self.id, header: self.header.clone(), certificate: self.certificate.clone() }
+    }
+
     /// The size of its transactions, waiting list, receipts and certificate as they are encoded; counted, not encoded.
     fn bytes(&self) -> usize {
         let transactions = borsh::object_length(&self.transactions);

@@ -190,6 +190,7 @@ routes! {
     get "/v1/genesis" => chain::genesis;
     get "/v1/params" => chain::params;
     get "/v1/blocks/{height}" => chain::block;
+    get "/v1/headers/{height}" => chain::header_of;
     get "/v1/transactions/{id}" => chain::transaction;
     post "/v1/transactions" => chain::submit;
     post "/v1/bundles" => bundles::submit;

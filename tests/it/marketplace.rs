@@ -12,6 +12,7 @@ mod offices;
 mod reads;
 mod refusals;
 mod stopped;
+mod trust;
 mod usage;
 mod walk;
 
@@ -154,6 +155,7 @@ fn the_marketplace_from_the_command_line() {
         ("a dispute is ruled, or decided as signed", disputes::ruled_or_decided_as_signed),
         ("any action is submitted from a file", chain::submitted_from_a_file),
         ("the chain can be looked at and proven", chain::looked_at_and_proven),
+        ("answers are verified against what is trusted", trust::verified_against_what_is_trusted),
         ("bids that cannot be are refused by number", refusals::bids),
         ("transactions that are not sound are refused by number", refusals::transactions),
         ("bytes that are no transaction are refused", refusals::bytes),

@@ -60,6 +60,7 @@ fn show(session: &Session) -> Outcome {
             ("node", or(config.node.clone(), NODE_DEFAULT)),
             ("key", or(config.key.clone(), "the only one there is")),
             ("genesis", or(config.genesis.as_ref().map(|path| path.display().to_string()), "none")),
+            ("trust", or(config.trust.clone(), "whatever the node says")),
             ("countersign", or(config.countersign.map(|one| one.to_string()), &Countersign::Ask.to_string())),
         ])
     });

@@ -38,6 +38,7 @@ impl Session {
         if let Ok(id) = text.parse() {
             return Ok(id);
         }
+        let client = client.unproven(&stands_for("organisation", text));
         let all = client.organisations_shown(&OrganisationFilter::default()).await?;
         // Names are told of one's own organisation, and to members of all.
         let is_named =
@@ -61,6 +62,7 @@ impl Session {
         if let Ok(id) = text.parse() {
             return Ok(id);
         }
+        let client = client.unproven(&stands_for("lease", text));
         let all = client.leases_shown(&LeaseFilter::default()).await?;
         let ids = all.iter().map(|one| match one {
             Shown::Whole(whole) => whole.id,
@@ -77,6 +79,7 @@ impl Session {
         if let Ok(id) = text.parse() {
             return Ok(id);
         }
+        let client = client.unproven(&stands_for("request", text));
         let all = client.requests(&RequestFilter::default()).await?;
         only("request", text, "hansa request list", all.into_iter().map(|one| one.id))
     }
@@ -89,6 +92,7 @@ impl Session {
         if let Ok(id) = text.parse() {
             return Ok(id);
         }
+        let client = client.unproven(&stands_for("proposal", text));
         let all = client.proposals(&ProposalFilter::default()).await?;
         only("proposal", text, "hansa governance list --all", all.into_iter().map(|one| one.id))
     }
@@ -101,6 +105,7 @@ impl Session {
         if let Ok(id) = text.parse() {
             return Ok(id);
         }
+        let client = client.unproven(&stands_for("offer", text));
         let all = client.offers_shown(&OfferFilter::default()).await?;
         let ids = all.iter().map(|one| match one {
             Shown::Whole(whole) => whole.id,
@@ -132,6 +137,7 @@ impl Session {
         if let Ok(hash) = text.parse() {
             return Ok(hash);
         }
+        let client = client.unproven(&stands_for("contract", text));
         let all = client.contracts().await?;
         let aliased = all.iter().find(|one| one.aliases.iter().any(|alias| alias.as_str() == text));
         if let Some(aliased) = aliased {
@@ -197,6 +203,11 @@ impl Session {
         }
         only("grant", reference.as_str(), "hansa account show", grants.into_iter().map(|one| one.id))
     }
+}
+
+/// What is the node's word where something is not named by its whole id.
+fn stands_for(what: &str, text: &str) -> String {
+    format!("which {what} `{text}` is; its whole id leaves no doubt")
 }
 
 /// The only id that begins like this.

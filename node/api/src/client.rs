@@ -1,8 +1,11 @@
 //! The typed client: one method per question.
 
 pub mod blob;
+mod lease;
 pub mod log;
 mod market;
+mod organisation;
+mod proven;
 mod reader;
 mod stream;
 mod submit;
@@ -14,27 +17,16 @@ use reader::Reader;
 
 use crate::chain::{BlockInfo, TransactionInfo};
 use crate::error::{ApiError, ErrorBody, Fault};
-use crate::filter::{
-    CapacityFilter, ContractFilter, Filter, GrantFilter, LeaseFilter, OfferFilter, OrderFilter,
-    OrganisationFilter, Page, PageFilter, ProposalFilter, RequestFilter, SiteFilter,
-};
+use crate::filter::{Filter, Page, ProposalFilter};
 use crate::governance::ProposalInfo;
-use crate::lease::{
-    ContractInfo, DisputeInfo, ExtensionInfo, InterimInfo, JobInfo, LeaseInfo, SettlementInfo,
-};
-use crate::market::{CapacityInfo, ClassInfo, OfferInfo, QuoteAnswer, QuoteRequest, RequestInfo, SiteInfo};
-use crate::office::{OfficeInfo, OrderInfo};
-use crate::organisation::{GrantInfo, KeyInfo, MemberInfo, OrganisationDetail, OrganisationInfo};
+use crate::light::{Distrust, Doubt, Light, SignedHeader};
 use crate::proof::ProofInfo;
 use crate::status::{Health, NodeStatus, PeerStatus};
-use crate::view::{Shown, ShownLease, ShownOffer, ShownOrganisation, ShownSite};
 use hansa_ledger::genesis::Genesis;
-use hansa_ledger::id::{CodeHash, LeaseId, OfferId, OrganisationId, ProposalId, RequestId, TransactionId};
-use hansa_ledger::member::MemberCode;
+use hansa_ledger::id::{ProposalId, TransactionId};
 use hansa_ledger::params::Params;
-use hansa_ledger::rejection::Rejection;
 use hansa_ledger::state::Table;
-use hansa_ledger_signature::PublicKey;
+use hansa_ledger::tables::Proposals;
 use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -53,12 +45,14 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
 /// How long one answer may take.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// A way to one node's API. Clones share connections. Without a reader ([`Client::with_reader`]) it sees what the public sees.
+/// A way to one node's API. Clones share connections. Without a reader ([`Client::with_reader`]) it sees what the public
+/// sees. With a trust ([`Client::with_trust`]) it takes nobody's word: see [`crate::light`].
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     url: Url,
     reader: Option<Arc<Reader>>,
+    trust: Option<Arc<Light>>,
 }
 
 impl Client {
@@ -82,7 +76,7 @@ impl Client {
             .connect_timeout(CONNECT_TIME_MAX)
             .build()
             .map_err(|error| refuse(&error.to_string()))?;
-        Ok(Self { http, url: parsed, reader: None })
+        Ok(Self { http, url: parsed, reader: None, trust: None })
     }
 
     /// The node's address.
@@ -96,7 +90,10 @@ impl Client {
     /// # Errors
     /// As [`ApiError`]; so for every method below.
     pub async fn status(&self) -> Result<NodeStatus, ApiError> {
-        self.open("/v1/status").await
+        match self.light().await? {
+            None => self.open("/v1/status").await,
+            Some(light) => light.same_federation(self.open_raw("/v1/status").await?),
+        }
     }
 
     /// Whether the node is ready; an unready node answers, and says why.
@@ -135,7 +132,9 @@ impl Client {
     /// # Errors
     /// As [`ApiError`].
     pub async fn genesis(&self) -> Result<Genesis, ApiError> {
-        self.open("/v1/genesis").await
+        let genesis = self.open_raw("/v1/genesis").await?;
+        self.light().await?.map_or(Ok(()), |light| light.check_genesis(&genesis))?;
+        Ok(genesis)
     }
 
     /// The parameters in force.
@@ -143,86 +142,10 @@ impl Client {
     /// # Errors
     /// As [`ApiError`].
     pub async fn params(&self) -> Result<Params, ApiError> {
-        self.open("/v1/params").await
-    }
-
-    /// The members with their positions and limits.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn members(&self) -> Result<Vec<MemberInfo>, ApiError> {
-        self.list("/v1/members", &PageFilter::default()).await
-    }
-
-    /// The organisations. Those that the reader may see whole; the others stand in [`Self::organisations_shown`].
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn organisations(
-        &self,
-        filter: &OrganisationFilter,
-    ) -> Result<Vec<OrganisationInfo>, ApiError> {
-        let shown = self.organisations_shown(filter).await?;
-        Ok(shown.into_iter().filter_map(Shown::whole).collect())
-    }
-
-    /// The organisations. All of them, each as the reader may see it.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn organisations_shown(
-        &self,
-        filter: &OrganisationFilter,
-    ) -> Result<Vec<ShownOrganisation>, ApiError> {
-        self.list("/v1/organisations", filter).await
-    }
-
-    /// An organisation with its keys and purses.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn organisation(&self, id: &OrganisationId) -> Result<OrganisationDetail, ApiError> {
-        self.get(&format!("/v1/organisations/{id}")).await
-    }
-
-    /// A key: who it acts for, its roles, its next nonce.
-    ///
-    /// # Errors
-    /// As [`ApiError`]; [`crate::Fault::NotFound`] for a key that nobody registered.
-    pub async fn key(&self, key: &PublicKey) -> Result<KeyInfo, ApiError> {
-        self.get(&format!("/v1/keys/{key}")).await
-    }
-
-    /// The nonce of the key's next transaction, those counted that wait on the node.
-    ///
-    /// # Errors
-    /// As [`Self::key`]; an unregistered key is [`Rejection::UnknownKey`], one that was taken back
-    /// [`Rejection::KeyRevoked`]. The client reads as this key, or as somebody else who may see it.
-    pub async fn next_nonce(&self, key: &PublicKey) -> Result<u64, ApiError> {
-        match self.key(key).await {
-            Ok(info) => Ok(info.next_nonce),
-            Err(error) => Err(match error.fault() {
-                Some(Fault::NotFound | Fault::PassKeyUnknown) => Rejection::UnknownKey.into(),
-                Some(Fault::PassKeyRevoked) => Rejection::KeyRevoked.into(),
-                _ => error,
-            }),
+        match self.light().await? {
+            None => self.open("/v1/params").await,
+            Some(_) => self.proven_params().await,
         }
-    }
-
-    /// The offices of a member with their keys.
-    ///
-    /// # Errors
-    /// As [`ApiError`]; [`crate::Fault::NotFound`] for who is no member.
-    pub async fn offices(&self, member: MemberCode) -> Result<Vec<OfficeInfo>, ApiError> {
-        self.get(&format!("/v1/offices/{member}")).await
-    }
-
-    /// The orders of offices that await approval.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn orders(&self, filter: &OrderFilter) -> Result<Vec<OrderInfo>, ApiError> {
-        self.list("/v1/orders", filter).await
     }
 
     /// What members have proposed, and the votes on it.
@@ -230,7 +153,10 @@ impl Client {
     /// # Errors
     /// As [`ApiError`].
     pub async fn proposals(&self, filter: &ProposalFilter) -> Result<Vec<ProposalInfo>, ApiError> {
-        self.list("/v1/proposals", filter).await
+        let mut shown: Vec<ProposalInfo> = self.list_raw("/v1/proposals", filter).await?;
+        let put = |one: &mut ProposalInfo, row| one.row = row;
+        self.prove_each::<Proposals, _>("/v1/proposals", &mut shown, |one| Some(one.id), put).await?;
+        Ok(shown)
     }
 
     /// One proposal.
@@ -238,7 +164,12 @@ impl Client {
     /// # Errors
     /// As [`ApiError`].
     pub async fn proposal(&self, id: &ProposalId) -> Result<ProposalInfo, ApiError> {
-        self.get(&format!("/v1/proposals/{id}")).await
+        let mut shown: ProposalInfo = self.get_raw(&format!("/v1/proposals/{id}")).await?;
+        if let Some(row) = self.row_or_missing::<Proposals>("proposal", id).await? {
+            shown = ProposalInfo { id: *id, row, ..shown };
+            self.note_unproven("how many members may vote on the proposal");
+        }
+        Ok(shown)
     }
 
     /// The sets of members that signed blocks and will sign them after those of the genesis, each with a block that shows it.
@@ -246,170 +177,8 @@ impl Client {
     /// # Errors
     /// As [`ApiError`].
     pub async fn handovers(&self) -> Result<Vec<Handover>, ApiError> {
-        self.get("/v1/validators").await
-    }
-
-    /// The accredited sites. Those that the reader may see whole; the others stand in [`Self::sites_shown`].
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn sites(&self, filter: &SiteFilter) -> Result<Vec<SiteInfo>, ApiError> {
-        let shown = self.sites_shown(filter).await?;
-        Ok(shown.into_iter().filter_map(Shown::whole).collect())
-    }
-
-    /// The accredited sites. All of them, each as the reader may see it.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn sites_shown(&self, filter: &SiteFilter) -> Result<Vec<ShownSite>, ApiError> {
-        self.list("/v1/sites", filter).await
-    }
-
-    /// The resource classes.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn classes(&self) -> Result<Vec<ClassInfo>, ApiError> {
-        self.list("/v1/classes", &PageFilter::default()).await
-    }
-
-    /// The offers. Those that the reader may see whole; the others stand in [`Self::offers_shown`].
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn offers(&self, filter: &OfferFilter) -> Result<Vec<OfferInfo>, ApiError> {
-        let shown = self.offers_shown(filter).await?;
-        Ok(shown.into_iter().filter_map(Shown::whole).collect())
-    }
-
-    /// The offers. All of them, each as the reader may see it.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn offers_shown(&self, filter: &OfferFilter) -> Result<Vec<ShownOffer>, ApiError> {
-        self.list("/v1/offers", filter).await
-    }
-
-    /// One offer, as the reader may see it.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn offer(&self, id: &OfferId) -> Result<ShownOffer, ApiError> {
-        self.get(&format!("/v1/offers/{id}")).await
-    }
-
-    /// The requests that the reader may see: its own, and those of leases it provides.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn requests(&self, filter: &RequestFilter) -> Result<Vec<RequestInfo>, ApiError> {
-        self.list("/v1/requests", filter).await
-    }
-
-    /// One request.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn request_info(&self, id: &RequestId) -> Result<RequestInfo, ApiError> {
-        self.get(&format!("/v1/requests/{id}")).await
-    }
-
-    /// The leases. Those that the reader may see whole; the others stand in [`Self::leases_shown`].
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn leases(&self, filter: &LeaseFilter) -> Result<Vec<LeaseInfo>, ApiError> {
-        let shown = self.leases_shown(filter).await?;
-        Ok(shown.into_iter().filter_map(Shown::whole).collect())
-    }
-
-    /// The leases. All of them, each as the reader may see it.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn leases_shown(&self, filter: &LeaseFilter) -> Result<Vec<ShownLease>, ApiError> {
-        self.list("/v1/leases", filter).await
-    }
-
-    /// One lease.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn lease(&self, id: &LeaseId) -> Result<LeaseInfo, ApiError> {
-        self.get(&format!("/v1/leases/{id}")).await
-    }
-
-    /// The jobs of a lease.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn jobs(&self, lease: &LeaseId) -> Result<Vec<JobInfo>, ApiError> {
-        self.list(&format!("/v1/leases/{lease}/jobs"), &PageFilter::default()).await
-    }
-
-    /// How a lease was settled; [`crate::Fault::NotFound`] as long as it was not.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn settlement(&self, lease: &LeaseId) -> Result<SettlementInfo, ApiError> {
-        self.get(&format!("/v1/leases/{lease}/settlement")).await
-    }
-
-    /// The settlements of a lease before the one that closes it, those that failed included, in their order.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn interims(&self, lease: &LeaseId) -> Result<Vec<InterimInfo>, ApiError> {
-        self.list(&format!("/v1/leases/{lease}/interims"), &PageFilter::default()).await
-    }
-
-    /// The dispute over a lease, open or decided; [`crate::Fault::NotFound`] where nobody opened one.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn dispute(&self, lease: &LeaseId) -> Result<DisputeInfo, ApiError> {
-        self.get(&format!("/v1/leases/{lease}/dispute")).await
-    }
-
-    /// What extending a lease by so many slots would give and take now. Nothing is signed or changed.
-    ///
-    /// # Errors
-    /// As [`ApiError`]; also with the reason why it would be refused.
-    pub async fn extension(&self, lease: &LeaseId, slots: u32) -> Result<ExtensionInfo, ApiError> {
-        self.get(&format!("/v1/leases/{lease}/extension?slots={slots}")).await
-    }
-
-    /// The grants that the reader may see: its own.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn grants(&self, filter: &GrantFilter) -> Result<Vec<GrantInfo>, ApiError> {
-        self.list("/v1/grants", filter).await
-    }
-
-    /// The contracts, without their code.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn contracts(&self) -> Result<Vec<ContractInfo>, ApiError> {
-        self.list("/v1/contracts", &ContractFilter::default()).await
-    }
-
-    /// One contract, with its code.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn contract(&self, hash: &CodeHash) -> Result<ContractInfo, ApiError> {
-        self.get(&format!("/v1/contracts/{hash}?code=true")).await
-    }
-
-    /// What can be had now.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn capacity(&self, filter: &CapacityFilter) -> Result<Vec<CapacityInfo>, ApiError> {
-        self.list("/v1/capacity", filter).await
+        // They are believed only as far as the believed members vouch for them.
+        self.get_raw("/v1/validators").await
     }
 
     /// A block; the last one without a height.
@@ -417,10 +186,20 @@ impl Client {
     /// # Errors
     /// As [`ApiError`].
     pub async fn block(&self, height: Option<u64>) -> Result<BlockInfo, ApiError> {
-        match height {
-            Some(height) => self.get(&format!("/v1/blocks/{height}")).await,
-            None => self.get("/v1/blocks/latest").await,
-        }
+        let name = height.map_or("latest".to_owned(), |height| height.to_string());
+        let block = self.get_raw(&format!("/v1/blocks/{name}")).await?;
+        self.check_block(height, &block).await?;
+        Ok(block)
+    }
+
+    /// The header of a block with its certificate, also of one that is too old for [`Self::block`].
+    ///
+    /// # Errors
+    /// As [`ApiError`].
+    pub async fn header(&self, height: u64) -> Result<SignedHeader, ApiError> {
+        let shown = self.get_raw(&format!("/v1/headers/{height}")).await?;
+        self.check_header(height, &shown).await?;
+        Ok(shown)
     }
 
     /// What has become of a transaction; unknown ones are an answer, not an error.
@@ -431,16 +210,8 @@ impl Client {
         self.get(&format!("/v1/transactions/{id}")).await
     }
 
-    /// What would become of a demand.
-    ///
-    /// # Errors
-    /// As [`ApiError`].
-    pub async fn quote(&self, request: &QuoteRequest) -> Result<QuoteAnswer, ApiError> {
-        let builder = self.reading(Method::POST, "/v1/quote").json(request);
-        self.json(self.send(builder).await?).await
-    }
-
-    /// A row of table `T`, or its absence, with its proof. Nothing is checked here: see [`ProofInfo::verify`].
+    /// A row of table `T`, or its absence, with its proof. It is checked where there is a trust, else by
+    /// nobody: see [`ProofInfo::verify`].
     ///
     /// # Errors
     /// As [`ApiError`].
@@ -455,8 +226,11 @@ impl Client {
     /// As [`ApiError`].
     pub async fn proof_of(&self, table: &str, key: &[u8]) -> Result<ProofInfo, ApiError> {
         // The chain and the parameters are single rows with an empty key, which no path can spell.
-        let key = if key.is_empty() { "-".to_owned() } else { hex::encode(key) };
-        self.get(&format!("/v1/proofs/{table}/{key}")).await
+        let spelled = if key.is_empty() { "-".to_owned() } else { hex::encode(key) };
+        let proof = self.get_raw(&format!("/v1/proofs/{table}/{spelled}")).await;
+        let proof: ProofInfo = proof.map_err(|error| self.withheld(error))?;
+        self.check_proof(table, key, &proof).await?;
+        Ok(proof)
     }
 
     /// One page of a list.
@@ -464,6 +238,15 @@ impl Client {
     /// # Errors
     /// As [`ApiError`].
     pub async fn page<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        filter: &impl Filter,
+    ) -> Result<Page<T>, ApiError> {
+        self.note_told(path);
+        self.page_raw(path, filter).await
+    }
+
+    async fn page_raw<T: DeserializeOwned>(
         &self,
         path: &str,
         filter: &impl Filter,
@@ -481,10 +264,20 @@ impl Client {
         path: &str,
         filter: &F,
     ) -> Result<Vec<T>, ApiError> {
-        let mut page: Page<T> = self.page(path, filter).await?;
+        self.note_told(path);
+        self.list_raw(path, filter).await
+    }
+
+    /// As [`Self::list`], of what is proven afterwards.
+    async fn list_raw<T: DeserializeOwned, F: Filter>(
+        &self,
+        path: &str,
+        filter: &F,
+    ) -> Result<Vec<T>, ApiError> {
+        let mut page: Page<T> = self.page_raw(path, filter).await?;
         let mut items = page.items;
         while page.next.is_some() {
-            page = self.page(path, &filter.with_after(page.next)).await?;
+            page = self.page_raw(path, &filter.with_after(page.next)).await?;
             items.append(&mut page.items);
             if items.len() > LIST_ITEMS_MAX {
                 return Err(ApiError::TooLong { path: path.to_owned(), items_max: LIST_ITEMS_MAX });
@@ -494,11 +287,23 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        self.note_told(path);
+        self.get_raw(path).await
+    }
+
+    /// As [`Self::get`], of what is proven afterwards.
+    async fn get_raw<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         self.json(self.send(self.reading(Method::GET, path)).await?).await
     }
 
     /// As [`Self::get`], of what everybody may read: asked without a pass, so that it is told whatever becomes of the key.
     async fn open<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        self.note_told(path);
+        self.open_raw(path).await
+    }
+
+    /// As [`Self::open`], of what is proven afterwards.
+    async fn open_raw<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         self.json(self.send(self.bare(Method::GET, path)).await?).await
     }
 
@@ -531,7 +336,7 @@ impl Client {
             .map(Duration::from_secs);
         match self.json::<ErrorBody>(response).await {
             Ok(body) => ApiError::Refused { status, detail: body.error, retry_after },
-            Err(ApiError::Answer { .. }) => {
+            Err(ApiError::Answer { .. } | ApiError::Distrust(_)) => {
                 self.unreadable(&path, &format!("HTTP status {status} without an error of this API"))
             }
             Err(error) => error,
@@ -540,12 +345,19 @@ impl Client {
 
     async fn json<T: DeserializeOwned>(&self, response: Response) -> Result<T, ApiError> {
         let path = response.url().path().to_owned();
+        if self.trust.is_some() && !is_json(&response) {
+            return Err(self.unreadable(&path, "it does not say that it is JSON"));
+        }
         let bytes = self.bytes(response).await?;
         serde_json::from_slice(&bytes).map_err(|error| self.unreadable(&path, &error.to_string()))
     }
 
     async fn bytes(&self, mut response: Response) -> Result<Vec<u8>, ApiError> {
         let path = response.url().path().to_owned();
+        let announced = response.content_length().unwrap_or(0);
+        if announced > ANSWER_BYTES_MAX as u64 {
+            return Err(self.unreadable(&path, "it is longer than any answer of this API"));
+        }
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
             if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -570,8 +382,18 @@ impl Client {
     }
 
     fn unreadable(&self, path: &str, reason: &str) -> ApiError {
-        ApiError::Answer { url: format!("{}{path}", self.url()), reason: reason.to_owned() }
+        let url = format!("{}{path}", self.url());
+        match self.trust {
+            None => ApiError::Answer { url, reason: reason.to_owned() },
+            Some(_) => Doubt::new(Distrust::Unreadable, format!("{url}: {reason}")).into(),
+        }
     }
+}
+
+/// Whether an answer says that it is JSON.
+fn is_json(response: &Response) -> bool {
+    let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim() == "application/json")
 }
 
 /// Query parameters of a submission.

@@ -1,5 +1,6 @@
 //! What a node answers when it refuses, and what a client makes of it.
 
+use crate::light::{Distrust, Doubt};
 use hansa_ledger::id::TransactionId;
 use hansa_ledger::rejection::Rejection;
 use serde::{Deserialize, Serialize};
@@ -208,6 +209,9 @@ pub enum ApiError {
         /// The limit.
         items_max: usize,
     },
+    /// The answer is not proven, or contradicts what is.
+    #[error(transparent)]
+    Distrust(#[from] Doubt),
     /// A file of this machine.
     #[error("the file `{path}` cannot be used: {error}")]
     File {
@@ -219,11 +223,21 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// The fixed number, where the node or the ledger refused.
+    /// The fixed number, where the node or the ledger refused, or the answer is not believed.
     #[must_use]
     pub fn code(&self) -> Option<u16> {
         match self {
             Self::Refused { detail, .. } => Some(detail.code),
+            Self::Distrust(doubt) => Some(doubt.reason.code()),
+            _ => None,
+        }
+    }
+
+    /// Why the answer is not believed, if that was it.
+    #[must_use]
+    pub fn distrust(&self) -> Option<Distrust> {
+        match self {
+            Self::Distrust(doubt) => Some(doubt.reason),
             _ => None,
         }
     }
@@ -251,6 +265,7 @@ impl ApiError {
             Self::Answer { .. } => "Answer",
             Self::NotFinal { .. } => "NotFinal",
             Self::TooLong { .. } => "TooLong",
+            Self::Distrust(doubt) => doubt.reason.name(),
             Self::File { .. } => "File",
         }
     }
@@ -268,6 +283,7 @@ impl ApiError {
             Self::Answer { .. } => "check that a node of this version answers there: `GET /v1/status`",
             Self::NotFinal { .. } => "look it up later: `hansa chain tx`; sending it again does no harm",
             Self::TooLong { .. } => "narrow the list with a filter",
+            Self::Distrust(doubt) => doubt.reason.hint(),
             Self::File { .. } => "check that it exists, and its permissions and space on its disk",
         }
     }

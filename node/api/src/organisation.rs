@@ -1,6 +1,7 @@
 //! Members, organisations, their keys and their money.
 
 use hansa_ledger::id::{GrantId, OrganisationId};
+use hansa_ledger::journal::debit_headroom;
 use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Money;
 use hansa_ledger::row::{Grant, Key, Member, Organisation, Quota};
@@ -24,6 +25,21 @@ pub struct MemberInfo {
     /// What it may still issue.
     #[schema(value_type = String)]
     pub issue_headroom: Money,
+}
+
+impl MemberInfo {
+    /// A member with what follows from its row.
+    #[must_use]
+    pub fn new(code: MemberCode, row: Member) -> Self {
+        let headroom = debit_headroom(&row).unwrap_or(0);
+        let outstanding = row.issued.0.saturating_sub(row.redeemed.0);
+        Self {
+            code,
+            debit_headroom: Money(u64::try_from(headroom).unwrap_or(u64::MAX)),
+            issue_headroom: Money(row.issue_limit.0.saturating_sub(outstanding)),
+            row,
+        }
+    }
 }
 
 /// An organisation.

@@ -12,6 +12,7 @@ use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::PublicKey;
 pub use hansa_node_api::chain::{FinalTransaction, TransactionStatus};
 use hansa_node_api::error::Fault;
+use hansa_node_api::light::SignedHeader;
 use hansa_node_api::peer::advert::AdvertContent;
 pub use hansa_node_api::status::{NodeStatus, PeerStatus};
 use std::pin::Pin;
@@ -101,6 +102,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// A final block; none above the tip and below what is kept.
     fn block(&self, height: u64) -> Option<Arc<BlockRecord>>;
+
+    /// The header of a final block with its certificate, as far back as the ledger keeps blocks.
+    fn header(&self, height: u64) -> Option<SignedHeader>;
 
     /// The final blocks from now on. A record comes after the state holds the block.
     fn follow(&self) -> broadcast::Receiver<Arc<BlockRecord>>;

@@ -15,6 +15,7 @@ use hansa_ledger::tables::{Keys, ParamsTable};
 use hansa_ledger::transaction::SignedTransaction;
 use hansa_node_api::chain::{BlockContent, BlockInfo, TransactionInfo, TransactionStatus};
 use hansa_node_api::error::{ErrorBody, Fault};
+use hansa_node_api::light::SignedHeader;
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
@@ -71,6 +72,29 @@ pub(super) async fn block(
             format!("the node does not keep the block at height {height}"),
         )),
     }
+}
+
+/// The header of a block with its certificate, which light clients follow the members by; as far back as the ledger keeps blocks.
+#[utoipa::path(get, path = "/v1/headers/{height}", tag = "chain",
+    params(("height" = u64, Path, description = "the block's height")),
+    responses((status = 200, body = SignedHeader), (status = 404, body = ErrorBody), (status = 410, body = ErrorBody)))]
+pub(super) async fn header_of(
+    State(shared): State<Shared>,
+    Segments(height): Segments<String>,
+) -> Answer<SignedHeader> {
+    let height: u64 = parse("height", &height)?;
+    let tip = shared.backend.status().height;
+    let backend = shared.backend.clone();
+    let found = tokio::task::spawn_blocking(move || backend.header(height)).await;
+    let found = found.map_err(|error| Problem::new(Fault::Internal, error.to_string()))?;
+    found.map(Json).ok_or_else(|| match height {
+        0 => Problem::new(
+            Fault::NotFound,
+            "height 0 is the genesis, which has no header; ask for `/v1/genesis`",
+        ),
+        _ if height > tip => Problem::unknown("block at height", &height),
+        _ => Problem::new(Fault::HistoryGone, format!("the node does not keep the block at height {height}")),
+    })
 }
 
 /// Whether to wait, and how long.

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::answer::{Answer, Parameters, Problem, Segments, page, parse};
-use super::backend::{BlockRecord, read};
+use super::backend::read;
 use axum::Json;
 use axum::extract;
 use hansa_ledger::apply::chain;
@@ -15,6 +15,7 @@ use hansa_node_api::certificate::Handover;
 use hansa_node_api::error::ErrorBody;
 use hansa_node_api::filter::{Page, ProposalFilter};
 use hansa_node_api::governance::ProposalInfo;
+use hansa_node_api::light::SignedHeader;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -89,14 +90,14 @@ fn show(shared: &Shared, handover: &mut Handover, last: u64) {
         handover.clone_from(known);
         return;
     }
-    let kept = |height: u64| -> Option<Arc<BlockRecord>> {
-        if height < handover.from { None } else { shared.backend.block(height) }
+    let kept = |height: u64| -> Option<SignedHeader> {
+        if height < handover.from { None } else { shared.backend.header(height) }
     };
     // A set whose height has not come has signed nothing.
     let first = if handover.from <= last { kept(handover.from) } else { None };
     if let Some(record) = first.or_else(|| kept(last)) {
-        handover.header = Some(record.header.clone());
-        handover.certificate = Some(record.certificate.clone());
+        handover.header = Some(record.header);
+        handover.certificate = Some(record.certificate);
         shown.insert(handover.from, handover.clone());
     }
 }

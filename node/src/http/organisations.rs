@@ -8,7 +8,6 @@ use super::visibility;
 use axum::Json;
 use axum::extract;
 use hansa_ledger::id::{GrantId, OrganisationId};
-use hansa_ledger::journal::debit_headroom;
 use hansa_ledger::money::Money;
 use hansa_ledger::row::{AccountId, Grant, Key, Principal, RequestState};
 use hansa_ledger::state::State;
@@ -26,16 +25,7 @@ pub(super) async fn members(
     extract::State(shared): extract::State<Shared>,
     Parameters(filter): Parameters<PageFilter>,
 ) -> Answer<Page<MemberInfo>> {
-    page::<Members, _>(&shared, &filter, |_, code, row| {
-        let headroom = debit_headroom(row).unwrap_or(0);
-        let outstanding = row.issued.0.saturating_sub(row.redeemed.0);
-        Some(MemberInfo {
-            code: *code,
-            row: row.clone(),
-            debit_headroom: Money(u64::try_from(headroom).unwrap_or(u64::MAX)),
-            issue_headroom: Money(row.issue_limit.0.saturating_sub(outstanding)),
-        })
-    })
+    page::<Members, _>(&shared, &filter, |_, code, row| Some(MemberInfo::new(*code, row.clone())))
 }
 
 /// The organisations.

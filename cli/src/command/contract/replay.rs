@@ -99,7 +99,7 @@ async fn fetch(client: &Client, lease: &LeaseId) -> Outcome<Told> {
 
 /// The block of this height, unless the node has dropped it.
 async fn block(client: &Client, height: u64) -> Outcome<Option<BlockId>> {
-    match client.block(Some(height)).await {
+    match client.header(height).await {
         Ok(block) => Ok(Some(block.id)),
         Err(error) if error.fault() == Some(Fault::HistoryGone) => Ok(None),
         Err(error) => Err(error.into()),

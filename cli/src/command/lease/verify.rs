@@ -135,7 +135,7 @@ impl Checks {
         settlement: &Settlement,
         facts: &Facts,
     ) -> Outcome {
-        let block = match client.block(Some(settlement.height)).await {
+        let block = match client.header(settlement.height).await {
             Err(error) if error.fault() == Some(Fault::HistoryGone) => {
                 self.hold(
                     "moment",

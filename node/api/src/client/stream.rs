@@ -31,6 +31,7 @@ impl Client {
     /// the caller may simply go on reading. After [`EventMessage::Reset`] the caller reads the state again.
     #[must_use]
     pub fn events(&self, filter: EventFilter, since: Option<EventCursor>) -> EventStream {
+        self.note_told("/v1/events");
         let follower = Follower {
             client: self.clone(),
             filter,

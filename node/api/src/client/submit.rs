@@ -69,6 +69,7 @@ impl Client {
         transaction: &SignedTransaction,
         timeout: Duration,
     ) -> Result<FinalTransaction, ApiError> {
+        self.note_unproven("what became of the transaction that was sent");
         let id = transaction.id();
         let bytes = transaction.encode();
         let ends = Instant::now() + timeout;

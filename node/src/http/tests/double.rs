@@ -32,6 +32,7 @@ use hansa_ledger::tables::{Chains, Keys, ParamsTable};
 use hansa_ledger::time::{Slot, TimeMs};
 use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::{Cache, PublicKey, SecretKey};
+use hansa_node_api::light::SignedHeader;
 use hansa_node_api::peer::advert::{Advert, AdvertContent};
 use hansa_node_api::peer::now_ms;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -466,6 +467,10 @@ impl Backend for Double {
         let kept = height > self.forgotten.load(Ordering::SeqCst);
         let index = usize::try_from(height.checked_sub(1)?).ok()?;
         self.inner.read().unwrap().blocks.get(index).filter(|_| kept).cloned()
+    }
+
+    fn header(&self, height: u64) -> Option<SignedHeader> {
+        self.block(height).map(|record| record.signed_header())
     }
 
     fn follow(&self) -> broadcast::Receiver<Arc<BlockRecord>> {
