@@ -7,6 +7,7 @@ mod banner;
 mod cluster;
 mod config;
 mod demo;
+mod dice;
 mod error;
 mod federation;
 mod genesis;
@@ -15,6 +16,7 @@ mod layout;
 mod ports;
 mod process;
 mod progress;
+mod proxy;
 mod seed;
 pub mod systems;
 mod verbs;
@@ -28,7 +30,9 @@ pub use genesis::{Plan, found, parse_members};
 pub use layout::{GrantRecord, Layout, MemberRecord, ProviderRecord, State, UserRecord};
 pub use ports::{Ports, Reservation};
 pub use process::{ProcessRecord, Stopped};
+pub use dice::Dice;
 pub use progress::Progress;
+pub use proxy::{Links, Passage, Route, Routes, Traffic, Way};
 pub use verbs::{
     FOLDER_DEFAULT, MEMBERS_DEFAULT, PROVIDERS_DEFAULT, UpOptions, VerbOptions, down, kill, logs, restart,
     status, up,

@@ -78,6 +78,7 @@ impl Testnet {
             users: true,
             allow_unsandboxed: false,
             outlives: false,
+            links: None,
         };
         let cluster = runtime.block_on(Cluster::up(options, &Progress::new(true)));
         let cluster = cluster.unwrap_or_else(|error| panic!("the federation does not start: {error}"));

@@ -77,6 +77,7 @@ impl Ground {
             users: false,
             allow_unsandboxed: false,
             outlives: false,
+            links: None,
         };
         Ok(Field { cluster: Cluster::up(options, &self.progress).await?, folder })
     }
