@@ -3,19 +3,19 @@
 //! Each benchmark brings up a federation of its own in real processes, does one thing to it, and tells median, least and
 //! greatest of what it saw. How to read the figures stands in `docs/benchmarks.md`.
 
-mod award;
+pub(crate) mod award;
 mod calibration;
 mod demo;
-mod field;
+pub(crate) mod field;
 mod idle;
 mod latency;
 mod load;
-mod machine;
+pub(crate) mod machine;
 mod micro;
 mod recover;
 mod report;
 mod start;
-mod statistics;
+pub(crate) mod statistics;
 
 pub use load::LoadOptions;
 

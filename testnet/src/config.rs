@@ -91,6 +91,7 @@ pub fn write_all(layout: &Layout, state: &State) -> Result<(), TestnetError> {
                 .collect(),
             history_blocks: 0,
             disk_bytes_min: 64 << 20,
+            test_clock_offset_ms: 0,
         };
         write_whole(&layout.node_config(member.code), &text(&config)?)?;
     }

@@ -299,7 +299,16 @@ impl State {
     ) -> Self {
         let processes = BTreeMap::new();
         let routes = Routes::new();
-        Self { version: VERSION, chain, members, providers, users, allow_unsandboxed: false, routes, processes }
+        Self {
+            version: VERSION,
+            chain,
+            members,
+            providers,
+            users,
+            allow_unsandboxed: false,
+            routes,
+            processes,
+        }
     }
 
     /// The address of a member's interface.

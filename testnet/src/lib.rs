@@ -1,6 +1,7 @@
 //! A federation on one machine, in one command.
 
 pub mod bench;
+pub mod chaos;
 pub mod job;
 
 mod banner;
@@ -24,13 +25,13 @@ mod watch;
 
 pub use cluster::{Cluster, ClusterOptions};
 pub use demo::{DemoOptions, demo};
+pub use dice::Dice;
 pub use error::TestnetError;
 pub use federation::Federation;
 pub use genesis::{Plan, found, parse_members};
 pub use layout::{GrantRecord, Layout, MemberRecord, ProviderRecord, State, UserRecord};
 pub use ports::{Ports, Reservation};
 pub use process::{ProcessRecord, Stopped};
-pub use dice::Dice;
 pub use progress::Progress;
 pub use proxy::{Links, Passage, Route, Routes, Traffic, Way};
 pub use verbs::{

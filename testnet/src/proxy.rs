@@ -120,14 +120,14 @@ impl Links {
     /// When the machine has no ports left.
     pub async fn bind(members: &[MemberCode], seed: u64) -> Result<Self, TestnetError> {
         let counts = Arc::new(Counts::default());
-        let settings: BTreeMap<Link, _> = pairs(members)
-            .map(|pair| (pair, watch::channel(Settings::default()).0))
-            .collect();
+        let settings: BTreeMap<Link, _> =
+            pairs(members).map(|pair| (pair, watch::channel(Settings::default()).0)).collect();
         let targets: BTreeMap<_, _> =
             members.iter().map(|code| (*code, [watch::channel(None).0, watch::channel(None).0])).collect();
         let (mut relays, mut routes, dice) = (JoinSet::new(), Routes::new(), Dice::new(seed));
         let mut number = 0;
-        for (dialler, peer) in members.iter().flat_map(|one| members.iter().map(move |other| (*one, *other))) {
+        for (dialler, peer) in members.iter().flat_map(|one| members.iter().map(move |other| (*one, *other)))
+        {
             if dialler == peer {
                 continue;
             }

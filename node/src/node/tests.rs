@@ -139,6 +139,7 @@ async fn an_interface_that_does_not_come_up_leaves_nothing_running() {
         peers: Vec::new(),
         history_blocks: 0,
         disk_bytes_min: 1 << 20,
+        test_clock_offset_ms: 0,
     };
     let keys = NodeKeys { consensus: key("DE consensus"), network: key("DE network") };
     let fail: Serve = |_, _, _, _| Err(std::io::Error::other("no thread to be had"));

@@ -140,12 +140,11 @@ impl Connection {
         let (near_read, near_write) = near.split();
         let (far_read, far_write) = far.split();
         let (forth, back) = (self.pump(self.forth), self.pump(1 - self.forth));
-        let both = async {
-            tokio::try_join!(forth.run(near_read, far_write), back.run(far_read, near_write))
-        };
+        let both =
+            async { tokio::try_join!(forth.run(near_read, far_write), back.run(far_read, near_write)) };
         let mut settings = self.settings.clone();
-        let told = settings
-            .wait_for(|settings| settings.resets > began.resets || settings.forgets > began.forgets);
+        let told =
+            settings.wait_for(|settings| settings.resets > began.resets || settings.forgets > began.forgets);
         tokio::select! {
             done = both => if done.is_ok() { Ending::Over } else { Ending::Reset },
             told = told => match told {
