@@ -165,7 +165,8 @@ impl NodeConfig {
     }
 }
 
-fn is_loopback(address: &Multiaddr) -> bool {
+/// Whether an address is that of this machine alone.
+pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
     match address.iter().next() {
         Some(Protocol::Ip4(ip)) => ip.is_loopback(),
         Some(Protocol::Ip6(ip)) => ip.is_loopback(),

@@ -52,7 +52,7 @@ pub struct ChaosOptions {
     pub faults_max: Option<usize>,
     /// What the faults follow from.
     pub seed: u64,
-    /// The kinds of faults; all if empty.
+    /// The kinds of faults; all that this program can do if empty.
     pub kinds: Vec<Kind>,
     /// Leave the folder when all is well.
     pub keep: bool,
@@ -66,7 +66,7 @@ pub struct ChaosOptions {
 
 impl ChaosOptions {
     fn kinds(&self) -> Vec<Kind> {
-        if self.kinds.is_empty() { Kind::ALL.to_vec() } else { self.kinds.clone() }
+        if self.kinds.is_empty() { Kind::usual() } else { self.kinds.clone() }
     }
 
     fn place(&self) -> PathBuf {
@@ -197,6 +197,7 @@ async fn trial(
 ) -> Result<Trial, TestnetError> {
     load.go_on();
     tokio::time::sleep(CALM).await;
+    let known = evidence(&stage.layout, &stage.members());
     let (began, before) = (Instant::now(), pulse.tip());
     let hit = match stage.harm(fault, before).await? {
         Done::To(hit) => hit,
@@ -229,6 +230,11 @@ async fn trial(
     stage.level(late + 1, RECOVERY_TIME_MAX).await?;
     let recovered = healed.elapsed();
     well(stage, load, audit, late + 1).await?;
+    let found = evidence(&stage.layout, &stage.members()).saturating_sub(known);
+    if fault.kind.lie().is_some() && fault.kind.signs_twice() && found == 0 {
+        let text = format!("{fault}: nobody keeps evidence of what was signed twice");
+        return Err(TestnetError::Broken(text));
+    }
     let blocks = late.saturating_sub(before);
     Ok(Trial { fault: fault.clone(), hit, blocks, gaps, recovered, skipped: None })
 }

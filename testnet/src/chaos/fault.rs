@@ -55,6 +55,13 @@ kinds! {
     DiskFull = "disk-full", "the disk of one node fills";
     SecondProcess = "second-process", "a second process is started on the data of one node";
     Twin = "twin", "a copy of one node runs beside it with the same keys, and each sees a part of the others";
+    EquivocateVotes = "equivocate-votes", "a member signs two votes where it may sign one";
+    EquivocateProposals = "equivocate-proposals", "a member proposes two blocks in one round";
+    DropVotes = "drop-votes", "a member keeps its votes to itself";
+    DropProposals = "drop-proposals", "a member keeps its proposals to itself";
+    DropInbound = "drop-inbound", "a member does as if no proposal reached it";
+    NilPrecommits = "nil-precommits", "a member precommits for nothing, whatever it prevoted";
+    Amnesia = "amnesia", "a member forgets what it is locked on, and prevotes for whatever is proposed";
 }
 
 impl Kind {
@@ -62,6 +69,34 @@ impl Kind {
     #[must_use]
     pub fn leaves_a_quorum(self) -> bool {
         !matches!(self, Self::KillAll | Self::PartitionHalf)
+    }
+
+    /// What makes a node lie like that, in the form of the engine's own configuration; none for honest failures.
+    #[must_use]
+    pub fn lie(self) -> Option<&'static str> {
+        match self {
+            Self::EquivocateVotes => Some("equivocate_votes"),
+            Self::EquivocateProposals => Some("equivocate_proposals"),
+            Self::DropVotes => Some("drop_votes"),
+            Self::DropProposals => Some("drop_proposals"),
+            Self::DropInbound => Some("drop_inbound_proposals"),
+            Self::NilPrecommits => Some("force_precommit_nil"),
+            Self::Amnesia => Some("ignore_locks"),
+            _ => None,
+        }
+    }
+
+    /// Whether a member signs two things where it may sign one.
+    #[must_use]
+    pub fn signs_twice(self) -> bool {
+        matches!(self, Self::Twin | Self::EquivocateVotes | Self::EquivocateProposals)
+    }
+
+    /// The kinds that this program can do: nodes that lie are compiled only with the feature `byzantine`.
+    #[must_use]
+    pub fn usual() -> Vec<Kind> {
+        let possible = |kind: &Kind| cfg!(feature = "byzantine") || kind.lie().is_none();
+        Self::ALL.iter().copied().filter(possible).collect()
     }
 
     /// Shortest and longest time it lasts, in milliseconds.
@@ -75,6 +110,7 @@ impl Kind {
             }
             Self::DiskFull | Self::Clock | Self::Twin => (5_000, 9_000),
             Self::SecondProcess => (0, 0),
+            kind if kind.lie().is_some() => (6_000, 10_000),
             _ => (3_000, 6_000),
         }
     }
@@ -177,6 +213,7 @@ impl Iterator for Schedule {
             Kind::KillProposer => 0,
             Kind::KillAll | Kind::Delay => all,
             Kind::KillSome | Kind::PartitionFew => faulty_max(all),
+            kind if kind.lie().is_some() => faulty_max(all),
             Kind::PartitionHalf => all / 2,
             _ => 1,
         };

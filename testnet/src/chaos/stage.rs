@@ -6,7 +6,7 @@ mod second;
 use super::fault::{Fault, Kind};
 use crate::cluster::launch;
 use crate::dice::Dice;
-use crate::error::TestnetError;
+use crate::error::{TestnetError, file_error};
 use crate::federation::Federation;
 use crate::layout::{Layout, write_whole};
 use crate::process::{ProcessRecord, start};
@@ -92,6 +92,10 @@ impl Stage {
             Kind::DiskFull => return self.fill_disk(fault).await,
             Kind::SecondProcess => self.second_process(fault).await?,
             Kind::Twin => self.start_twin(fault).await?,
+            kind if kind.lie().is_some() && !cfg!(feature = "byzantine") => {
+                return Ok(Done::Skipped("this program is built without the feature `byzantine`".to_owned()));
+            }
+            kind if kind.lie().is_some() => self.lie(fault).await?,
             _ => self.harm_links(fault),
         }
         Ok(Done::To(fault.members.clone()))
@@ -106,6 +110,7 @@ impl Stage {
             Kind::Clock => self.set_clock(hit, 0).await?,
             Kind::DiskFull => self.empty_disk(fault).await?,
             Kind::Twin => self.stop_twin().await?,
+            kind if kind.lie().is_some() => self.be_honest(hit).await?,
             _ => {}
         }
         Ok(())
@@ -230,6 +235,33 @@ impl Stage {
             self.change_config(*code, |config| config.test_clock_offset_ms = offset_ms)?;
         }
         self.start(codes)
+    }
+
+    /// Starts nodes again that lie from then on.
+    async fn lie(&mut self, fault: &Fault) -> Result<(), TestnetError> {
+        self.kill(&fault.members).await?;
+        for code in &fault.members {
+            let lie = fault.kind.lie().unwrap_or_default();
+            let text = format!("{lie} = {{ mode = \"always\" }}\nseed = {}\n", fault.strength);
+            write_whole(&self.lies(*code), &text)?;
+        }
+        if fault.kind.signs_twice() {
+            self.twinned.extend(&fault.members);
+        }
+        self.start(&fault.members)
+    }
+
+    async fn be_honest(&mut self, codes: &[MemberCode]) -> Result<(), TestnetError> {
+        self.kill(codes).await?;
+        for code in codes {
+            let path = self.lies(*code);
+            std::fs::remove_file(&path).map_err(file_error("remove", &path))?;
+        }
+        self.start(codes)
+    }
+
+    fn lies(&self, code: MemberCode) -> PathBuf {
+        self.layout.member(code).join("data").join("byzantine.toml")
     }
 
     fn read_config(&self, code: MemberCode) -> Result<NodeConfig, TestnetError> {
