@@ -14,6 +14,7 @@ use crate::proxy::{Links, Passage, Way};
 use disk::SmallDisk;
 use hansa_ledger::member::MemberCode;
 use hansa_node::config::{NodeConfig, read_toml};
+use hansa_node::rebuild::rebuild;
 use rustix::process::{Pid, Signal, kill_process};
 use second::Twin;
 use std::path::PathBuf;
@@ -110,7 +111,7 @@ impl Stage {
             Kind::Clock => self.set_clock(hit, 0).await?,
             Kind::DiskFull => self.empty_disk(fault).await?,
             Kind::Twin => self.stop_twin().await?,
-            kind if kind.lie().is_some() => self.be_honest(hit).await?,
+            kind if kind.lie().is_some() => self.be_honest(fault, hit).await?,
             _ => {}
         }
         Ok(())
@@ -241,6 +242,7 @@ impl Stage {
     async fn lie(&mut self, fault: &Fault) -> Result<(), TestnetError> {
         self.kill(&fault.members).await?;
         for code in &fault.members {
+            self.set_log_aside(fault, *code)?;
             let lie = fault.kind.lie().unwrap_or_default();
             let text = format!("{lie} = {{ mode = \"always\" }}\nseed = {}\n", fault.strength);
             write_whole(&self.lies(*code), &text)?;
@@ -251,13 +253,27 @@ impl Stage {
         self.start(&fault.members)
     }
 
-    async fn be_honest(&mut self, codes: &[MemberCode]) -> Result<(), TestnetError> {
+    async fn be_honest(&mut self, fault: &Fault, codes: &[MemberCode]) -> Result<(), TestnetError> {
         self.kill(codes).await?;
         for code in codes {
+            self.set_log_aside(fault, *code)?;
             let path = self.lies(*code);
             std::fs::remove_file(&path).map_err(file_error("remove", &path))?;
         }
         self.start(codes)
+    }
+
+    /// A node refuses a log in which it voted otherwise than it would now, as it must. An operator then sets the log aside; the
+    /// node is silent in the heights it may have voted in.
+    fn set_log_aside(&self, fault: &Fault, code: MemberCode) -> Result<(), TestnetError> {
+        if !matches!(fault.kind, Kind::NilPrecommits | Kind::Amnesia) {
+            return Ok(());
+        }
+        let broken =
+            |text: String| TestnetError::Broken(format!("the log of {code} cannot be set aside: {text}"));
+        let config =
+            NodeConfig::load(&self.layout.node_config(code)).map_err(|error| broken(error.to_string()))?;
+        rebuild(&config, None, true).map(|_| ()).map_err(|error| broken(error.to_string()))
     }
 
     fn lies(&self, code: MemberCode) -> PathBuf {

@@ -25,7 +25,7 @@ fn heights(testnet: &Testnet) -> Vec<u64> {
 /// Ends the load on good links: all that was called final is everywhere, all nodes agree, and none has fallen over.
 fn well(testnet: &Testnet, load: Load<'_>) {
     links(testnet).heal();
-    load.go_on(10);
+    load.go_on(5);
     load.stop();
     for name in testnet.state().names() {
         assert!(testnet.process(&name).is_alive());
@@ -54,7 +54,7 @@ pub fn one_way(testnet: &Testnet) {
         let held = Way { passage: Passage::Held, ..Way::default() };
         links(testnet).set_way(member(CODE), member(other), held);
     }
-    load.go_on(20);
+    load.go_on(10);
     well(testnet, load);
 }
 
@@ -64,7 +64,7 @@ pub fn corrupted(testnet: &Testnet) {
     for other in ["FR", "ES", "EE"] {
         links(testnet).set(member(CODE), member(other), Way { corrupt_one_in: Some(3), ..Way::default() });
     }
-    load.go_on(20);
+    load.go_on(10);
     assert!(links(testnet).traffic().corrupted > before, "something was changed");
     well(testnet, load);
 }
