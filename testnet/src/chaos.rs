@@ -224,6 +224,7 @@ async fn trial(
             (fault.lasts - head).as_secs_f64()
         )));
     }
+    alive(stage)?;
     stage.heal(fault, &hit).await?;
     // Everybody comes to what was decided, and new blocks come.
     let healed = Instant::now();
@@ -244,14 +245,19 @@ async fn well(stage: &Stage, load: &Load, audit: &mut Audit, height: u64) -> Res
     load.rest().await;
     stage.level(height, RECOVERY_TIME_MAX).await?;
     audit.look(&stage.federation, load).await?;
-    let dead = stage.dead()?;
-    if !dead.is_empty() {
-        return Err(TestnetError::Broken(format!("these nodes ended by themselves: {}", dead.join(" "))));
-    }
+    alive(stage)?;
     let members = stage.members();
     if stage.twinned.is_empty() && evidence(&stage.layout, &members) > 0 {
         let text = "evidence of double signing is kept, and no member was made to sign twice; see the logs";
         return Err(TestnetError::Broken(text.to_owned()));
     }
     Ok(())
+}
+
+/// Nobody ends by itself: what a fault kills, or may end, is off the record.
+fn alive(stage: &Stage) -> Result<(), TestnetError> {
+    match stage.dead()?.as_slice() {
+        [] => Ok(()),
+        dead => Err(TestnetError::Broken(format!("these nodes ended by themselves: {}", dead.join(" ")))),
+    }
 }

@@ -17,12 +17,12 @@ impl Dice {
     #[must_use]
     pub fn fork(&self, purpose: u64) -> Self {
         let mut child = Self { state: self.state ^ purpose.wrapping_mul(0xd6e8_feb8_6659_fd93) };
-        child.next();
+        child.throw();
         child
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn throw(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -32,7 +32,7 @@ impl Dice {
 
     /// A number below `end`; 0 where that is 0. The bias is below `end` / 2^64.
     pub fn below(&mut self, end: u64) -> u64 {
-        let wide = u128::from(self.next()) * u128::from(end);
+        let wide = u128::from(self.throw()) * u128::from(end);
         u64::try_from(wide >> 64).unwrap_or(0)
     }
 
@@ -66,11 +66,11 @@ mod tests {
     fn a_seed_gives_the_same_throws_everywhere() {
         // The first numbers that SplitMix64 is published with.
         let mut dice = Dice::new(1_234_567);
-        let first: Vec<u64> = (0..3).map(|_| dice.next()).collect();
+        let first: Vec<u64> = (0..3).map(|_| dice.throw()).collect();
         assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
         let dice = Dice::new(7);
-        assert_eq!(dice.fork(1).next(), dice.fork(1).next());
-        assert_ne!(dice.fork(1).next(), dice.fork(2).next());
+        assert_eq!(dice.fork(1).throw(), dice.fork(1).throw());
+        assert_ne!(dice.fork(1).throw(), dice.fork(2).throw());
     }
 
     #[test]

@@ -87,7 +87,8 @@ impl Stage {
             Kind::KillOne | Kind::KillSome | Kind::KillAll => self.kill(&fault.members).await?,
             Kind::Pause => self.pause(&fault.members)?,
             Kind::Clock => {
-                let offset = if fault.strength % 2 == 0 { CLOCK_OFFSET_MS } else { -CLOCK_OFFSET_MS };
+                let offset =
+                    if fault.strength.is_multiple_of(2) { CLOCK_OFFSET_MS } else { -CLOCK_OFFSET_MS };
                 self.set_clock(&fault.members, offset).await?;
             }
             Kind::DiskFull => return self.fill_disk(fault).await,
