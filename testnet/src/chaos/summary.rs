@@ -158,7 +158,7 @@ impl Summary {
         );
         let _ = writeln!(
             text,
-            "  {:<15} {:>5}  {:>21}  {:>21}  {:>21}",
+            "  {:<19} {:>5}  {:>21}  {:>21}  {:>21}",
             "fault", "count", "gap p50/p99 ms", "longest p50/max ms", "level p50/max ms"
         );
         for kind in Kind::ALL {
@@ -174,7 +174,7 @@ impl Summary {
             let note = if skipped > 0 { format!("  {skipped} skipped") } else { String::new() };
             let _ = writeln!(
                 text,
-                "  {:<15} {count:>5}  {:>21}  {:>21}  {:>21}{note}",
+                "  {:<19} {count:>5}  {:>21}  {:>21}  {:>21}{note}",
                 kind.word(),
                 two(gaps, 1),
                 two(longest, 2),
