@@ -140,6 +140,13 @@ async fn measure(
     // What the nodes take first fills their room and is not what they can do for long.
     tokio::time::sleep(CALM / 2).await;
     let sustained = rate(federation, CALM).await?;
+    if sustained < 1.0 {
+        let refused = Told::list(&told.refused);
+        return Err(TestnetError::Missed(format!(
+            "nothing was made final in {} s, so there is nothing to offer many times of; refusals: {refused:?}",
+            CALM.as_secs()
+        )));
+    }
     let offered_max = sustained * f64::from(options.times);
     let pause = BUNDLE as f64 * firms.len() as f64 / offered_max.max(1.0);
     told.pause_ns.store((pause * 1e9) as u64, Ordering::Relaxed);
