@@ -5,6 +5,7 @@ use hansa_ledger::genesis::Genesis;
 use hansa_ledger::member::MemberCode;
 use hansa_ledger_signature::PublicKey;
 use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,10 @@ pub struct NodeConfig {
     /// The least free disk space, in bytes; below it the node refuses to write rather than to fail half-way.
     #[serde(default = "disk_bytes_min")]
     pub disk_bytes_min: u64,
+    /// How far this node's clock is to be wrong, in milliseconds, for tests of wrong clocks. Anything but 0 is refused unless the
+    /// node and all its peers listen on the loopback interface, as no real federation does.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub test_clock_offset_ms: i64,
 }
 
 /// The files of a node's keys.
@@ -78,6 +83,11 @@ pub struct PeerConfig {
 
 fn disk_bytes_min() -> u64 {
     64 << 20
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the form that the serializer calls")]
+fn is_zero(offset: &i64) -> bool {
+    *offset == 0
 }
 
 /// Why a configuration or a genesis cannot be used.
@@ -138,12 +148,29 @@ impl NodeConfig {
         self.data.join(LAST_SIGNED_FILE)
     }
 
+    /// Whether this node and all its peers are on one machine, and nobody else can be among them.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        let own = [&self.consensus_listen, &self.network_listen];
+        let theirs = self.peers.iter().flat_map(|peer| [&peer.consensus, &peer.network]);
+        own.into_iter().chain(theirs).all(is_loopback)
+    }
+
     /// Reads the genesis the configuration names.
     ///
     /// # Errors
     /// Names the file, and for a mistake in it the line and column.
     pub fn genesis(&self) -> Result<Genesis, ConfigError> {
         read_toml(&self.genesis, "genesis")
+    }
+}
+
+/// Whether an address is that of this machine alone.
+pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
+        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
+        _ => false,
     }
 }
 

@@ -5,6 +5,8 @@
 //! nothing. [`certificate`] depends on nothing of the engine and is what a light client needs.
 
 pub mod application;
+#[cfg(feature = "byzantine")]
+mod byzantine;
 pub mod certificate;
 pub mod codec;
 pub mod context;

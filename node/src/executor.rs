@@ -28,6 +28,7 @@ use hansa_ledger_signature::{PublicKey, Verified};
 use hansa_ledger_store::{Checkpoint, LedgerStore, StoreError};
 use signatures::Signatures;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, broadcast};
@@ -47,11 +48,21 @@ const SIGNATURES_REMEMBERED: usize = 262_144;
 /// Blocks that followers may lag behind before they are told to start over.
 const FOLLOWERS_LAG_MAX: usize = 1_024;
 
+/// How far the clock is made wrong, in milliseconds; see [`crate::config::NodeConfig::test_clock_offset_ms`].
+static CLOCK_OFFSET_MS: AtomicI64 = AtomicI64::new(0);
+
 /// The clock of this machine. Only the shell reads it; the ledger knows block time.
 #[must_use]
 pub fn clock() -> TimeMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    TimeMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    TimeMs(now.saturating_add_signed(CLOCK_OFFSET_MS.load(Ordering::Relaxed)))
+}
+
+/// Makes the clock of this process wrong, for tests.
+pub(crate) fn make_clock_wrong(offset_ms: i64) {
+    tracing::warn!(offset_ms, "the clock is made wrong, as the configuration says; this is for tests only");
+    CLOCK_OFFSET_MS.store(offset_ms, Ordering::Relaxed);
 }
 
 /// A block that was executed and waits for the members' decision.

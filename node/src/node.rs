@@ -10,7 +10,7 @@ use crate::consensus::last_signed::is_rebuilding;
 use crate::consensus::{
     self, Application as _, ConsensusConfig, ConsensusHandle, FatalReason, Peer, StartError,
 };
-use crate::executor::{Executor, OpenError, clock};
+use crate::executor::{Executor, OpenError, clock, make_clock_wrong};
 use crate::gossip::{Gossip, Outgoing, PeerBodies};
 use crate::http::{self, HttpLimits};
 use crate::log::{LogStore, LogStoreConfig};
@@ -147,6 +147,7 @@ pub async fn start(config: NodeConfig, keys: NodeKeys) -> Result<Node, NodeError
 async fn start_serving(config: NodeConfig, keys: NodeKeys, serve: Serve) -> Result<Node, NodeError> {
     let genesis = config.genesis()?;
     check_peers(&config)?;
+    check_clock(&config)?;
     let listener = std::net::TcpListener::bind(config.api.listen)
         .map_err(|error| NodeError::Listen { address: config.api.listen, error })?;
     listener.set_nonblocking(true)?;
@@ -266,6 +267,20 @@ fn check_peers(config: &NodeConfig) -> Result<(), NodeError> {
             Err(NodeError::Identity(format!("{} stands among its own peers; leave it out", peer.member)))
         }
         None => Ok(()),
+    }
+}
+
+/// Makes the clock wrong where that is asked for, and refuses to where anybody else could be in the federation.
+fn check_clock(config: &NodeConfig) -> Result<(), NodeError> {
+    match config.test_clock_offset_ms {
+        0 => Ok(()),
+        offset if config.is_local() => {
+            make_clock_wrong(offset);
+            Ok(())
+        }
+        _ => Err(NodeError::Identity(
+            "`test_clock_offset_ms` makes the clock wrong, which is for tests on one machine: leave it out, or let this node and all its peers listen on the loopback interface".to_owned(),
+        )),
     }
 }
 

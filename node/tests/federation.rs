@@ -84,6 +84,7 @@ fn config(folder: &Path, index: usize, ports: &[u16]) -> NodeConfig {
         peers: peers.collect(),
         history_blocks: 0,
         disk_bytes_min: 1 << 20,
+        test_clock_offset_ms: 0,
     }
 }
 

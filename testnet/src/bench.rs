@@ -3,21 +3,23 @@
 //! Each benchmark brings up a federation of its own in real processes, does one thing to it, and tells median, least and
 //! greatest of what it saw. How to read the figures stands in `docs/benchmarks.md`.
 
-mod award;
+pub(crate) mod award;
 mod calibration;
 mod demo;
-mod field;
+pub(crate) mod field;
 mod idle;
 mod latency;
 mod load;
-mod machine;
+pub(crate) mod machine;
 mod micro;
+mod overload;
 mod recover;
 mod report;
 mod start;
-mod statistics;
+pub(crate) mod statistics;
 
 pub use load::LoadOptions;
+pub use overload::OverloadOptions;
 
 use crate::error::TestnetError;
 use crate::progress::Progress;
@@ -30,6 +32,8 @@ use std::path::PathBuf;
 pub enum Bench {
     /// Transactions final per second.
     Load(LoadOptions),
+    /// Many times the load that can be made final.
+    Overload(OverloadOptions),
     /// From submission to final on all nodes, idle before.
     Latency {
         /// Transactions measured.
@@ -96,6 +100,7 @@ pub async fn run(options: &BenchOptions, out: &mut dyn Write) -> Result<(), Test
     };
     let measured = match &options.bench {
         Bench::Load(load) => load::run(&ground, load).await,
+        Bench::Overload(overload) => overload::run(&ground, overload).await,
         Bench::Latency { count } => latency::run(&ground, *count).await,
         Bench::Award { count } => award::run(&ground, *count).await,
         Bench::Start { count } => start::run(&ground, *count).await,

@@ -8,6 +8,7 @@ use crate::layout::{Layout, State};
 use crate::ports::Reservation;
 use crate::process::{Launch, ProcessRecord, Stopped, start, tail};
 use crate::progress::Progress;
+use crate::proxy::Links;
 use crate::seed;
 use crate::watch::{Exit, Happening, Interrupt, Watch};
 use hansa_ledger::row::OfferState;
@@ -49,6 +50,8 @@ pub struct ClusterOptions {
     pub allow_unsandboxed: bool,
     /// Whether the processes go on when this one ends.
     pub outlives: bool,
+    /// What lies between the nodes; they talk directly if `None`.
+    pub links: Option<Links>,
 }
 
 /// A testnet whose processes this one has started.
@@ -58,6 +61,7 @@ pub struct Cluster {
     federation: Federation,
     executable: PathBuf,
     outlives: bool,
+    links: Option<Links>,
     own: BTreeMap<String, ProcessRecord>,
     watch: Watch,
     /// Keeps a second process from bringing the same folder up.
@@ -106,6 +110,7 @@ impl Cluster {
             federation,
             executable: options.executable.clone(),
             outlives: options.outlives,
+            links: options.links.clone(),
             own: BTreeMap::new(),
             watch: Watch::new(Interrupt::new()?),
             _lock: lock,
@@ -134,6 +139,10 @@ impl Cluster {
                 None => Reservation::choose(state.members.len())?,
             };
             config::assign(&mut state, reservation.ports());
+            state.routes = self.links.as_ref().map(|links| links.routes().clone()).unwrap_or_default();
+            if let Some(links) = &self.links {
+                links.aim(&state.members);
+            }
             state.processes.clear();
             config::write_all(&self.layout, &state)?;
             self.layout.write_state(&state)?;
@@ -453,6 +462,7 @@ mod tests {
             users: true,
             allow_unsandboxed: false,
             outlives: false,
+            links: None,
         };
         let error = Cluster::up(options.clone(), &Progress::new(true)).await.unwrap_err();
         let layout = Layout::new(&options.folder).unwrap();

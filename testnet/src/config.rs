@@ -3,6 +3,7 @@
 use crate::error::TestnetError;
 use crate::layout::{Layout, ProviderRecord, State, api_address, write_whole};
 use crate::ports::Ports;
+use crate::proxy::Route;
 use hansa_ledger::money::Price;
 use hansa_ledger::name::Name;
 use hansa_node::config::{ApiConfig, KeyFiles, NodeConfig, PeerConfig};
@@ -76,15 +77,21 @@ pub fn write_all(layout: &Layout, state: &State) -> Result<(), TestnetError> {
             consensus_listen: multiaddress(member.ports.consensus),
             network_listen: multiaddress(member.ports.network),
             peers: peers
-                .map(|peer| PeerConfig {
-                    network_key: None,
-                    member: peer.code,
-                    consensus: multiaddress(peer.ports.consensus),
-                    network: multiaddress(peer.ports.network),
+                .map(|peer| {
+                    let direct = Route { consensus: peer.ports.consensus, network: peer.ports.network };
+                    let relayed = state.routes.get(&member.code).and_then(|routes| routes.get(&peer.code));
+                    let route = relayed.copied().unwrap_or(direct);
+                    PeerConfig {
+                        network_key: None,
+                        member: peer.code,
+                        consensus: multiaddress(route.consensus),
+                        network: multiaddress(route.network),
+                    }
                 })
                 .collect(),
             history_blocks: 0,
             disk_bytes_min: 64 << 20,
+            test_clock_offset_ms: 0,
         };
         write_whole(&layout.node_config(member.code), &text(&config)?)?;
     }
@@ -130,12 +137,12 @@ fn text(value: &impl Serialize) -> Result<String, TestnetError> {
         .map_err(|error| TestnetError::Broken(format!("a configuration cannot be written as TOML: {error}")))
 }
 
-fn socket(port: u16) -> SocketAddr {
+pub(crate) fn socket(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 /// Generic over the address, so that this crate need not know the network library whose type it is.
-fn multiaddress<A: FromStr<Err: std::fmt::Debug>>(port: u16) -> A {
+pub(crate) fn multiaddress<A: FromStr<Err: std::fmt::Debug>>(port: u16) -> A {
     let text = format!("/ip4/{}/tcp/{port}", Ipv4Addr::LOCALHOST);
     text.parse().expect("an IPv4 address and a port make a multiaddress")
 }

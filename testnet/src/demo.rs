@@ -67,6 +67,7 @@ pub async fn demo(options: &DemoOptions, out: &mut dyn Write) -> Result<(), Test
         users: false,
         allow_unsandboxed: options.allow_unsandboxed,
         outlives: false,
+        links: None,
     };
     let mut teller = Teller::new(out, options.json, progress.clone());
     let outcome = stages(cluster, &mut teller, &progress).await;

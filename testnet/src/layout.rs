@@ -14,6 +14,7 @@
 use crate::error::{TestnetError, file_error};
 use crate::ports::Ports;
 use crate::process::ProcessRecord;
+use crate::proxy::Routes;
 use crate::systems::Capacity;
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::{ChainId, OrganisationId};
@@ -54,6 +55,9 @@ pub struct State {
     /// Whether agents run jobs even where this machine offers no sandbox at all.
     #[serde(default)]
     pub allow_unsandboxed: bool,
+    /// The relays that lie between the members' nodes; none where they talk directly.
+    #[serde(default, skip_serializing_if = "Routes::is_empty")]
+    pub routes: Routes,
     /// What runs, by name: a member's code for its node, a provider's name for its agent.
     pub processes: BTreeMap<String, ProcessRecord>,
 }
@@ -294,7 +298,17 @@ impl State {
         users: Vec<UserRecord>,
     ) -> Self {
         let processes = BTreeMap::new();
-        Self { version: VERSION, chain, members, providers, users, allow_unsandboxed: false, processes }
+        let routes = Routes::new();
+        Self {
+            version: VERSION,
+            chain,
+            members,
+            providers,
+            users,
+            allow_unsandboxed: false,
+            routes,
+            processes,
+        }
     }
 
     /// The address of a member's interface.

@@ -129,8 +129,11 @@ fn stat(pid: u32) -> Option<Stat> {
     // The program's name stands in brackets and may hold anything; the fields after the last bracket do not.
     let (_, fields) = text.rsplit_once(") ")?;
     let mut fields = fields.split(' ');
-    let ended = matches!(fields.next()?, "Z" | "X");
-    let started_ticks = fields.nth(18)?.parse().ok()?;
+    let state = fields.next()?;
+    // The first thread of a killed process may be gone while others still hold its ports and locks.
+    let threads: u64 = fields.nth(16)?.parse().ok()?;
+    let ended = matches!(state, "Z" | "X") && threads <= 1;
+    let started_ticks = fields.nth(1)?.parse().ok()?;
     Some(Stat { ended, started_ticks })
 }
 

@@ -80,6 +80,7 @@ pub async fn up(options: &UpOptions, out: &mut dyn Write) -> Result<(), TestnetE
         users: true,
         allow_unsandboxed: options.allow_unsandboxed,
         outlives: options.detach,
+        links: None,
     };
     let brought = Cluster::up(cluster, &progress).await;
     progress.finish();

@@ -4,6 +4,7 @@ mod agent;
 mod archive;
 mod crash;
 mod disk;
+mod links;
 mod load;
 mod pace;
 mod start;
@@ -24,6 +25,17 @@ fn a_federation_under_faults() {
         ("a damaged ledger is refused, and fetched from the others", start::a_damaged_ledger_is_refused),
         ("what a node keeps is verified, exported and read again", archive::verified_exported_and_read_again),
         ("a node whose disk is full stops before it harms anything", disk::full),
+    ];
+    testnet.check(&testnet, features);
+}
+
+#[test]
+fn a_federation_over_bad_links() {
+    let testnet = Testnet::start_linked();
+    let features: &[Feature<Testnet>] = &[
+        ("two and two decide nothing, and are one again after", links::two_and_two),
+        ("a member that is not heard costs nothing but its turns", links::one_way),
+        ("changed bytes are refused and the others go on", links::corrupted),
     ];
     testnet.check(&testnet, features);
 }

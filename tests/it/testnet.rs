@@ -10,7 +10,7 @@ use hansa_node_api::keyfile::KeyFile;
 use hansa_node_api::status::NodeStatus;
 use hansa_node_api::{Account, ApiError, Client};
 use hansa_testnet::{
-    Cluster, ClusterOptions, Federation, Layout, Plan, ProcessRecord, Progress, State, TestnetError,
+    Cluster, ClusterOptions, Federation, Layout, Links, Plan, ProcessRecord, Progress, State, TestnetError,
     UserRecord, VerbOptions, found, parse_members,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,6 +39,8 @@ pub fn turn() -> MutexGuard<'static, ()> {
 pub struct Testnet {
     pub layout: Layout,
     pub federation: Federation,
+    /// What lies between the nodes, where something does.
+    pub links: Option<Links>,
     runtime: tokio::runtime::Runtime,
     cluster: Option<Cluster>,
     folder: Option<tempfile::TempDir>,
@@ -51,6 +53,15 @@ pub type Feature<T> = (&'static str, fn(&T));
 impl Testnet {
     /// Four nodes with these parameters, `providers` agents, and the testnet's own users.
     pub fn start(providers: usize, change: impl FnOnce(&mut Params)) -> Self {
+        Self::start_with(providers, false, change)
+    }
+
+    /// The same without agents, and with a relay on every link between the nodes.
+    pub fn start_linked() -> Self {
+        Self::start_with(0, true, |_| {})
+    }
+
+    fn start_with(providers: usize, linked: bool, change: impl FnOnce(&mut Params)) -> Self {
         let turn = turn();
         // Jobs may run under another account, which must be able to reach their folder.
         let folder = tempfile::Builder::new().prefix("hansa-it-").tempdir().unwrap();
@@ -71,6 +82,8 @@ impl Testnet {
             let _ = tokio::signal::ctrl_c().await;
             std::process::exit(130);
         });
+        let members = plan.members.clone();
+        let links = linked.then(|| runtime.block_on(Links::bind(&members, 1)).unwrap());
         let options = ClusterOptions {
             folder: layout.folder().to_owned(),
             plan,
@@ -78,11 +91,12 @@ impl Testnet {
             users: true,
             allow_unsandboxed: false,
             outlives: false,
+            links: links.clone(),
         };
         let cluster = runtime.block_on(Cluster::up(options, &Progress::new(true)));
         let cluster = cluster.unwrap_or_else(|error| panic!("the federation does not start: {error}"));
         let federation = cluster.federation().clone();
-        Self { layout, federation, runtime, cluster: Some(cluster), folder: Some(folder), _turn: turn }
+        Self { layout, federation, links, runtime, cluster: Some(cluster), folder: Some(folder), _turn: turn }
     }
 
     /// Checks each feature, and panics at the end if one failed, with the last lines of every log at that time.

@@ -3,7 +3,7 @@
 use crate::error::{Failure, Outcome};
 use crate::session::Session;
 use clap::{Args, Subcommand};
-use hansa_testnet::bench::{Bench, BenchOptions, LoadOptions};
+use hansa_testnet::bench::{Bench, BenchOptions, LoadOptions, OverloadOptions};
 use std::path::PathBuf;
 
 /// Measure this program on this machine.
@@ -23,6 +23,15 @@ pub struct BenchArguments {
 enum Verb {
     /// Pre-signed transfers final per second, on all nodes
     Load(Load),
+    /// Many times the load that can be made final: refusals, memory, and how soon all is as before
+    Overload {
+        /// How many times what can be made final is offered
+        #[arg(long, default_value_t = 10)]
+        times: u32,
+        /// For how many seconds
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+    },
     /// A transfer sent to final on all nodes, idle before
     Latency {
         /// Transfers measured
@@ -100,6 +109,7 @@ impl BenchArguments {
                 seconds: load.seconds,
                 runs: load.runs,
             }),
+            Verb::Overload { times, seconds } => Bench::Overload(OverloadOptions { times, seconds }),
             Verb::Latency { count } => Bench::Latency { count },
             Verb::Award { count } => Bench::Award { count },
             Verb::Start { count } => Bench::Start { count },

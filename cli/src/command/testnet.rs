@@ -3,7 +3,9 @@
 use crate::error::{Failure, Outcome};
 use crate::exit::Exit;
 use crate::session::Session;
+use crate::units::Duration;
 use clap::{Args, Subcommand};
+use hansa_testnet::chaos::{ChaosOptions, Kind};
 use hansa_testnet::{FOLDER_DEFAULT, PROVIDERS_DEFAULT, TestnetError, UpOptions, VerbOptions};
 use std::path::PathBuf;
 
@@ -43,6 +45,30 @@ enum Verb {
         #[arg(long, short)]
         follow: bool,
     },
+    /// Break a new one in every way, again and again, and see that nothing is lost
+    Chaos(Chaos),
+}
+
+#[derive(Debug, Args)]
+struct Chaos {
+    /// For how long faults are begun
+    #[arg(long = "for", value_name = "TIME", default_value = "10m")]
+    lasts: Duration,
+    /// What the faults follow from: the same seed breaks the same things in the same order
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Members with a vote
+    #[arg(long, default_value_t = 4)]
+    members: usize,
+    /// The most faults
+    #[arg(long)]
+    count: Option<usize>,
+    /// Only faults of this kind; may be given several times
+    #[arg(long = "fault", value_name = "KIND")]
+    faults: Vec<Kind>,
+    /// Leave the folder when all is well
+    #[arg(long)]
+    keep: bool,
 }
 
 #[derive(Debug, Args)]
@@ -78,6 +104,21 @@ impl TestnetArguments {
                     executable: None,
                 };
                 hansa_testnet::up(&options, &mut out).await
+            }
+            Verb::Chaos(chaos) => {
+                let options = ChaosOptions {
+                    folder: self.dir,
+                    members: chaos.members,
+                    lasts: std::time::Duration::from_millis(chaos.lasts.0),
+                    faults_max: chaos.count,
+                    seed: chaos.seed,
+                    kinds: chaos.faults,
+                    keep: chaos.keep,
+                    json: options.json,
+                    quiet: session.printer.is_quiet(),
+                    executable: None,
+                };
+                hansa_testnet::chaos::chaos(&options, &mut out).await
             }
             Verb::Status => hansa_testnet::status(&options, &mut out).await,
             Verb::Down => hansa_testnet::down(&options, &mut out).await,

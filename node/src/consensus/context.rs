@@ -308,14 +308,20 @@ impl core::Context for LedgerContext {
         pol_round: Round,
         proposer: Address,
     ) -> Proposal {
+        #[cfg(feature = "byzantine")]
+        super::byzantine::saw_proposal(height, round, value);
         Proposal { height, round, value, pol_round, proposer }
     }
 
     fn new_prevote(&self, height: Height, round: Round, value: NilOrVal<BlockId>, voter: Address) -> Vote {
+        #[cfg(feature = "byzantine")]
+        let value = super::byzantine::prevote(height, round, value);
         Vote { kind: VoteType::Prevote, height, round, value, voter }
     }
 
     fn new_precommit(&self, height: Height, round: Round, value: NilOrVal<BlockId>, voter: Address) -> Vote {
+        #[cfg(feature = "byzantine")]
+        let value = super::byzantine::precommit(value);
         Vote { kind: VoteType::Precommit, height, round, value, voter }
     }
 }

@@ -135,15 +135,28 @@ async fn build(
     let address = Address(signer.public_key());
     let identity =
         NetworkIdentity::new_validator(config.moniker.clone(), keypair, address.0.to_string(), proof);
-    EngineBuilder::new(LedgerContext, config.engine_config())
-        .with_default_wal(WalContext::new(config.wal_path.clone(), codec.clone()))
+    let consensus =
+        ConsensusContext::new_validator(address, Box::new(verifier.clone()), Box::new(signer.clone()));
+    let builder = EngineBuilder::new(LedgerContext, config.engine_config())
+        .with_default_wal(WalContext::new(config.wal_path.clone(), codec.clone()));
+    #[cfg(feature = "byzantine")]
+    if let Some(lies) = super::byzantine::read(config)? {
+        let network = super::byzantine::network(config, lies, identity, codec.clone());
+        return builder
+            .with_byzantine_network(network)
+            .await
+            .map_err(|report| StartError::Engine(format!("{report:#}")))?
+            .with_default_sync(SyncContext::new(codec))
+            .with_default_consensus(consensus)
+            .with_default_request(RequestContext::new(REQUESTS_MAX))
+            .build()
+            .await
+            .map_err(|report| StartError::Engine(format!("{report:#}")));
+    }
+    builder
         .with_default_network(NetworkContext::new(identity, codec.clone()))
         .with_default_sync(SyncContext::new(codec))
-        .with_default_consensus(ConsensusContext::new_validator(
-            address,
-            Box::new(verifier.clone()),
-            Box::new(signer.clone()),
-        ))
+        .with_default_consensus(consensus)
         .with_default_request(RequestContext::new(REQUESTS_MAX))
         .build()
         .await

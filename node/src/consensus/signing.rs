@@ -162,6 +162,8 @@ impl Verifier<LedgerContext> for MemberVerifier {
         signature: &Signature,
         key: &PublicKey,
     ) -> Result<VerificationResult, Error> {
+        #[cfg(feature = "byzantine")]
+        super::byzantine::saw_proposal(proposal.height, proposal.round, proposal.value);
         let bytes = signed_proposal_bytes(&self.chain_id, proposal);
         Ok(VerificationResult::from_bool(self.holds(key, &bytes, signature)))
     }

@@ -139,6 +139,7 @@ async fn an_interface_that_does_not_come_up_leaves_nothing_running() {
         peers: Vec::new(),
         history_blocks: 0,
         disk_bytes_min: 1 << 20,
+        test_clock_offset_ms: 0,
     };
     let keys = NodeKeys { consensus: key("DE consensus"), network: key("DE network") };
     let fail: Serve = |_, _, _, _| Err(std::io::Error::other("no thread to be had"));
@@ -154,4 +155,40 @@ async fn an_interface_that_does_not_come_up_leaves_nothing_running() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert!(node.run(std::future::ready(())).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_clock_is_made_wrong_only_where_nobody_else_can_be_in_the_federation() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("genesis.toml"), toml::to_string(&genesis()).unwrap()).unwrap();
+    let address = |text: &str| text.parse::<libp2p::Multiaddr>().unwrap();
+    let (here, elsewhere) = (address("/ip4/127.0.0.1/tcp/1"), address("/ip4/192.0.2.1/tcp/1"));
+    let config = |listen: &libp2p::Multiaddr, peer: &libp2p::Multiaddr| NodeConfig {
+        member: "DE".parse().unwrap(),
+        genesis: folder.path().join("genesis.toml"),
+        data: folder.path().join("data"),
+        keys: KeyFiles { consensus: "unused".into(), network: "unused".into(), passphrase_file: None },
+        api: ApiConfig { listen: ([127, 0, 0, 1], 0).into(), hosts: Vec::new() },
+        consensus_listen: listen.clone(),
+        network_listen: here.clone(),
+        peers: vec![crate::config::PeerConfig {
+            member: "FR".parse().unwrap(),
+            consensus: here.clone(),
+            network: peer.clone(),
+            network_key: None,
+        }],
+        history_blocks: 0,
+        disk_bytes_min: 1 << 20,
+        test_clock_offset_ms: 1,
+    };
+    assert!(config(&here, &here).is_local());
+    for refused in [config(&elsewhere, &here), config(&here, &elsewhere)] {
+        let keys = NodeKeys { consensus: key("DE consensus"), network: key("DE network") };
+        let failed = start(refused, keys).await.map(|_| ());
+        assert!(
+            matches!(&failed, Err(NodeError::Identity(text)) if text.contains("test_clock_offset_ms")),
+            "{failed:?}"
+        );
+        assert!(!folder.path().join("data").exists(), "nothing was begun");
+    }
 }

@@ -89,7 +89,7 @@ fn slot(federation: &Federation) -> u32 {
 }
 
 /// Accredits a site of the firm, and offers all of it.
-async fn offer(federation: &Federation, firm: &Firm) -> Result<(), TestnetError> {
+pub(crate) async fn offer(federation: &Federation, firm: &Firm) -> Result<(), TestnetError> {
     let site = Name::new("bench-site").map_err(TestnetError::Broken)?;
     let accredit: Action = AccreditSite {
         provider: firm.organisation,
@@ -123,7 +123,7 @@ async fn offer(federation: &Federation, firm: &Firm) -> Result<(), TestnetError>
     sent.map(|_| ()).map_err(api_error("the offer was not taken"))
 }
 
-fn demand(federation: &Federation) -> Result<Demand, TestnetError> {
+pub(crate) fn demand(federation: &Federation) -> Result<Demand, TestnetError> {
     let now = slot(federation);
     Ok(Demand {
         class: class()?,

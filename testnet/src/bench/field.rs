@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// What every firm is given.
-const DEPOSIT: Money = Money(100_000 * UEUR_PER_EUR);
+pub(crate) const DEPOSIT: Money = Money(100_000 * UEUR_PER_EUR);
 
 /// How long signed transactions and accreditations hold: longer than any benchmark.
 const VALIDITY_MS: u64 = 3_600_000;
@@ -42,7 +42,7 @@ static FOLDERS: AtomicU32 = AtomicU32::new(0);
 
 /// Where and of what federations are made.
 #[derive(Clone, Debug)]
-pub(super) struct Ground {
+pub(crate) struct Ground {
     pub base: PathBuf,
     pub members: usize,
     pub executable: PathBuf,
@@ -50,13 +50,13 @@ pub(super) struct Ground {
 }
 
 /// A new federation.
-pub(super) struct Field {
+pub(crate) struct Field {
     pub cluster: Cluster,
     folder: PathBuf,
 }
 
 /// An organisation that pays others.
-pub(super) struct Firm {
+pub(crate) struct Firm {
     pub home: MemberCode,
     pub organisation: OrganisationId,
     /// Its administrator key, with every role.
@@ -77,6 +77,7 @@ impl Ground {
             users: false,
             allow_unsandboxed: false,
             outlives: false,
+            links: None,
         };
         Ok(Field { cluster: Cluster::up(options, &self.progress).await?, folder })
     }
@@ -129,7 +130,7 @@ impl Firm {
 }
 
 /// Signs a payment of the least amount.
-pub(super) fn payment(
+pub(crate) fn payment(
     federation: &Federation,
     key: &SecretKey,
     nonce: u64,
@@ -146,12 +147,12 @@ pub(super) fn payment(
 }
 
 /// When what is signed and accredited now ends to hold.
-pub(super) fn validity_end() -> TimeMs {
+pub(crate) fn validity_end() -> TimeMs {
     TimeMs(now_ms()).plus(VALIDITY_MS)
 }
 
 /// Accredits `count` firms, spread over the members, gives them money, and each `signers` keys besides its administrator's.
-pub(super) async fn firms(
+pub(crate) async fn firms(
     federation: &Federation,
     count: usize,
     signers: usize,
@@ -221,7 +222,7 @@ fn deposit(index: usize, firm: &Firm) -> Result<Action, TestnetError> {
 }
 
 /// How every node is, at about the same time.
-pub(super) async fn statuses(federation: &Federation) -> Result<Vec<NodeStatus>, TestnetError> {
+pub(crate) async fn statuses(federation: &Federation) -> Result<Vec<NodeStatus>, TestnetError> {
     let asked = federation.clients().iter().map(|(code, client)| async move {
         client.status().await.map_err(api_error(format!("the node of {code} does not say how it is")))
     });
@@ -232,7 +233,7 @@ pub(super) async fn statuses(federation: &Federation) -> Result<Vec<NodeStatus>,
 ///
 /// # Errors
 /// When they do not come to one height, or not to one root.
-pub(super) async fn agreed(federation: &Federation) -> Result<Vec<NodeStatus>, TestnetError> {
+pub(crate) async fn agreed(federation: &Federation) -> Result<Vec<NodeStatus>, TestnetError> {
     let until = tokio::time::Instant::now() + AGREE_TIME_MAX;
     loop {
         let nodes = statuses(federation).await?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 const TICKS_PER_SECOND: u64 = 100;
 
 /// Processor time a process has used, user and system, of all its threads.
-pub(super) fn processor_time(pid: u32) -> Result<Duration, TestnetError> {
+pub(crate) fn processor_time(pid: u32) -> Result<Duration, TestnetError> {
     let path = PathBuf::from(format!("/proc/{pid}/stat"));
     let text = std::fs::read_to_string(&path).map_err(file_error("read", &path))?;
     let ticks = ticks(&text)
@@ -26,7 +26,7 @@ fn ticks(stat: &str) -> Option<u64> {
 }
 
 /// Memory of a process that lies in the machine's, in MB.
-pub(super) fn resident_mb(pid: u32) -> Result<f64, TestnetError> {
+pub(crate) fn resident_mb(pid: u32) -> Result<f64, TestnetError> {
     let path = PathBuf::from(format!("/proc/{pid}/status"));
     let text = std::fs::read_to_string(&path).map_err(file_error("read", &path))?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -37,13 +37,13 @@ pub(super) fn resident_mb(pid: u32) -> Result<f64, TestnetError> {
 }
 
 /// How many threads wanted a processor, on average over the last minute.
-pub(super) fn load_average() -> f64 {
+pub(crate) fn load_average() -> f64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(f64::NAN)
 }
 
 /// Processors this program may use.
-pub(super) fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 

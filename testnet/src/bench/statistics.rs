@@ -1,7 +1,7 @@
 //! Medians and percentiles. Means hide what matters here: the slow ones.
 
 /// The value below which `percent` of all lie, by the nearest rank; none of nothing.
-pub(super) fn percentile(values: &[f64], percent: f64) -> Option<f64> {
+pub(crate) fn percentile(values: &[f64], percent: f64) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
@@ -9,7 +9,7 @@ pub(super) fn percentile(values: &[f64], percent: f64) -> Option<f64> {
 }
 
 /// The middle value; of an even number the mean of the middle two.
-pub(super) fn median(values: &[f64]) -> Option<f64> {
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let upper = *sorted.get(sorted.len() / 2)?;
@@ -18,7 +18,7 @@ pub(super) fn median(values: &[f64]) -> Option<f64> {
 
 /// Median, least and greatest.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Spread {
+pub(crate) struct Spread {
     pub median: f64,
     pub min: f64,
     pub max: f64,
