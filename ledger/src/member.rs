@@ -35,7 +35,7 @@ impl MemberCode {
     /// The bit of this country in a [`CountrySet`]; `None` for `EU`.
     #[must_use]
     pub fn country_bit(&self) -> Option<u32> {
-        let index = COUNTRIES.iter().position(|code| *code == self.as_str())?;
+        let index = COUNTRIES.iter().position(|code| code.as_bytes() == self.0)?;
         u32::try_from(index).ok()
     }
 }

@@ -1,6 +1,6 @@
 //! One bucket of the market lane: which price moves the most, who is placed at it, and the one price that all pay.
 
-use super::batch::{Answers, bid_of};
+use super::batch::{Answers, Wanted, bid_of};
 use super::book::{Bucket, BucketPrice, Lane, Trade};
 use super::columns::{before, words_for};
 use super::fit::View;
@@ -21,12 +21,27 @@ pub(super) struct Auction<'run, 'book> {
     found: &'run [Compatible],
     bucket: Bucket,
     queue: Queue,
-    /// The bids of the turns that have been reached.
-    bids: Vec<Option<Bid<'book>>>,
+    /// What all ask for at each limit, in accelerator-slots; the limits rise.
+    demand: Vec<(Price, u128)>,
+    /// Whether some accept fewer accelerators than they ask for.
+    is_divisible: bool,
+    bids: Bids<'book>,
     shapes: Shapes,
     /// Whether the book is without constraints: then all turns have one shape.
     is_plain: bool,
 }
+
+/// The bids of the turns that have been reached.
+#[derive(Default)]
+struct Bids<'book> {
+    each: Vec<Option<Bid<'book>>>,
+    /// In a book without constraints all bids are like the first but for who asks: of the others the groups are kept.
+    first: Option<Bid<'book>>,
+    groups: Vec<u32>,
+}
+
+/// The group of a turn that has not been reached.
+const UNKNOWN: u32 = u32::MAX;
 
 /// What trying one price gave.
 #[derive(Clone, Debug, Default)]
@@ -53,11 +68,17 @@ impl<'run, 'book> Auction<'run, 'book> {
         found: &'run [Compatible],
         bucket: Bucket,
         queue: Queue,
-        is_plain: bool,
+        plain: Option<Wanted>,
     ) -> Self {
-        let columns = roster.rankings[bucket as usize].supplies.len();
-        let (bids, shapes) = (Vec::new(), Shapes::new(columns));
-        Self { roster, found, bucket, queue, bids, shapes, is_plain }
+        let shapes = Shapes::new(roster.rankings[bucket as usize].supplies.len());
+        let is_plain = plain.is_some();
+        let wanted = plain.unwrap_or_else(|| {
+            let mut wanted = Wanted::new(roster.book);
+            queue.turns().iter().for_each(|turn| wanted.add(roster.order(turn.order)));
+            wanted
+        });
+        let (demand, is_divisible) = (wanted.at_limits.sums(), wanted.is_divisible);
+        Self { roster, found, bucket, queue, demand, is_divisible, bids: Bids::default(), shapes, is_plain }
     }
 
     /// Clears the bucket.
@@ -87,15 +108,38 @@ impl<'run, 'book> Auction<'run, 'book> {
 
     /// The bid of a turn, which is made when the turn is reached.
     fn bid(&mut self, floor: &mut Floor<'book>, place: usize, turn: &Turn) -> Bid<'book> {
-        if let Some(Some(bid)) = self.bids.get(place) {
+        if self.is_plain {
+            return self.plain_bid(floor, place, turn);
+        }
+        if let Some(Some(bid)) = self.bids.each.get(place) {
             return bid.clone();
         }
-        if self.bids.len() <= place {
-            self.bids.resize(place.saturating_add(1), None);
+        if self.bids.each.len() <= place {
+            self.bids.each.resize(place.saturating_add(1), None);
         }
         let bid = bid_of(self.roster, floor, &mut self.shapes, turn, false);
-        self.bids[place] = Some(bid.clone());
+        self.bids.each[place] = Some(bid.clone());
         bid
+    }
+
+    /// The bid of a turn of a book without constraints.
+    fn plain_bid(&mut self, floor: &mut Floor<'book>, place: usize, turn: &Turn) -> Bid<'book> {
+        let Some(first) = &self.bids.first else {
+            let first = bid_of(self.roster, floor, &mut self.shapes, turn, false);
+            self.shapes.is_shared |= self.queue.turns().len() > 1;
+            self.bids.first = Some(first.clone());
+            return first;
+        };
+        let order = self.roster.order(turn.order);
+        if self.bids.groups.len() <= place {
+            self.bids.groups.resize(place.saturating_add(1), UNKNOWN);
+        }
+        let known = &mut self.bids.groups[place];
+        if *known == UNKNOWN {
+            *known = u32::try_from(floor.group(&order.group)).unwrap_or(UNKNOWN);
+        }
+        let (group, funding) = (*known as usize, floor.member(self.roster, order.funding_home));
+        Bid { order, place: turn.order, group, funding, ..first.clone() }
     }
 
     /// The price to place at: most volume, then least unserved demand, then nearest to the reference, then lowest.
@@ -127,13 +171,11 @@ impl<'run, 'book> Auction<'run, 'book> {
     /// The prices to try, each with the best rank that it could have: the most promising first. The order cannot change which
     /// one wins, for it wins by its rank.
     fn candidates(&self, floor: &Floor) -> Vec<(Rank, Candidate)> {
-        let turns = self.queue.turns();
-        let demand = turns.iter().map(|turn| (turn.limit, turn.volume)).collect();
         let ranking = self.ranking();
         let places = || ranking.supplies.iter().copied();
         let supply = ranking.asks.iter().copied().zip(places().map(|place| floor.area(place))).collect();
         let params = &self.roster.book.params;
-        let found = candidates(demand, supply, self.roster.book.reference, params.price_candidates);
+        let found = candidates(&self.demand, supply, self.roster.book.reference, params.price_candidates);
         // Only what is free while some request could run can be placed.
         let (from, until) = self.span();
         let mut sum = 0u128;
@@ -144,10 +186,9 @@ impl<'run, 'book> Auction<'run, 'book> {
             }))
             .collect();
         // Who gets a part counts as served wholly; where nobody does, no more is served than placed.
-        let is_divisible = turns.iter().any(|turn| turn.is_divisible);
         let rank_max = |candidate: Candidate| {
             let volume = within[ranking.reach(candidate.price)].min(candidate.demand);
-            self.rank(candidate, volume, if is_divisible { candidate.demand } else { volume })
+            self.rank(candidate, volume, if self.is_divisible { candidate.demand } else { volume })
         };
         let mut bounded: Vec<(Rank, Candidate)> =
             found.into_iter().map(|candidate| (rank_max(candidate), candidate)).collect();
@@ -192,7 +233,7 @@ impl<'run, 'book> Auction<'run, 'book> {
                 let slots = u128::from(bid.order.slots);
                 outcome.volume =
                     outcome.volume.saturating_add(slots.saturating_mul(u128::from(placement.quantity)));
-                outcome.served = outcome.served.saturating_add(u128::from(turn.volume));
+                outcome.served = outcome.served.saturating_add(u128::from(bid.order.volume()));
                 outcome.placed.push((place, placement));
                 floor.take(self.roster, &bid, placement, 0);
                 continue;
@@ -269,18 +310,19 @@ impl<'run, 'book> Auction<'run, 'book> {
 
     fn award(&self, outcome: &Outcome, price: Price, answers: &mut Answers) {
         for (place, placement) in &outcome.placed {
-            let Some(bid) = &self.bids[*place] else { continue };
+            let turn = self.queue.turns()[*place];
+            let order = self.roster.order(turn.order);
             answers.award(
-                bid.place,
+                turn.order,
                 Trade {
-                    request: bid.order.request,
+                    request: order.request,
                     offer: self.roster.supplies[placement.supply].offer,
                     lane: Lane::Market,
                     bucket: self.bucket,
                     released: placement.source == Source::Released,
                     quantity: placement.quantity,
                     start: placement.start,
-                    slots: bid.order.slots,
+                    slots: order.slots,
                     price,
                     aid: 0,
                 },
@@ -299,20 +341,18 @@ impl<'run, 'book> Auction<'run, 'book> {
             ..Bounds::default()
         };
         let high = bounds.high(&self.roster.book.params);
-        let mut placed = matched().map(|(place, _)| *place).peekable();
-        let (mut below, mut rejected) = (None, None);
-        for (place, turn) in turns.iter().enumerate() {
-            let limit = Some(turn.limit);
-            if placed.next_if_eq(&place).is_some() {
-                continue;
-            }
-            if turn.limit < tried {
-                below = limit.max(below);
-            } else if turn.limit <= high {
-                rejected = limit.max(rejected);
-            }
-        }
-        (bounds.limit_below_max, bounds.rejected_max) = (below, rejected);
+        // Nobody below the price that was tried was placed; of the others those count at whose limit more is asked for than
+        // was served.
+        let (below, reached) = self.demand.split_at(self.demand.partition_point(|(limit, _)| *limit < tried));
+        let mut served = Wanted::new(self.roster.book);
+        matched().for_each(|(place, _)| served.add(self.roster.order(turns[*place].order)));
+        let mut served = served.at_limits.sums().into_iter().peekable();
+        let open = reached.iter().filter(|(limit, asked)| {
+            let served = served.next_if(|(at, _)| at == limit).map_or(0, |(_, volume)| volume);
+            *limit <= high && served < *asked
+        });
+        bounds.limit_below_max = below.last().map(|(limit, _)| *limit);
+        bounds.rejected_max = open.map(|(limit, _)| *limit).max();
         bounds
     }
 

@@ -3,6 +3,7 @@
 use super::auction::Auction;
 use super::book::{Book, Bucket, Clearing, LaneHint, Order, Trade};
 use super::floor::{Bid, Floor, Source};
+use super::price::Tally;
 use super::priority::{Queue, Turn};
 use super::reason::{Detail, Reason, Unmatched};
 use super::reserve;
@@ -25,21 +26,25 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
     let roster = Roster::new(book);
     let mut usage = Usage::new(book);
     let mut answers = Answers::new(roster.len());
-    let (mut turns, found) = turns(&roster, &usage, &mut answers);
+    let Demand { market: mut turns, entitled, found, plain, plain_count } =
+        demand(&roster, &usage, &mut answers);
     let mut floor = Floor::new(&roster);
-    reserve::allocate(&roster, &found, &turns, &mut floor, &mut usage, &mut answers);
+    let has_reserve = !entitled.is_empty();
+    reserve::allocate(&roster, &found, entitled, &mut floor, &mut usage, &mut answers);
     floor.release(&roster);
-    turns.retain(|turn| {
-        let cheapest = found[turn.compatible as usize].cheapest;
-        let is_open = turn.is_market && answers.is_open(turn.order);
-        if is_open && turn.limit < cheapest {
-            answers.refuse_below(turn.order, cheapest);
-        }
-        is_open && turn.limit >= cheapest
-    });
-    // Only who reaches an offer counts: a bid below all asks could else take the book's plainness from all others.
-    let may_be_plain = may_be_plain && !book.eligibility.bars_anything();
-    let is_plain = may_be_plain && is_plain_book(&turns);
+    if has_reserve {
+        turns.retain(|turn| {
+            let cheapest = found[turn.compatible as usize].cheapest;
+            let is_open = answers.is_open(turn.order);
+            if is_open && turn.limit < cheapest {
+                answers.refuse_below(turn.order, cheapest);
+            }
+            is_open && turn.limit >= cheapest
+        });
+    }
+    // Only who reaches an offer counts: a bid below all asks could else take the book's plainness from all others. No grant pays
+    // for who is plain, so that none of them has left since they were counted.
+    let is_plain = may_be_plain && !book.eligibility.bars_anything() && plain_count == turns.len();
     for turn in turns.iter_mut().filter(|_| usage.has_grown) {
         turn.usage = usage.of(roster.order(turn.order));
     }
@@ -47,7 +52,7 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
     if is_plain {
         if let Some(first) = queue.get(&roster, 0) {
             let bucket = roster.bucket(roster.order(first.order));
-            Auction::new(&roster, &found, bucket, queue, true).clear(&mut floor, &mut answers);
+            Auction::new(&roster, &found, bucket, queue, Some(plain)).clear(&mut floor, &mut answers);
         }
         return answers.clearing(&roster);
     }
@@ -58,16 +63,48 @@ pub(super) fn clear_by(book: &Book, may_be_plain: bool) -> Clearing {
     for bucket in Bucket::ALL {
         let of_bucket = considered.iter().filter(|turn| roster.bucket(roster.order(turn.order)) == bucket);
         let queue = Queue::in_order(of_bucket.copied().collect());
-        Auction::new(&roster, &found, bucket, queue, false).clear(&mut floor, &mut answers);
+        Auction::new(&roster, &found, bucket, queue, None).clear(&mut floor, &mut answers);
     }
     answers.clearing(&roster)
 }
 
+/// What requests ask for that some offer could serve.
+struct Demand {
+    /// Those that the market may serve.
+    market: Vec<Turn>,
+    /// Those that take part in the reserve lane.
+    entitled: Vec<Turn>,
+    /// The offers that could serve them.
+    found: Vec<Compatible>,
+    /// What those ask for that are without constraints, and of one window and length.
+    plain: Wanted,
+    /// How many these are.
+    plain_count: usize,
+}
+
+/// What the requests of an auction ask for together.
+pub(super) struct Wanted {
+    pub(super) at_limits: Tally,
+    /// Whether some accept fewer accelerators than they ask for.
+    pub(super) is_divisible: bool,
+}
+
+impl Wanted {
+    pub(super) fn new(book: &Book) -> Self {
+        Self { at_limits: Tally::new(book.params.tick), is_divisible: false }
+    }
+
+    pub(super) fn add(&mut self, order: &Order) {
+        self.at_limits.add(order.limit, order.volume());
+        self.is_divisible |= order.quantity_min.max(1) < order.quantity;
+    }
+}
+
 /// The turns of all requests that some offer could serve, and the offers that could; the others are answered.
-fn turns(roster: &Roster, usage: &Usage, answers: &mut Answers) -> (Vec<Turn>, Vec<Compatible>) {
+fn demand(roster: &Roster, usage: &Usage, answers: &mut Answers) -> Demand {
     let mut assessor = Assessor::new();
-    let mut windows = Windows::default();
-    let mut turns = Vec::with_capacity(roster.len() as usize);
+    let (mut plain, mut plain_count, mut plain_window) = (Wanted::new(roster.book), 0usize, None);
+    let (mut market, mut entitled) = (Vec::with_capacity(roster.len() as usize), Vec::new());
     for place in 0..roster.len() {
         let order = roster.order(place);
         let compatible = match assessor.assess(roster, order) {
@@ -84,48 +121,32 @@ fn turns(roster: &Roster, usage: &Usage, answers: &mut Answers) -> (Vec<Turn>, V
             answers.refuse_below(place, cheapest);
             continue;
         }
-        turns.push(Turn {
+        let turn = Turn {
             usage: usage.of(order),
             admitted_epoch: order.admitted_epoch,
             limit: order.limit,
-            volume: u64::from(order.quantity).saturating_mul(u64::from(order.slots)),
             order: place,
             compatible,
-            window: windows.place((order.start_min, order.start_max, order.slots)),
-            is_entitled,
-            is_market: order.lane != LaneHint::Reserve,
-            is_plain: is_plain(roster, order),
-            is_divisible: order.quantity_min.max(1) < order.quantity,
-        });
-    }
-    (turns, assessor.found)
-}
-
-/// The windows and lengths that requests ask for.
-#[derive(Default)]
-struct Windows {
-    known: BTreeMap<(Slot, Slot, u32), u32>,
-    last: Option<((Slot, Slot, u32), u32)>,
-}
-
-impl Windows {
-    /// The place of a window, the same for equal ones.
-    fn place(&mut self, window: (Slot, Slot, u32)) -> u32 {
-        if let Some((last, place)) = self.last
-            && last == window
-        {
-            return place;
+        };
+        if is_entitled {
+            entitled.push(turn);
         }
-        // There are at most as many windows as requests, of which the roster counts fewer than 2^32.
-        let next = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
-        let place = *self.known.entry(window).or_insert(next);
-        self.last = Some((window, place));
-        place
+        if order.lane == LaneHint::Reserve {
+            continue;
+        }
+        market.push(turn);
+        let window = (order.start_min, order.start_max, order.slots);
+        if is_plain(roster, order) && *plain_window.get_or_insert(window) == window {
+            plain.add(order);
+            plain_count = plain_count.saturating_add(1);
+        }
     }
+    Demand { market, entitled, found: assessor.found, plain, plain_count }
 }
 
 /// Whether a request asks for no more than a window and a length: it runs anywhere, takes a single accelerator of any offer,
-/// and pays with private money.
+/// and pays with private money. A book of such requests, of one window and length, is faster to clear, and no limit on the number
+/// of its requests applies.
 fn is_plain(roster: &Roster, order: &Order) -> bool {
     order.countries == crate::member::CountrySet::default()
         && (order.certificates, order.tier_min) == (0, 0)
@@ -135,13 +156,6 @@ fn is_plain(roster: &Roster, order: &Order) -> bool {
         && !order.interruptible
         && !order.commercial
         && order.credit.is_none()
-}
-
-/// Whether all that the market is to serve is plain, and of one window and length. Such a book is faster to clear, and no limit
-/// on the number of its requests applies.
-fn is_plain_book(turns: &[Turn]) -> bool {
-    let window = turns.first().map(|turn| turn.window);
-    turns.iter().all(|turn| turn.is_plain && Some(turn.window) == window)
 }
 
 /// Makes the tables of a lane's calendars for the requests of `turns`.
@@ -207,7 +221,9 @@ pub(super) fn bid_of<'book>(
 
 /// The answers to the requests, by their places.
 pub(super) struct Answers {
-    trades: Vec<(u32, Trade)>,
+    trades: Vec<Trade>,
+    /// Whose they are, with their places.
+    traded: Vec<(u32, u32)>,
     reasons: Vec<(Reason, Arc<Detail>)>,
     known: BTreeMap<(Reason, Arc<Detail>), u32>,
     /// The reason last given to who reaches no offer, with the ask it does not reach.
@@ -225,6 +241,7 @@ impl Answers {
     fn new(count: u32) -> Self {
         Self {
             trades: Vec::new(),
+            traded: Vec::new(),
             reasons: Vec::new(),
             known: BTreeMap::new(),
             below: None,
@@ -270,7 +287,9 @@ impl Answers {
 
     pub(super) fn award(&mut self, order: u32, trade: Trade) {
         self.of_order[order as usize] = TRADED;
-        self.trades.push((order, trade));
+        // Each request trades once, and the book holds fewer than 2^32 of them.
+        self.traded.push((order, u32::try_from(self.trades.len()).unwrap_or(u32::MAX)));
+        self.trades.push(trade);
     }
 
     fn is_open(&self, order: u32) -> bool {
@@ -278,6 +297,9 @@ impl Answers {
     }
 
     fn clearing(mut self, roster: &Roster) -> Clearing {
+        // A trade is large: the places are sorted in its stead, and each trade is moved once.
+        self.traded.sort_unstable();
+        let trades = self.traded.iter().map(|(_, at)| self.trades[*at as usize].clone()).collect();
         let mut unmatched = Vec::with_capacity(self.of_order.len().saturating_sub(self.trades.len()));
         for (place, kind) in (0..roster.len()).zip(&self.of_order) {
             let reason = usize::try_from(*kind).ok().and_then(|kind| self.reasons.get(kind));
@@ -286,9 +308,6 @@ impl Answers {
                 unmatched.push(Unmatched { request, reason: *reason, detail: Arc::clone(detail) });
             }
         }
-        // Each request trades once, so that its place decides.
-        self.trades.sort_unstable_by_key(|(place, _)| *place);
-        let trades = self.trades.into_iter().map(|(_, trade)| trade).collect();
         Clearing { trades, prices: self.prices, unmatched }
     }
 }

@@ -163,6 +163,13 @@ pub struct Order {
     pub aid_left: Option<u128>,
 }
 
+impl Order {
+    /// What it asks for, in accelerator-slots.
+    pub(super) fn volume(&self) -> u64 {
+        u64::from(self.quantity).saturating_mul(u64::from(self.slots))
+    }
+}
+
 /// An offer as the batch sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Supply {

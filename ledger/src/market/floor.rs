@@ -2,7 +2,7 @@
 
 use super::book::{Hold, Order};
 use super::calendar::Calendar;
-use super::roster::Roster;
+use super::roster::{Roster, prefix};
 use super::shelf::Shelf;
 use crate::id::GroupId;
 use crate::member::MemberCode;
@@ -77,7 +77,11 @@ pub(super) struct Floor<'book> {
     /// There is one only when the book releases reserve.
     pub(super) released: Option<Shelf>,
     holds: BTreeMap<GroupId, Vec<&'book Hold>>,
-    groups: BTreeMap<GroupId, usize>,
+    /// The places of the groups by the first bytes of their ids, which tell nearly all of them apart: a long book has many.
+    groups: BTreeMap<u64, u32>,
+    /// The places of those whose first bytes are another's.
+    groups_alike: BTreeMap<GroupId, u32>,
+    group_ids: Vec<GroupId>,
     /// For each group how much it holds.
     pub(super) held: Vec<Calendar>,
     /// For each group the aid of this batch, in uEUR.
@@ -119,6 +123,8 @@ impl<'book> Floor<'book> {
             released: None,
             holds,
             groups: BTreeMap::new(),
+            groups_alike: BTreeMap::new(),
+            group_ids: Vec::new(),
             held: Vec::new(),
             aid_given: Vec::new(),
             members: BTreeMap::new(),
@@ -170,15 +176,24 @@ impl<'book> Floor<'book> {
 
     /// The place of a group.
     pub(super) fn group(&mut self, group: &GroupId) -> usize {
-        if let Some(place) = self.groups.get(group) {
-            return *place;
+        // There are at most as many groups as requests, of which the roster counts fewer than 2^32.
+        let place = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
+        let known = *self.groups.entry(prefix(&group.0)).or_insert(place);
+        let found = match self.group_ids.get(known as usize) {
+            Some(id) if id == group => known,
+            Some(_) => *self.groups_alike.entry(*group).or_insert(place),
+            None => place,
+        };
+        if found == place {
+            self.group_ids.push(*group);
+            let held = self
+                .holds
+                .get(group)
+                .map(|holds| steps(changes(holds), 0, |held| u32::try_from(held).unwrap_or(u32::MAX)));
+            self.held.push(held.unwrap_or_default());
+            self.aid_given.push(0);
         }
-        let place = self.held.len();
-        let holds = self.holds.get(group).map(Vec::as_slice).unwrap_or_default();
-        self.held.push(steps(changes(holds), 0, |held| u32::try_from(held).unwrap_or(u32::MAX)));
-        self.aid_given.push(0);
-        self.groups.insert(*group, place);
-        place
+        found as usize
     }
 
     /// The place of a member.

@@ -12,27 +12,78 @@ pub(super) struct Candidate {
     pub(super) demand: u128,
 }
 
+/// How many ticks the table of a [`Tally`] reaches.
+const TICKS_MAX: usize = 1 << 16;
+
+/// What is asked for at each limit, in accelerator-slots.
+///
+/// A long book has many requests and few limits, nearly all of them small multiples of the tick: these are counted in a table
+/// that stays in the cache, where sorting all limits would go through memory many times.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    tick: u64,
+    /// The sums of the multiples of the tick.
+    on_ticks: Vec<u128>,
+    /// All other limits.
+    others: Vec<(Price, u128)>,
+}
+
+impl Tally {
+    /// Nothing yet, of prices that are mostly multiples of `tick`.
+    pub(super) fn new(tick: u64) -> Self {
+        Self { tick: tick.max(1), ..Self::default() }
+    }
+
+    /// Counts what one asks for.
+    pub(super) fn add(&mut self, limit: Price, volume: u64) {
+        let ticks = limit.0.checked_div(self.tick).unwrap_or(0);
+        let volume = u128::from(volume);
+        match usize::try_from(ticks) {
+            Ok(place) if place < TICKS_MAX && ticks.saturating_mul(self.tick) == limit.0 => {
+                if self.on_ticks.len() <= place {
+                    self.on_ticks.resize(place.saturating_add(1), 0);
+                }
+                self.on_ticks[place] = self.on_ticks[place].saturating_add(volume);
+            }
+            _ => self.others.push((limit, volume)),
+        }
+    }
+
+    /// Each limit once, rising, with all that is asked for at it.
+    pub(super) fn sums(mut self) -> Vec<(Price, u128)> {
+        let on_ticks = (0u64..).zip(&self.on_ticks).filter(|(_, volume)| **volume > 0);
+        self.others.extend(on_ticks.map(|(ticks, volume)| (Price(ticks.saturating_mul(self.tick)), *volume)));
+        self.others.sort_unstable_by_key(|(limit, _)| *limit);
+        self.others.dedup_by(|(limit, volume), (first, sum)| {
+            let is_same = limit == first;
+            if is_same {
+                *sum = sum.saturating_add(*volume);
+            }
+            is_same
+        });
+        self.others
+    }
+}
+
 /// The prices to try, most promising first: among all limits and asks those where the lesser of demand and supply is
-/// largest; of equal ones the nearest to the reference, then the lower. Demand and supply are in accelerator-slots.
+/// largest; of equal ones the nearest to the reference, then the lower. Demand and supply are in accelerator-slots; the limits
+/// of the demand rise.
 pub(super) fn candidates(
-    mut demand: Vec<(Price, u64)>,
+    demand: &[(Price, u128)],
     mut supply: Vec<(Price, u128)>,
     reference: Option<Price>,
     count: u16,
 ) -> Vec<Candidate> {
-    demand.sort_unstable_by_key(|(limit, _)| *limit);
     supply.sort_unstable_by_key(|(ask, _)| *ask);
-    let mut prices: Vec<Price> = demand.iter().map(|(limit, _)| *limit).collect();
-    prices.dedup();
-    prices.extend(supply.iter().map(|(ask, _)| *ask));
+    let mut prices: Vec<Price> = demand.iter().chain(&supply).map(|(price, _)| *price).collect();
     prices.sort_unstable();
     prices.dedup();
-    let mut wanted: u128 = demand.iter().fold(0, |sum, (_, volume)| sum.saturating_add(u128::from(*volume)));
+    let mut wanted: u128 = demand.iter().fold(0, |sum, (_, volume)| sum.saturating_add(*volume));
     let (mut free, mut limits, mut asks) = (0u128, demand.iter().peekable(), supply.iter().peekable());
     let mut candidates: Vec<(Reverse<u128>, u64, Candidate)> = Vec::with_capacity(prices.len());
     for price in prices {
         while let Some((_, volume)) = limits.next_if(|(limit, _)| *limit < price) {
-            wanted = wanted.saturating_sub(u128::from(*volume));
+            wanted = wanted.saturating_sub(*volume);
         }
         while let Some((_, area)) = asks.next_if(|(ask, _)| *ask <= price) {
             free = free.saturating_add(*area);
@@ -98,16 +149,27 @@ mod tests {
 
     #[test]
     fn the_prices_with_the_largest_possible_volume_are_tried_first() {
-        let demand = vec![(Price(5), 10), (Price(3), 10), (Price(2), 10)];
+        let demand = vec![(Price(2), 10), (Price(3), 10), (Price(5), 10)];
         let supply = vec![(Price(1), 8), (Price(3), 8), (Price(4), 100)];
         let check = |reference, count, expect: &[(u64, u128)]| {
-            let found = candidates(demand.clone(), supply.clone(), reference, count);
+            let found = candidates(&demand, supply.clone(), reference, count);
             let found: Vec<_> = found.iter().map(|one| (one.price.0, one.demand)).collect();
             assert_eq!(found, expect);
         };
         check(None, 9, &[(3, 20), (4, 10), (5, 10), (1, 30), (2, 30)]);
         check(Some(Price(5)), 3, &[(3, 20), (5, 10), (4, 10)]);
         check(None, 0, &[]);
+    }
+
+    #[test]
+    fn a_tally_sums_every_limit_on_ticks_and_off() {
+        let far = TICKS_MAX as u64 * 10;
+        let limits = [(20, 1), (7, 2), (far, 4), (20, 8), (7, 16), (0, 32), (far, 64), (far - 10, 128)];
+        let mut tally = Tally::new(10);
+        limits.iter().for_each(|(limit, volume)| tally.add(Price(*limit), *volume));
+        let sums = [(0, 32), (7, 18), (20, 9), (far - 10, 128), (far, 68)];
+        assert_eq!(tally.sums(), sums.map(|(limit, volume)| (Price(limit), volume)));
+        assert!(Tally::new(0).sums().is_empty());
     }
 
     #[test]

@@ -8,28 +8,17 @@ use std::collections::BTreeMap;
 
 /// A request that waits for its turn, without what decides among equals.
 ///
-/// A long book has as many of these as requests: what they hold is what most of them are asked for.
+/// A long book has as many of these as requests: they hold what most of them are asked for and nothing else, for fresh memory
+/// costs more than the work that is done in it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turn {
     pub(super) usage: u64,
     pub(super) admitted_epoch: u64,
     pub(super) limit: Price,
-    /// What it asks for, in accelerator-slots.
-    pub(super) volume: u64,
     /// Its place in the roster.
     pub(super) order: u32,
     /// The place of its compatible offers.
     pub(super) compatible: u32,
-    /// The place of its window and length.
-    pub(super) window: u32,
-    /// Whether it takes part in the reserve lane.
-    pub(super) is_entitled: bool,
-    /// Whether the market may serve it.
-    pub(super) is_market: bool,
-    /// Whether it is without constraints, but for its window and length.
-    pub(super) is_plain: bool,
-    /// Whether it accepts fewer accelerators than it asks for.
-    pub(super) is_divisible: bool,
 }
 
 /// What orders turns, up to the tie. The first part is what the limit still lacks to the highest there is, where limits go

@@ -21,17 +21,16 @@ pub(super) fn takes_part(order: &Order) -> bool {
     order.eligible && order.credit.is_some() && order.lane != LaneHint::Market
 }
 
-/// Gives the reserve to those of `turns` that take part: always to the one of least need served so far, whose group's other
+/// Gives the reserve to those that take part: always to the one of least need served so far, whose group's other
 /// requests then move back. What stays unserved and wants nothing but the reserve is answered.
 pub(super) fn allocate<'book>(
     roster: &Roster<'book>,
     found: &[Compatible],
-    turns: &[Turn],
+    taking_part: Vec<Turn>,
     floor: &mut Floor<'book>,
     usage: &mut Usage,
     answers: &mut Answers,
 ) {
-    let taking_part: Vec<Turn> = turns.iter().filter(|turn| turn.is_entitled).copied().collect();
     if taking_part.is_empty() {
         return;
     }

@@ -5,7 +5,7 @@ use super::columns::Columns;
 use super::eligibility::Bar;
 use super::priority::supply_order;
 use super::reason::{Detail, Reason};
-use crate::id::GroupId;
+use crate::id::{GroupId, Hash};
 use crate::member::{CountrySet, MemberCode};
 use crate::money::Price;
 use std::borrow::Cow;
@@ -44,7 +44,10 @@ pub(super) struct Ranking {
 impl<'book> Roster<'book> {
     pub(super) fn new(book: &'book Book) -> Self {
         let orders = &book.orders;
-        let places = (!orders.is_sorted_by(|one, two| one.request < two.request)).then(|| {
+        // The first bytes tell nearly all ids apart.
+        let first = |order: &Order| prefix(&order.request.0);
+        let rise = |one: &Order, two: &Order| first(one) < first(two) || one.request < two.request;
+        let places = (!orders.is_sorted_by(rise)).then(|| {
             let mut places: Vec<usize> = (0..orders.len()).collect();
             places.sort_unstable_by(|one, two| {
                 let (one, two) = (&orders[*one], &orders[*two]);
@@ -265,7 +268,7 @@ impl<'book> Usage<'book> {
     pub(super) fn new(book: &'book Book) -> Self {
         let mut usage = Self {
             shares: Cow::Borrowed(&book.usage),
-            prefixes: book.usage.keys().map(prefix).collect(),
+            prefixes: book.usage.keys().map(|group| prefix(&group.0)).collect(),
             groups: book.usage.keys().copied().collect(),
             usage: Vec::new(),
             capacity: book.capacity.max(1),
@@ -299,7 +302,7 @@ impl<'book> Usage<'book> {
     }
 
     fn place(&self, group: &GroupId) -> Option<usize> {
-        let wanted = prefix(group);
+        let wanted = prefix(&group.0);
         let first = self.prefixes.partition_point(|one| *one < wanted);
         let alike = self.prefixes[first..].iter().take_while(|one| **one == wanted).count();
         let last = first.saturating_add(alike);
@@ -307,6 +310,7 @@ impl<'book> Usage<'book> {
     }
 }
 
-fn prefix(group: &GroupId) -> u64 {
-    group.0.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+/// The first eight bytes of an id, as a number that orders as they do.
+pub(super) fn prefix(id: &Hash) -> u64 {
+    id.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }

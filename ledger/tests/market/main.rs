@@ -4,7 +4,6 @@
 //! runs that many random books for each property and all of the small ones instead of the quick set; `HANSA_SEED=7` takes
 //! other random books than the usual ones. A book that fails is shrunk and shown line by line, with what came of it.
 
-mod fit;
 mod generate;
 mod harness;
 mod model;

@@ -144,6 +144,20 @@ fn a_cap_counts_old_holds_slot_by_slot() {
 }
 
 #[test]
+fn groups_are_told_apart_by_all_of_their_ids() {
+    // Each may hold one; the ids of the second and the first differ in the last byte, and the third is the first's again.
+    let mut alike = [1; 32];
+    alike[31] = 2;
+    let mut orders: Vec<Order> = (1..=4).map(|id| order(id, 1, 1, (0, 0), 3)).collect();
+    for (order, group) in orders.iter_mut().zip([[1; 32], alike, [1; 32], alike]) {
+        order.group = GroupId(group);
+    }
+    let mut capped = book(orders, vec![supply(1, 1, &[(0, 4), (1, 0)], &[])]);
+    (capped.capacity, capped.params.cap_bps) = (4, 2_500);
+    check(&capped, &[(1, 1, Market, 1, 0, 3), (2, 1, Market, 1, 0, 3)]);
+}
+
+#[test]
 fn the_reserve_serves_need_at_its_price() {
     let offer = supply(1, 3, &[(0, 1), (1, 0)], &[(0, 2), (1, 0)]);
     // The price of the reserve is 1; the first two by need get it, the third goes to the market, which asks 3.

@@ -81,6 +81,33 @@ fn p07_nobody_is_envious_with_a_reason() {
     });
 }
 
+/// Whoever was left out at its turn stays left out at any price, so what envy is left is about the price alone: it must have
+/// risen to the limits of those left out, as far as it can without losing a trade or coming within reach of a further offer.
+#[test]
+fn p07_the_price_rises_to_those_left_out_as_far_as_it_can() {
+    check(|book| {
+        let outcome = clear(book);
+        walk(book, &outcome, |turn| {
+            let (model, order) = (turn.model, turn.order);
+            let (Some(price), Some(tried), None) = (turn.price, turn.tried, turn.trade) else {
+                return Ok(());
+            };
+            let bucket = model.bucket(order);
+            let is_served = |other: &&Order| {
+                let mut trades = outcome.trades.iter().filter(|trade| trade.lane == Lane::Market);
+                trades.any(|trade| trade.bucket == bucket && trade.request == other.request)
+            };
+            let limits = model.book.orders.iter().filter(is_served).map(|other| other.limit.0);
+            let asks = model.supplies(bucket).into_iter().map(|supply| model.ask(supply));
+            let out_of_reach =
+                asks.filter(|ask| *ask > tried).map(|ask| ask.0 - book.params.tick.max(1).min(ask.0));
+            let high = limits.chain(out_of_reach).min().ok_or("a price without a trade")?;
+            let fine = order.limit <= price || order.limit.0 > high;
+            ensure(fine, || format!("{} would pay more than {price:?}, which could be {high}", turn.name()))
+        })
+    });
+}
+
 #[test]
 fn p07_nor_in_the_reserve_nor_where_nothing_trades() {
     check(|book| {
@@ -102,12 +129,11 @@ fn everybody_gets_the_first_that_fits_at_its_turn() {
     check(|book| {
         walk(book, &clear(book), |turn| {
             let Some(trade) = turn.trade else { return Ok(()) };
-            let mut model = turn.model.clone();
-            let first = model.place(turn.order, turn.price);
-            let first = first.ok_or_else(|| format!("{} does not fit: {trade:?}", turn.name()))?;
-            model.take(turn.order, first, turn.price);
-            let expected = model.done.last().map(|(_, _, trade)| trade);
-            ensure(Some(trade) == expected, || format!("{} would get {expected:?}", turn.name()))
+            let (_, _, expected) = turn
+                .model
+                .place(turn.order, turn.price)
+                .ok_or_else(|| format!("{} does not fit: {trade:?}", turn.name()))?;
+            ensure(*trade == expected, || format!("{} would get {expected:?}", turn.name()))
         })
     });
 }
@@ -129,7 +155,7 @@ fn p13_a_batch_considers_no_more_than_it_may() {
             .book
             .orders
             .retain(|order| !awarded.clone().any(|trade| trade.request == order.request));
-        if after_reserve.is_unconstrained() {
+        if !after_reserve.market_considered().is_empty() && after_reserve.is_unconstrained() {
             let full = outcome.unmatched.iter().find(|one| one.reason == Reason::BatchFull);
             // A batch that does not try all prices may miss the only ones at which anything would trade.
             let tried = usize::from(params.price_candidates) >= book.orders.len() + book.supplies.len();

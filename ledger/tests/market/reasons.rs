@@ -1,10 +1,9 @@
 //! Every reason is true: recomputed slot by slot at the moment when the request had its turn.
 
-use crate::fit::{Placement, Source};
 use crate::harness::{check, ensure};
-use crate::model::Model;
+use crate::model::{Done, Model};
 use crate::walk::{Turn, walk};
-use hansa_ledger::market::{Book, Clearing, Lane, LaneHint, Order, Reason, Unmatched, clear};
+use hansa_ledger::market::{Book, Clearing, Lane, LaneHint, Reason, Unmatched, clear};
 use hansa_ledger::row::Pool;
 use std::collections::BTreeMap;
 
@@ -30,7 +29,7 @@ fn allowed(turn: &Turn<'_>) -> Vec<Reason> {
     }
     let price = turn.tried.or((turn.lane == Lane::Market).then_some(order.limit));
     let tries = model.tries(order, price);
-    if tries.iter().any(|at| model.obstacles(order, *at).is_empty()) {
+    if tries.iter().any(|at| model.obstacles(at).is_empty()) {
         // A batch that does not try all prices may miss the only ones at which anything would trade.
         let missed = turn.lane == Lane::Market && turn.price.is_none();
         return if missed { vec![Reason::BatchFull] } else { vec![] };
@@ -38,7 +37,8 @@ fn allowed(turn: &Turn<'_>) -> Vec<Reason> {
     let public = compatible.iter().any(|supply| model.book.supplies[*supply].pool == Pool::Public);
     let affordable = |supply: &usize| match turn.lane {
         Lane::Reserve => {
-            model.book.supplies[*supply].pool == Pool::Public && model.reserve_price(*supply) <= order.limit
+            model.book.supplies[*supply].pool == Pool::Public
+                && model.ask(*supply).min(model.book.params.reserve_price_cap) <= order.limit
         }
         Lane::Market => price.is_some_and(|price| model.ask(*supply) <= price),
     };
@@ -46,21 +46,22 @@ fn allowed(turn: &Turn<'_>) -> Vec<Reason> {
         let dear = turn.lane == Lane::Reserve && public;
         return vec![if dear { Reason::LimitBelowPrice } else { Reason::NoOfferMeetsConstraints }];
     }
-    blocked(model, order, &tries)
+    blocked(model, &tries)
 }
 
 /// What stands in the way of all that an order tries: what breaks where the calendar has room, and else the calendar.
-fn blocked(model: &Model, order: &Order, tries: &[Placement]) -> Vec<Reason> {
-    let mut broken: Vec<Reason> = tries.iter().flat_map(|at| model.obstacles(order, *at)).collect();
+fn blocked(model: &Model, tries: &[Done]) -> Vec<Reason> {
+    let mut broken: Vec<Reason> = tries.iter().flat_map(|tried| model.obstacles(tried)).collect();
     broken.retain(|reason| *reason != Reason::NoCapacityInWindow);
     broken.sort();
     broken.dedup();
     if !broken.is_empty() {
         return broken;
     }
-    let is_free = |at: &Placement| {
-        (at.start..at.start.saturating_add(order.slots))
-            .all(|slot| model.free(at.supply, at.source, slot) > 0)
+    let is_free = |(_, supply, trade): &Done| {
+        let reserve = trade.lane == Lane::Reserve || trade.released;
+        (trade.start.0..trade.start.0 + trade.slots)
+            .all(|slot| model.free(*supply, reserve, trade.released, slot) > 0)
     };
     let some = tries.iter().any(is_free);
     vec![if some { Reason::PartialNotAllowed } else { Reason::NoCapacityInWindow }]
@@ -139,8 +140,7 @@ fn the_numbers_of_a_reason_are_true() {
             let price = outcome.prices.iter().find(|one| one.bucket == bucket).map(|one| one.price);
             let compatible = model.compatible(order).unwrap_or_default();
             let cheapest = compatible.iter().map(|supply| model.ask(*supply)).min();
-            let caps = [Source::Reserve, Source::Market]
-                .map(|source| model.cap(book.capacity.into(), model.group_bps(order, source)));
+            let caps = [Lane::Reserve, Lane::Market].map(|lane| model.group_cap(order, lane));
             let who = request.0[0];
             let told =
                 |name: &str, fine: bool| ensure(fine, || format!("{name} of r{who} is not true: {detail:?}"));

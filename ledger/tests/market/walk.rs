@@ -39,8 +39,8 @@ pub fn walk(book: &Book, outcome: &Clearing, mut visit: impl FnMut(Turn<'_>) -> 
     for bucket in Bucket::ALL {
         let price = outcome.prices.iter().find(|one| one.bucket == bucket).map(|one| one.price);
         let mine: Vec<Order> = market.iter().filter(|order| model.bucket(order) == bucket).cloned().collect();
-        let best = price.and_then(|_| model.best_candidate(&model.supplies(bucket), &mine));
-        let tried = best.map(|(tried, _)| tried);
+        let best = price.and_then(|_| model.best_candidate(bucket, &mine));
+        let tried = best.map(|(tried, ..)| tried);
         for order in &mine {
             let trade = trade_of(outcome, order, Lane::Market);
             visit(Turn { model: &model, order, lane: Lane::Market, trade, price, tried })?;
