@@ -69,6 +69,10 @@ impl View<'_, '_> {
 
     /// Whether the member that pays may owe the least that the bid could cost at the sites of others.
     fn may_owe_abroad(&self, bid: &Bid) -> bool {
+        if bid.is_reserve {
+            // There the price is the offer's, and may be nothing.
+            return true;
+        }
         let least = accelerator_seconds(self.roster, bid.order, bid.order.quantity_min.max(1));
         let charge = least.and_then(|least| bid.order.limit.charge(least));
         charge.is_some_and(|charge| charge.wide() <= self.floor.debit_headroom[bid.funding])
@@ -277,7 +281,7 @@ impl View<'_, '_> {
             return false;
         }
         last < Constraint::Debit
-            || debit(self.roster, order, supply, quantity)
+            || debit(self.roster, bid, supply, quantity)
                 .is_some_and(|charge| charge == 0 || charge <= self.floor.debit_headroom[bid.funding])
     }
 

@@ -221,7 +221,7 @@ impl<'book> Floor<'book> {
         self.shelf_mut(source).take(supply, start, slots, quantity);
         let held = self.held[bid.group].give(start, slots, quantity);
         debug_assert_eq!(held, Ok(()), "a placement fits where it was found");
-        let charge = debit(roster, bid.order, supply, quantity).unwrap_or_default();
+        let charge = debit(roster, bid, supply, quantity).unwrap_or_default();
         self.debit_headroom[bid.funding] = self.debit_headroom[bid.funding].saturating_sub(charge);
         let mut commercial = 0;
         if let Some(left) = self.commercial_left[supply].as_mut().filter(|_| bid.order.commercial) {
@@ -269,13 +269,16 @@ pub(super) fn accelerator_seconds(roster: &Roster, order: &Order, quantity: u32)
     slots.checked_mul(u64::from(roster.book.params.slot_s))
 }
 
-/// What a placement may make one member owe to another, in uEUR: nothing at home, and at most the charge at the limit abroad.
-/// `None` if that charge is over what money can count.
-pub(super) fn debit(roster: &Roster, order: &Order, supply: usize, quantity: u32) -> Option<u128> {
+/// What a placement may make one member owe to another, in uEUR: nothing at home; abroad the charge at the price of the
+/// reserve, which is known, and in the market the charge at the limit, which the price is not above. `None` if that charge is
+/// over what money can count.
+pub(super) fn debit(roster: &Roster, bid: &Bid, supply: usize, quantity: u32) -> Option<u128> {
+    let order = bid.order;
     if roster.supplies[supply].home == order.funding_home {
         return Some(0);
     }
-    Some(order.limit.charge(accelerator_seconds(roster, order, quantity)?)?.wide())
+    let price = if bid.is_reserve { reserve_price(roster, supply) } else { order.limit };
+    Some(price.charge(accelerator_seconds(roster, order, quantity)?)?.wide())
 }
 
 /// What an accelerator-hour of the reserve costs at an offer.

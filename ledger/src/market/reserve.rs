@@ -26,11 +26,27 @@ pub(super) fn takes_part(order: &Order) -> bool {
 pub(super) fn allocate<'book>(
     roster: &Roster<'book>,
     found: &[Compatible],
-    taking_part: Vec<Turn>,
+    mut taking_part: Vec<Turn>,
     floor: &mut Floor<'book>,
     usage: &mut Usage,
     answers: &mut Answers,
 ) {
+    // Only who reaches an offer of the reserve takes one of the places: bids of next to nothing would else keep others out.
+    let mut known = BTreeMap::new();
+    taking_part.retain(|turn| {
+        let order = roster.order(turn.order);
+        let (compatible, bucket) = (&found[turn.compatible as usize], roster.bucket(order) as usize);
+        let cheapest =
+            known.entry((turn.compatible, bucket)).or_insert_with(|| cheapest(roster, bucket, compatible));
+        let reaches = cheapest.is_some_and(|cheapest| cheapest <= turn.limit);
+        if !reaches && order.lane == LaneHint::Reserve {
+            let dear = cheapest.is_some();
+            let reason = if dear { Reason::LimitBelowPrice } else { Reason::NoOfferMeetsConstraints };
+            let cheapest_ask = Some(compatible.cheapest);
+            answers.refuse(turn.order, reason, Detail { cheapest_ask, ..Detail::default() });
+        }
+        reaches
+    });
     if taking_part.is_empty() {
         return;
     }
@@ -99,6 +115,17 @@ pub(super) fn allocate<'book>(
 fn need(roster: &Roster, usage: &Usage, order: &Order) -> Need {
     let tie = tie(roster.book, roster.bucket(order), &order.organisation, order.sequence);
     (usage.of(order), order.admitted_epoch, tie, order.request)
+}
+
+/// What the cheapest public offer of those that could serve a request costs in the reserve; none without one.
+fn cheapest(roster: &Roster, bucket: usize, compatible: &Compatible) -> Option<Price> {
+    let ranking = &roster.rankings[bucket];
+    // The offers stand by their asks, so the first of them is the cheapest.
+    let first = (0..words_for(ranking.supplies.len())).find_map(|word| {
+        let both = compatible.columns.word(word) & ranking.public.word(word);
+        (both != 0).then(|| word.saturating_mul(64).saturating_add(both.trailing_zeros() as usize))
+    })?;
+    ranking.supplies.get(first).map(|supply| reserve_price(roster, *supply))
 }
 
 /// How many columns cost at most `limit`: all of them where the cap does, since no price is above it.

@@ -107,7 +107,12 @@ impl Model {
     pub fn reserve_takers(&self) -> Vec<Order> {
         let entitled = |one: &&Order| one.eligible && one.credit.is_some() && one.lane != LaneHint::Market;
         let some = self.book.orders.iter().filter(entitled);
-        some.filter(|order| self.compatible(order).is_ok()).cloned().collect()
+        let cap = self.book.params.reserve_price_cap;
+        let public = |at: &usize| self.book.supplies[*at].pool == Pool::Public;
+        let pays = |one: &Order, all: Vec<usize>| {
+            all.iter().filter(|at| public(at)).any(|at| self.ask(*at).min(cap) <= one.limit)
+        };
+        some.filter(|one| self.compatible(one).is_ok_and(|all| pays(one, all))).cloned().collect()
     }
 
     /// Who the market lane could serve, once the reserve lane is through: all whose limit reaches an offer.
@@ -289,7 +294,8 @@ impl Model {
             return vec![Reason::NoCapacityInWindow];
         }
         let abroad = |done: &Done| done.0.funding_home != book.supplies[done.1].home;
-        let owes = |done: &Done| if abroad(done) { self.charge(done.0.limit, &done.2) } else { 0 };
+        let at = |done: &Done| if done.2.lane == Lane::Reserve { done.2.price } else { done.0.limit };
+        let owes = |done: &Done| if abroad(done) { self.charge(at(done), &done.2) } else { 0 };
         let owed = self.sum(|done| done.0.funding_home == order.funding_home, owes);
         let headroom = book.debit_headroom.get(&order.funding_home).copied().unwrap_or(0);
         let sold = self.sum(|done| done.1 == *supply && done.0.commercial, volume) + volume(tried);

@@ -4,6 +4,7 @@ use crate::harness::{check, ensure};
 use crate::model::{Done, Model};
 use crate::walk::{Turn, walk};
 use hansa_ledger::market::{Book, Clearing, Lane, LaneHint, Reason, Unmatched, clear};
+use hansa_ledger::money::Price;
 use hansa_ledger::row::Pool;
 use std::collections::BTreeMap;
 
@@ -76,9 +77,16 @@ fn all_allowed(book: &Book, outcome: &Clearing) -> Result<BTreeMap<[u8; 32], Vec
         let reasons = match model.compatible(order) {
             Err(reason) => vec![reason],
             Ok(supplies) => {
-                let below = supplies.iter().all(|supply| model.ask(*supply) > order.limit);
                 let market = order.lane != LaneHint::Reserve;
-                vec![if below && market { Reason::LimitBelowPrice } else { Reason::BatchFull }]
+                let cap = if market { Price(u64::MAX) } else { model.book.params.reserve_price_cap };
+                let of_lane = |at: &&usize| market || model.book.supplies[**at].pool == Pool::Public;
+                let asks: Vec<Price> =
+                    supplies.iter().filter(of_lane).map(|at| model.ask(*at).min(cap)).collect();
+                vec![match asks.iter().min() {
+                    None => Reason::NoOfferMeetsConstraints,
+                    Some(ask) if *ask > order.limit => Reason::LimitBelowPrice,
+                    Some(_) => Reason::BatchFull,
+                }]
             }
         };
         told.insert(order.request.0, reasons);
