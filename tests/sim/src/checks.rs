@@ -5,7 +5,7 @@ use hansa_ledger::event::Event;
 use hansa_ledger::id::{LeaseId, TransactionId};
 use hansa_ledger_signature::PublicKey;
 use hansa_node::consensus::last_signed::{Statement, Step};
-use hansa_node::consensus::parts::Part;
+use hansa_node::consensus::parts::{Init, Part};
 use hansa_node::executor::BlockRecord;
 use malachitebft_app_channel::app::types::SignedConsensusMsg;
 use malachitebft_core_consensus::LivenessMsg;
@@ -50,7 +50,6 @@ pub struct Final {
 
 /// All that was said and acknowledged.
 pub struct Checks {
-    chain: [u8; 32],
     /// What each height was decided as, by the first honest node.
     decided: BTreeMap<u64, [u8; 32]>,
     /// Block and state root of each height that became final at an honest node.
@@ -62,6 +61,8 @@ pub struct Checks {
     /// What clients have been told.
     finals: BTreeMap<TransactionId, Final>,
     settled: BTreeSet<LeaseId>,
+    /// The openings of the streams that nodes have sent, by stream.
+    openings: BTreeMap<(usize, Vec<u8>), Init>,
     /// How much of what happened.
     pub counts: Counts,
 }
@@ -69,15 +70,15 @@ pub struct Checks {
 impl Checks {
     /// Of a federation with so many machines.
     #[must_use]
-    pub fn new(places: usize, chain: [u8; 32]) -> Self {
+    pub fn new(places: usize) -> Self {
         Self {
-            chain,
             decided: BTreeMap::new(),
             blocks: BTreeMap::new(),
             kept: vec![0; places],
             statements: vec![BTreeMap::new(); places],
             finals: BTreeMap::new(),
             settled: BTreeSet::new(),
+            openings: BTreeMap::new(),
             counts: Counts::default(),
         }
     }
@@ -184,25 +185,20 @@ impl Checks {
                 (proposal.message.proposer.0 == *own).then(|| Statement::of_proposal(&proposal.message))
             }
             Wire::Part(part) => match part.content.as_data() {
-                Some(Part::Fin(fin)) => return self.said_parts(place, own, part, fin),
+                Some(Part::Init(init)) => {
+                    self.openings.insert((place, part.stream_id.to_bytes().to_vec()), *init);
+                    None
+                }
+                Some(Part::Fin(fin)) => {
+                    let init = self.openings.get(&(place, part.stream_id.to_bytes().to_vec()));
+                    let init = init.filter(|init| init.proposer == *own);
+                    init.map(|init| Statement::of_parts(init.height, init.round, init.pol_round, &fin.id))
+                }
                 _ => None,
             },
             _ => None,
         }?;
         self.said_statement(place, statement)
-    }
-
-    /// A stream's end names the block; its right is that of the opening, which is not at hand here. Whose it is, and of which
-    /// turn, the signature tells.
-    fn said_parts(
-        &mut self,
-        _: usize,
-        _: &PublicKey,
-        _: &hansa_node::consensus::host::PartMessage,
-        _: &hansa_node::consensus::parts::Fin,
-    ) -> Option<String> {
-        let _ = self.chain;
-        None
     }
 
     fn said_statement(&mut self, place: usize, statement: Statement) -> Option<String> {

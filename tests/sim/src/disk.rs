@@ -238,6 +238,13 @@ impl Disk {
         self.lock().fault = fault;
     }
 
+    /// It does as it should from now on.
+    pub fn heal(&self) {
+        let mut content = self.lock();
+        content.fault = None;
+        content.dies_at = None;
+    }
+
     /// How many operations were refused for a fault.
     #[must_use]
     pub fn refusals(&self) -> u64 {

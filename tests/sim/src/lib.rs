@@ -1,6 +1,7 @@
 //! Simulate a federation: the real nodes on a simulated network and disks, all from one seed.
 
 pub mod checks;
+pub mod client;
 pub mod disk;
 pub mod engine;
 pub mod genesis;
@@ -15,4 +16,5 @@ pub mod sync;
 pub mod trace;
 pub mod treason;
 pub mod wire;
+pub mod workload;
 pub mod world;

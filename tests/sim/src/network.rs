@@ -103,10 +103,15 @@ impl World {
         if self.places[from].disk.dead().is_some() {
             return;
         }
+        let Some(wire) = crate::treason::twist(self, from, to, wire) else { return };
+        self.post(from, to, &wire);
+    }
+
+    /// Sends a message as it is.
+    pub fn post(&self, from: usize, to: usize, wire: &Wire) {
         let codec = hansa_node::consensus::codec::LedgerCodec::default();
-        let wire = crate::treason::twist(self, from, to, wire);
-        let Some(packet) = wire.as_ref().and_then(|wire| wire.encode(&codec)) else { return };
-        self.said(from, wire.as_ref());
+        let Some(packet) = wire.encode(&codec) else { return };
+        self.said(from, wire);
         let delays = self.network.borrow_mut().copies(from, to, &packet);
         let Some(world) = self.this.upgrade() else { return };
         for delay in delays {
@@ -119,16 +124,13 @@ impl World {
     }
 
     /// What leaves a node that does as the program says must not contradict what left it before.
-    fn said(&self, from: usize, wire: Option<&Wire>) {
+    fn said(&self, from: usize, wire: &Wire) {
         if !self.places[from].honest {
             return;
         }
-        if let Some(wire) = wire {
-            let key = crate::world::key(&format!("{} consensus", self.places[from].code)).public_key();
-            let wrong = self.checks.borrow_mut().said(from, &key, wire);
-            if let Some(reason) = wrong {
-                self.fail(reason);
-            }
+        let wrong = self.checks.borrow_mut().said(from, &self.places[from].key, wire);
+        if let Some(reason) = wrong {
+            self.fail(reason);
         }
     }
 

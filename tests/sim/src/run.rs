@@ -5,7 +5,9 @@ use crate::profile::Profile;
 use crate::world::World;
 use hansa_node::consensus::Application as _;
 use serde::Serialize;
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Once;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -35,9 +37,28 @@ pub struct Options {
     pub told: bool,
 }
 
+thread_local! {
+    /// What panicked on this thread since the seed began.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// A panic anywhere in a federation is a failure of its seed, whoever catches it.
+fn watch_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANIC.with(|first| first.borrow_mut().get_or_insert(panic.to_string()).shrink_to_fit());
+            usual(panic);
+        }));
+    });
+    PANIC.with(|first| first.borrow_mut().take());
+}
+
 /// Runs one seed.
 #[must_use]
 pub fn run(seed: u64, options: Options) -> Verdict {
+    watch_panics();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -72,7 +93,8 @@ async fn live(seed: u64, options: Options) -> Verdict {
     let (hash, _) = world.trace.borrow().hash();
     let simulated_ms = world.trace.borrow().now_ms();
     let counts = world.checks.borrow().counts;
-    let failure = world.failure();
+    let panic = PANIC.with(|first| first.borrow_mut().take());
+    let failure = panic.or(world.failure());
     // What still runs holds the world, and the world what still runs.
     for place in &world.places {
         place.running.borrow_mut().take();

@@ -12,7 +12,7 @@ use crate::trace::Trace;
 use crate::wire::Wire;
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::time::TimeMs;
-use hansa_ledger_signature::SecretKey;
+use hansa_ledger_signature::{PublicKey, SecretKey};
 use hansa_node::consensus::FatalReason;
 use hansa_node::consensus::codec::{LedgerCodec, PeerTips, peer_id};
 use hansa_node::executor::Executor;
@@ -42,6 +42,8 @@ pub struct Place {
     pub member: usize,
     /// The member's code.
     pub code: &'static str,
+    /// The key that signs its votes.
+    pub key: PublicKey,
     /// Whether it does as the program says.
     pub honest: bool,
     /// How far its clock is off, in milliseconds.
@@ -112,10 +114,14 @@ pub struct World {
     pub faults: RefCell<Random>,
     /// Draws for what those who betray do.
     pub treasons: RefCell<Random>,
+    /// The blocks that a traitor knows of, by height.
+    pub proposed: RefCell<Vec<(u64, [u8; 32])>>,
     /// What befell nodes by themselves, each with its place and life.
     pub incidents: mpsc::UnboundedSender<(usize, u64, Incident)>,
     /// The faults are over: whoever goes down comes back at once.
     pub healing: Cell<bool>,
+    /// People do nothing new any more.
+    pub resting: Cell<bool>,
     /// Counts questions and answers.
     pub questions: Cell<u64>,
     /// Called when something becomes final.
@@ -148,13 +154,15 @@ impl World {
         Rc::new_cyclic(|this| Self {
             this: this.clone(),
             seed,
-            checks: RefCell::new(Checks::new(places.len(), genesis.chain_id().0)),
+            checks: RefCell::new(Checks::new(places.len())),
             network: RefCell::new(network),
             trace: RefCell::new(Trace::new(told)),
             faults: RefCell::new(faults),
             treasons: RefCell::new(Random::new(seed, 5)),
+            proposed: RefCell::new(Vec::new()),
             incidents,
             healing: Cell::new(false),
+            resting: Cell::new(false),
             questions: Cell::new(0),
             changed: Rc::new(Notify::new()),
             started: Instant::now(),
@@ -309,6 +317,7 @@ fn place(
     Place {
         member,
         code: crate::genesis::CODES[member],
+        key: key(&format!("{} consensus", crate::genesis::CODES[member])).public_key(),
         honest,
         skew_ms,
         shelf: Shelf::new(disk.clone()),
