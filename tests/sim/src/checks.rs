@@ -35,6 +35,8 @@ pub struct Counts {
     pub cuts: u64,
     /// Faults of disks.
     pub disk_faults: u64,
+    /// 1 if more members than may be down do not know what they signed in a height, which halts a federation.
+    pub halted: u64,
     /// Deaths of clients and agents.
     pub client_deaths: u64,
 }

@@ -1,6 +1,6 @@
 //! The life of one process: started from what is on its disk, ended, and what its operator does in between.
 
-use crate::disk::{Death, Disk};
+use crate::disk::Death;
 use crate::engine::{self, Halt, Parts};
 use crate::sync;
 use crate::wire::Wire;
@@ -194,7 +194,8 @@ impl World {
         let (questions, asked) = mpsc::unbounded_channel();
         executor.set_bodies(Arc::new(Bodies(questions)));
         let stop = CancellationToken::new();
-        let signer = MemberSigner::new(chain, key(&format!("{} consensus", node.code)), memory);
+        let secret = key(&format!("{} consensus", node.code));
+        let signer = MemberSigner::new(chain, secret, Arc::clone(&memory));
         let verifier = MemberVerifier::new(chain);
         let events = TxEvent::new();
         let pacing = Pacing::new(signer.public_key());
@@ -256,7 +257,7 @@ impl World {
         });
         let codec = LedgerCodec::observing(Arc::clone(&tips));
         *node.running.borrow_mut() =
-            Some(Running { inbox, executor, progress, host, codec, tips, stop, bodies: BTreeMap::new(), tasks });
+            Some(Running { inbox, executor, memory, progress, host, codec, tips, stop, bodies: BTreeMap::new(), tasks });
         Ok(())
     }
 
@@ -266,6 +267,8 @@ impl World {
         if node.life.get() != life || node.running.borrow().is_none() {
             return;
         }
+        // Whatever a dead node's operations were refused for, it is its death.
+        let incident = node.disk.dead().map_or(incident, Incident::Died);
         match incident {
             Incident::Died(death) => self.end(place, death),
             Incident::Halted(halt) => {
@@ -288,11 +291,11 @@ impl World {
                         | FatalReason::FinalizeFailed { .. }
                         | FatalReason::DecidedUnjudged { .. }
                 );
-                let excused = node.disk.refusals() > 0 || node.disk.dead().is_some();
+                let excused = node.disk.refusals() > 0;
                 if node.honest && !(of_disk && excused) {
                     self.fail(format!("node {place} ended itself: {reason}"));
                 }
-                self.end(place, node.disk.dead().unwrap_or(Death::Killed));
+                self.end(place, Death::Killed);
             }
         }
         self.start_later(place);
@@ -347,10 +350,4 @@ async fn answer_bodies(world: Rc<World>, place: usize, mut asked: mpsc::Unbounde
             let _ = reply.send(body);
         });
     }
-}
-
-/// The disk of a node, for those who spoil it.
-#[must_use]
-pub fn disk(world: &World, place: usize) -> &Disk {
-    &world.places[place].disk
 }

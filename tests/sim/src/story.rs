@@ -12,6 +12,9 @@ use tokio::time::Instant;
 /// How long all honest members may take to decide three blocks once nothing fails any more.
 const PROGRESS: Duration = Duration::from_secs(90);
 
+/// How long people go on once all is healed.
+const CALM: Duration = Duration::from_secs(8);
+
 /// How long the longest lease of the simulation may take to end, with its windows and a dispute.
 const LEASES_END: Duration = Duration::from_secs(120);
 
@@ -23,12 +26,21 @@ pub async fn tell(world: &Rc<World>) {
     heal(world);
     let goal = world.checks.borrow().height_decided() + 3;
     if !reach(world, goal, PROGRESS).await {
+        let stuck = world.checks.borrow().height_decided() + 1;
+        if world.mute(stuck) > world.profile.faults_max() {
+            // More than a third cut off from power with their logs torn: docs/decisions/0013 says that this halts the federation.
+            world.note(format_args!("too many members do not know what they signed in height {stuck}"));
+            world.checks.borrow_mut().counts.halted = 1;
+            return;
+        }
         let tips: Vec<String> = world.honest().map(|place| stands(world, place)).collect();
         return world.fail(format!(
             "no progress: not all honest nodes come to height {goal} within {PROGRESS:?} of healing: {}",
             tips.join(", ")
         ));
     }
+    // Leases that were begun in the time of faults live on, and new ones begin.
+    tokio::time::sleep(CALM).await;
     world.resting.set(true);
     let until = Instant::now() + LEASES_END;
     while let Some(open) = open_lease(world) {

@@ -14,6 +14,7 @@ use hansa_ledger::genesis::Genesis;
 use hansa_ledger::time::TimeMs;
 use hansa_ledger_signature::{PublicKey, SecretKey};
 use hansa_node::consensus::FatalReason;
+use hansa_node::consensus::last_signed::LastSigned;
 use hansa_node::consensus::codec::{LedgerCodec, PeerTips, peer_id};
 use hansa_node::executor::Executor;
 use malachitebft_app_channel::app::types::PeerId;
@@ -66,6 +67,8 @@ pub struct Running {
     pub inbox: mpsc::UnboundedSender<Message>,
     /// Its application half.
     pub executor: Arc<Executor>,
+    /// What it knows to have signed.
+    pub memory: Arc<LastSigned>,
     /// Its catching up.
     pub progress: mpsc::UnboundedSender<Progress>,
     /// Who answers for its decided blocks.
@@ -196,6 +199,19 @@ impl World {
         self.note(format_args!("FAILED {reason}"));
         self.failure.borrow_mut().get_or_insert(reason);
         self.failed.notify_waiters();
+    }
+
+    /// How many members may not vote in a height, because they betray or do not know what they signed there.
+    #[must_use]
+    pub fn mute(&self, height: u64) -> usize {
+        let silent = |place: &&Place| match (place.honest, place.running.borrow().as_ref()) {
+            (false, _) => true,
+            (true, Some(running)) => running.memory.vote_from() > height,
+            (true, None) => false,
+        };
+        let members: std::collections::BTreeSet<usize> =
+            self.places.iter().filter(silent).map(|place| place.member).collect();
+        members.len()
     }
 
     /// What failed first.
