@@ -259,7 +259,11 @@ impl LastSigned {
         let mut record = assessed.record;
         record.boot = boot;
         record.rebuilding = false;
-        create(slots.as_mut(), &mut record).map_err(|error| MemoryError::Io { what: "write", path, error })?;
+        create(slots.as_mut(), &mut record).map_err(|error| MemoryError::Io {
+            what: "write",
+            path,
+            error,
+        })?;
         let state = State {
             slots,
             vote_from: record.vote_from,
@@ -402,7 +406,10 @@ pub fn prepare_rebuild_on(
     record.vote_from = record.vote_from.max(floor).max(after_signed);
     record.boot = boot;
     record.rebuilding = true;
-    let failed = |what| { let path = path.clone(); move |error| MemoryError::Io { what, path, error } };
+    let failed = |what| {
+        let path = path.clone();
+        move |error| MemoryError::Io { what, path, error }
+    };
     if damaged {
         slots.set_aside().map_err(failed("set aside"))?;
     }

@@ -57,8 +57,7 @@ impl Client {
 
     /// Some node that is up. It need not be honest, nor well connected.
     fn some_node(&self) -> Option<usize> {
-        let up: Vec<usize> =
-            self.world.honest().filter(|place| self.world.is_up(*place)).collect();
+        let up: Vec<usize> = self.world.honest().filter(|place| self.world.is_up(*place)).collect();
         self.pick(&up)
     }
 
@@ -125,7 +124,9 @@ impl Client {
                 }
             }
             let used = self.look(|state| {
-                state.get::<Keys>(&secret.public_key()).is_some_and(|key| key.nonce > signed.transaction.nonce)
+                state
+                    .get::<Keys>(&secret.public_key())
+                    .is_some_and(|key| key.nonce > signed.transaction.nonce)
             });
             if Instant::now() >= until || used == Some(true) {
                 return world.checks.borrow().outcome(&id);

@@ -398,8 +398,7 @@ impl Desk {
             Effect::StartRound(height, round, proposer, role, resume) => {
                 self.flush()?;
                 let (reply, answer) = oneshot::channel();
-                let question =
-                    AppMsg::StartedRound { height, round, proposer, role, reply_value: reply };
+                let question = AppMsg::StartedRound { height, round, proposer, role, reply_value: reply };
                 let _ = self.parts.host.try_send(question);
                 for value in answer.await.unwrap_or_default() {
                     let _ = self.parts.inbox.send(Message::Value(value, ValueOrigin::Consensus));
@@ -439,15 +438,24 @@ impl Desk {
                 };
                 Ok(resume.resume_with(result.is_ok_and(|result| result.is_valid())))
             }
-            Effect::VerifyCommitCertificate(certificate, members, thresholds, resume) => Ok(resume.resume_with(
-                verifier.verify_commit_certificate(&LedgerContext, &certificate, &members, thresholds).await,
-            )),
-            Effect::VerifyPolkaCertificate(certificate, members, thresholds, resume) => Ok(resume.resume_with(
-                verifier.verify_polka_certificate(&LedgerContext, &certificate, &members, thresholds).await,
-            )),
-            Effect::VerifyRoundCertificate(certificate, members, thresholds, resume) => Ok(resume.resume_with(
-                verifier.verify_round_certificate(&LedgerContext, &certificate, &members, thresholds).await,
-            )),
+            Effect::VerifyCommitCertificate(certificate, members, thresholds, resume) => Ok(resume
+                .resume_with(
+                    verifier
+                        .verify_commit_certificate(&LedgerContext, &certificate, &members, thresholds)
+                        .await,
+                )),
+            Effect::VerifyPolkaCertificate(certificate, members, thresholds, resume) => Ok(resume
+                .resume_with(
+                    verifier
+                        .verify_polka_certificate(&LedgerContext, &certificate, &members, thresholds)
+                        .await,
+                )),
+            Effect::VerifyRoundCertificate(certificate, members, thresholds, resume) => Ok(resume
+                .resume_with(
+                    verifier
+                        .verify_round_certificate(&LedgerContext, &certificate, &members, thresholds)
+                        .await,
+                )),
             Effect::VerifyExtendedCommitCertificate(certificate, members, thresholds, policy, resume) => {
                 let result = verifier
                     .verify_extended_commit_certificate(
@@ -501,8 +509,7 @@ impl Desk {
                 Ok(resume.resume_with(()))
             }
             Effect::RestreamProposal(height, round, valid_round, address, value_id, resume) => {
-                let question =
-                    AppMsg::RestreamProposal { height, round, valid_round, address, value_id };
+                let question = AppMsg::RestreamProposal { height, round, valid_round, address, value_id };
                 let _ = self.parts.host.try_send(question);
                 Ok(resume.resume_with(()))
             }

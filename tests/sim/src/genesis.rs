@@ -54,9 +54,6 @@ pub fn genesis(profile: &Profile) -> Genesis {
         vm_profile: hansa_contracts_host::vm_profile(),
         params: params(),
         members: members.collect(),
-        contracts: vec![GenesisContract {
-            name: name("spot"),
-            code: hansa_contracts_bundle::SPOT.to_vec(),
-        }],
+        contracts: vec![GenesisContract { name: name("spot"), code: hansa_contracts_bundle::SPOT.to_vec() }],
     }
 }

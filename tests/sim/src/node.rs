@@ -128,7 +128,8 @@ impl World {
         let standing = self.checks.borrow().height_decided().max(next);
         let asked = height.is_none().then_some(standing + 2);
         let mut slots = node.disk.slots();
-        let floor = prepare_rebuild_on(&mut slots, chain, height, asked, Some(node.disk.boot())).map_err(trouble)?;
+        let floor =
+            prepare_rebuild_on(&mut slots, chain, height, asked, Some(node.disk.boot())).map_err(trouble)?;
         node.disk.remove_log();
         node.doubted.set(false);
         self.note(format_args!("{place} is looked after; votes from {floor:?}"));
@@ -256,8 +257,18 @@ impl World {
             world.halted(place, halt);
         });
         let codec = LedgerCodec::observing(Arc::clone(&tips));
-        *node.running.borrow_mut() =
-            Some(Running { inbox, executor, memory, progress, host, codec, tips, stop, bodies: BTreeMap::new(), tasks });
+        *node.running.borrow_mut() = Some(Running {
+            inbox,
+            executor,
+            memory,
+            progress,
+            host,
+            codec,
+            tips,
+            stop,
+            bodies: BTreeMap::new(),
+            tasks,
+        });
         Ok(())
     }
 

@@ -106,9 +106,9 @@ async fn live(seed: u64, options: Options) -> Verdict {
 pub async fn reach(world: &Rc<World>, height: u64, patience: Duration) -> bool {
     let until = tokio::time::Instant::now() + patience;
     loop {
-        let low = world.honest().filter(|place| {
-            world.executor(*place).is_none_or(|executor| executor.tip().height < height)
-        });
+        let low = world
+            .honest()
+            .filter(|place| world.executor(*place).is_none_or(|executor| executor.tip().height < height));
         if low.count() == 0 {
             return true;
         }

@@ -53,7 +53,11 @@ fn equivocate(world: &World, from: usize, to: usize, wire: &Wire) -> Wire {
     }
 }
 
-fn other_vote(world: &World, from: usize, vote: &Vote) -> SignedMessage<hansa_node::consensus::context::LedgerContext, Vote> {
+fn other_vote(
+    world: &World,
+    from: usize,
+    vote: &Vote,
+) -> SignedMessage<hansa_node::consensus::context::LedgerContext, Vote> {
     let proposed = world.proposed.borrow();
     let known = proposed.iter().rev().find(|(height, _)| *height == vote.height.0);
     let value = match (&vote.value, known) {
@@ -84,7 +88,10 @@ fn second_proposal(world: &World, from: usize, height: u64, round: Round) {
             proposer: Address(own),
         };
         let signature = secret.sign(&signed_proposal_bytes(&chain, &proposal));
-        let fin = Fin { id: built.id, signature: secret.sign(&parts_bytes(&chain, height, round, Round::Nil, &built.id)) };
+        let fin = Fin {
+            id: built.id,
+            signature: secret.sign(&parts_bytes(&chain, height, round, Round::Nil, &built.id)),
+        };
         let init = Init { height, round, pol_round: Round::Nil, proposer: own };
         let streamed = Streamed { init, fin, body: built.body };
         world.proposed.borrow_mut().push((height, built.id));
@@ -126,7 +133,10 @@ fn lie(world: &World, from: usize, wire: &Wire) -> Wire {
             for value in &mut values {
                 spoil(value, draws.between(0, 4), draws.number());
             }
-            Wire::Response(*number, Response::ValueResponse(ValueResponse::new(response.start_height, values)))
+            Wire::Response(
+                *number,
+                Response::ValueResponse(ValueResponse::new(response.start_height, values)),
+            )
         }
         Wire::Body(number, Some(body)) if draws.chance(500) => {
             let mut body = body.to_vec();
@@ -140,7 +150,11 @@ fn lie(world: &World, from: usize, wire: &Wire) -> Wire {
 }
 
 /// A block that nobody decided, good in itself, with the forger's own signature under it.
-fn forged(world: &World, from: usize, height: u64) -> Option<RawDecidedValue<hansa_node::consensus::context::LedgerContext>> {
+fn forged(
+    world: &World,
+    from: usize,
+    height: u64,
+) -> Option<RawDecidedValue<hansa_node::consensus::context::LedgerContext>> {
     use malachitebft_core_types::{ExtendedCommitCertificate, ExtendedCommitSignature};
     let executor = world.executor(from)?;
     let built = executor.build(height, 0, Duration::from_secs(1)).ok()??;
@@ -154,7 +168,8 @@ fn forged(world: &World, from: usize, height: u64) -> Option<RawDecidedValue<han
         let key = key(&format!("{} consensus", place.code)).public_key();
         ExtendedCommitSignature::new(Address(key), signature, None)
     });
-    let commit_signatures = others.filter(|other| other.address != own.address).chain([own.clone()]).collect();
+    let commit_signatures =
+        others.filter(|other| other.address != own.address).chain([own.clone()]).collect();
     let certificate = ExtendedCommitCertificate {
         height: Height(height),
         round: Round::new(0),

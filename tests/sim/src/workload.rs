@@ -266,9 +266,8 @@ async fn voter(world: Rc<World>, code: &'static str) {
             });
             open.map(|(id, _)| *id).collect::<Vec<_>>()
         });
-        let disputed = registrar.look(|state| {
-            state.rows::<Disputes>().map(|(lease, _)| *lease).collect::<Vec<_>>()
-        });
+        let disputed =
+            registrar.look(|state| state.rows::<Disputes>().map(|(lease, _)| *lease).collect::<Vec<_>>());
         if let Some(proposal) = open.as_ref().and_then(|open| open.first()) {
             let vote = Vote { proposal: *proposal, approve: governance.chance(800) };
             governance.act(vec![vote.into()]).await;

@@ -14,8 +14,8 @@ use hansa_ledger::genesis::Genesis;
 use hansa_ledger::time::TimeMs;
 use hansa_ledger_signature::{PublicKey, SecretKey};
 use hansa_node::consensus::FatalReason;
-use hansa_node::consensus::last_signed::LastSigned;
 use hansa_node::consensus::codec::{LedgerCodec, PeerTips, peer_id};
+use hansa_node::consensus::last_signed::LastSigned;
 use hansa_node::executor::Executor;
 use malachitebft_app_channel::app::types::PeerId;
 use std::cell::{Cell, RefCell};
@@ -307,7 +307,9 @@ impl World {
 
     /// What a peer gave to catch up was of no use.
     pub fn sync_failed(&self, place: usize, height: u64, blamed: bool) {
-        self.note(format_args!("{place} cannot use what it was given for {height}, the peer's fault: {blamed}"));
+        self.note(format_args!(
+            "{place} cannot use what it was given for {height}, the peer's fault: {blamed}"
+        ));
         if let Some(running) = self.places[place].running.borrow().as_ref() {
             let _ = running.progress.send(Progress::Failed(height));
         }

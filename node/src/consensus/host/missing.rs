@@ -36,10 +36,7 @@ pub enum Notice {
 pub type Deliver = Box<dyn Fn(ProposedValue<LedgerContext>) + Send + Sync>;
 
 /// Passes on the proposals that reach the engine, until it stops.
-pub async fn watch_proposals(
-    mut events: RxEvent<LedgerContext>,
-    notices: mpsc::Sender<Notice>,
-) {
+pub async fn watch_proposals(mut events: RxEvent<LedgerContext>, notices: mpsc::Sender<Notice>) {
     loop {
         match events.recv().await {
             Ok(Event::Received(SignedConsensusMsg::Proposal(proposal))) => {

@@ -193,12 +193,24 @@ fn a_torn_write_leaves_the_statement_before_and_damage_is_not_read_as_a_beginnin
     assert_eq!((older, damaged), (5, 5));
     for bytes in [&[][..], &whole[..100]] {
         fs::write(place.path(), bytes).unwrap();
-        let opened = LastSigned::open_on(Box::new(FileSlots::new(&place.path())), CHAIN, 5, &EngineLog::default(), THIS_BOOT);
+        let opened = LastSigned::open_on(
+            Box::new(FileSlots::new(&place.path())),
+            CHAIN,
+            5,
+            &EngineLog::default(),
+            THIS_BOOT,
+        );
         let text = opened.unwrap_err().to_string();
         assert!(text.contains("hansa node rebuild"), "{text}");
     }
     fs::write(place.path(), &whole).unwrap();
-    let other = LastSigned::open_on(Box::new(FileSlots::new(&place.path())), [8; 32], 5, &EngineLog::default(), THIS_BOOT);
+    let other = LastSigned::open_on(
+        Box::new(FileSlots::new(&place.path())),
+        [8; 32],
+        5,
+        &EngineLog::default(),
+        THIS_BOOT,
+    );
     assert!(matches!(other, Err(MemoryError::OtherFederation { .. })));
 }
 
