@@ -46,7 +46,7 @@ fn status(world: &World, place: usize) -> Option<Status<LedgerContext>> {
     let height = hansa_node::consensus::Application::tip(executor.as_ref()).height;
     let lowest = hansa_node::consensus::Application::history_height_min(executor.as_ref());
     let peer_id = world.peer_id(place);
-    (height > 0).then(|| Status { peer_id, tip_height: Height(height), history_min_height: Height(lowest) })
+    (height > 0).then_some(Status { peer_id, tip_height: Height(height), history_min_height: Height(lowest) })
 }
 
 struct CatchUp {
