@@ -12,7 +12,7 @@ pub mod codec;
 pub mod context;
 pub mod engine;
 pub mod evidence;
-mod host;
+pub mod host;
 pub mod last_signed;
 pub mod limits;
 pub mod pacing;

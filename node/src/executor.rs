@@ -51,6 +51,9 @@ const FOLLOWERS_LAG_MAX: usize = 1_024;
 /// How far the clock is made wrong, in milliseconds; see [`crate::config::NodeConfig::test_clock_offset_ms`].
 static CLOCK_OFFSET_MS: AtomicI64 = AtomicI64::new(0);
 
+/// What an executor reads as the time now.
+pub type Clock = Arc<dyn Fn() -> TimeMs + Send + Sync>;
+
 /// The clock of this machine. Only the shell reads it; the ledger knows block time.
 #[must_use]
 pub fn clock() -> TimeMs {
@@ -118,6 +121,8 @@ pub struct Executor {
     genesis: Genesis,
     chain: ChainId,
     member: MemberCode,
+    /// That of this machine, but in a simulation.
+    clock: Clock,
     runtime: Arc<dyn Runtime>,
     store: Arc<dyn LedgerStore>,
     state: RwLock<State>,
@@ -222,7 +227,7 @@ impl Executor {
         let mut verdicts = Vec::with_capacity(transactions.len());
         let (mut sizes, mut sound) = (Vec::new(), Vec::new());
         {
-            let now = clock();
+            let now = self.now();
             let state = self.state();
             let mempool = self.lock_mempool();
             let mut missing = BTreeMap::new();
@@ -243,7 +248,7 @@ impl Executor {
         }
         let verified = self.signatures.verify_all(sound);
         let mut inserted = {
-            let now = clock();
+            let now = self.now();
             let state = self.state();
             let mut mempool = self.lock_mempool();
             let insert = |(bytes, verdict): (usize, Result<Verified<SignedTransaction>, _>)| match verdict {
@@ -281,7 +286,16 @@ impl Executor {
     /// Whether a transaction waits that a block built now could hold.
     fn is_ready(&self) -> bool {
         let state = self.state();
-        self.lock_mempool().is_ready(&state, block_time(&state))
+        self.lock_mempool().is_ready(&state, self.block_time(&state))
+    }
+
+    fn now(&self) -> TimeMs {
+        (self.clock)()
+    }
+
+    /// The time of a block built now: this node's clock, but always later than the parent's.
+    fn block_time(&self, state: &State) -> TimeMs {
+        self.now().max(chain(state).time.plus(1))
     }
 
     fn lock_mempool(&self) -> MutexGuard<'_, Mempool> {
@@ -338,7 +352,7 @@ impl Executor {
         }
         {
             let state = self.state();
-            let now = block_time(&state);
+            let now = self.block_time(&state);
             let mut mempool = self.lock_mempool();
             mempool.on_commit(&state, now, touched);
             mempool.mark_height();
@@ -414,9 +428,4 @@ impl Executor {
         }
         written
     }
-}
-
-/// The time of a block built now: this node's clock, but always later than the parent's.
-fn block_time(state: &State) -> TimeMs {
-    clock().max(chain(state).time.plus(1))
 }

@@ -182,7 +182,7 @@ fn large_offer(scene: &Scene) -> Vec<u8> {
         reserve_bps: None,
         reserve_cycle_slots: None,
         contract: scene.world.code,
-        contract_params: vec![0; 65_536],
+        contract_params: vec![0; 69_632],
         parties: Vec::new(),
     };
     signed(scene, |one| one.actions = vec![offer.into()])

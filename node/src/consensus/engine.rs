@@ -12,7 +12,7 @@ use super::application::Application;
 use super::codec::{LedgerCodec, PeerTips, peer_id};
 use super::context::{Address, LedgerContext};
 use super::host::missing::{Deliver, watch_proposals};
-use super::host::{Hears, Host, HostParts};
+use super::host::{Hears, Host, HostParts, Offload};
 use super::last_signed::{LastSigned, read_log};
 use super::limits::{SAFETY_HANG_DELAY, START_TIMEOUT};
 use super::pacing::Pacing;
@@ -68,6 +68,7 @@ pub(super) async fn start_hearing(
     let stop = CancellationToken::new();
     let host = Host::new(HostParts {
         application,
+        offload: Offload::Pool,
         signer,
         verifier,
         pacing,

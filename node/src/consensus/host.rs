@@ -11,7 +11,7 @@ mod get_decided_values;
 mod get_history_min_height;
 mod get_value;
 mod judge;
-pub(super) mod missing;
+pub mod missing;
 mod pending;
 mod process_synced_value;
 mod received_proposal_part;
@@ -35,28 +35,41 @@ use malachitebft_core_consensus::ProposedValue;
 use malachitebft_core_types::{Round, ValidatorSet as _};
 use missing::{Deliver, Notice};
 use pending::Pending;
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+/// Where the application's work is done, which may block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offload {
+    /// On the runtime's pool for blocking work.
+    Pool,
+    /// At once, on the thread of the host: in a simulation, where nothing blocks and all has one order.
+    Inline,
+}
+
 /// What the host is made of; see [`Host::new`].
-pub(super) struct HostParts {
-    pub(super) application: Arc<dyn Application>,
-    pub(super) signer: MemberSigner,
-    pub(super) verifier: MemberVerifier,
-    pub(super) pacing: Pacing,
-    pub(super) tips: Arc<PeerTips>,
-    pub(super) network: mpsc::Sender<NetworkMsg<LedgerContext>>,
-    pub(super) status: watch::Sender<Status>,
-    pub(super) ready: oneshot::Sender<()>,
-    pub(super) stop: CancellationToken,
-    pub(super) deliver: Deliver,
-    pub(super) hears: Hears,
+#[allow(missing_docs)]
+pub struct HostParts {
+    pub application: Arc<dyn Application>,
+    pub offload: Offload,
+    pub signer: MemberSigner,
+    pub verifier: MemberVerifier,
+    pub pacing: Pacing,
+    pub tips: Arc<PeerTips>,
+    pub network: mpsc::Sender<NetworkMsg<LedgerContext>>,
+    pub status: watch::Sender<Status>,
+    pub ready: oneshot::Sender<()>,
+    pub stop: CancellationToken,
+    pub deliver: Deliver,
+    pub hears: Hears,
 }
 
 /// Which parts the host hears: all, but in tests of what gossip loses.
-pub(super) type Hears = fn(&PartMessage) -> bool;
+pub type Hears = fn(&PartMessage) -> bool;
 
 /// The height after the tip, and who signs it.
 struct Turn {
@@ -66,8 +79,9 @@ struct Turn {
 }
 
 /// The node's answers to the engine.
-pub(super) struct Host {
+pub struct Host {
     application: Arc<dyn Application>,
+    offload: Offload,
     own: PublicKey,
     signer: MemberSigner,
     verifier: MemberVerifier,
@@ -95,11 +109,14 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(parts: HostParts) -> Self {
+    /// A host that has been told nothing yet.
+    #[must_use]
+    pub fn new(parts: HostParts) -> Self {
         let (notices, noticed) = mpsc::channel(NOTICES_MAX);
         Self {
             own: parts.signer.public_key(),
             application: parts.application,
+            offload: parts.offload,
             signer: parts.signer,
             verifier: parts.verifier,
             pacing: parts.pacing,
@@ -123,7 +140,8 @@ impl Host {
     }
 
     /// Where the host is told of proposals.
-    pub(super) fn notices(&self) -> mpsc::Sender<Notice> {
+    #[must_use]
+    pub fn notices(&self) -> mpsc::Sender<Notice> {
         self.notices.clone()
     }
 
@@ -131,7 +149,7 @@ impl Host {
     ///
     /// # Errors
     /// Why the node must end: from then on the engine gets no answer, so it signs nothing more.
-    pub(super) async fn run(
+    pub async fn run(
         mut self,
         messages: &mut mpsc::Receiver<AppMsg<LedgerContext>>,
     ) -> Result<(), FatalReason> {
@@ -139,6 +157,8 @@ impl Host {
         loop {
             let stop = self.stop.clone();
             let message = tokio::select! {
+                // In this order, so that a seed gives one history; whoever floods the notices costs them only.
+                biased;
                 () = stop.cancelled() => return Ok(()),
                 message = messages.recv() => message,
                 Some(notice) = noticed.recv() => {
@@ -190,12 +210,16 @@ impl Host {
         }
     }
 
-    /// Runs `work` with the application on the blocking pool.
+    /// Runs `work` with the application, where it may block.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Application) -> T + Send + 'static,
     ) -> Result<T, FatalReason> {
         let application = Arc::clone(&self.application);
+        if self.offload == Offload::Inline {
+            let ended = catch_unwind(AssertUnwindSafe(|| work(application.as_ref())));
+            return ended.map_err(|panic| FatalReason::ApplicationPanicked(told(panic.as_ref())));
+        }
         tokio::task::spawn_blocking(move || work(application.as_ref()))
             .await
             .map_err(|error| FatalReason::ApplicationPanicked(error.to_string()))
@@ -243,10 +267,16 @@ impl Host {
     }
 }
 
+/// What a panic said.
+fn told(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word").to_owned()
+}
+
 /// The number of a defined round.
 fn round_number(round: Round) -> Option<u32> {
     round.as_u32()
 }
 
 /// The type of a part's stream message, for the handlers.
-pub(super) type PartMessage = malachitebft_app_channel::app::streaming::StreamMessage<Part>;
+pub type PartMessage = malachitebft_app_channel::app::streaming::StreamMessage<Part>;

@@ -9,19 +9,21 @@
 
 mod assess;
 mod log;
+mod slots;
 #[cfg(test)]
 mod tests;
 
 pub(super) use assess::assess;
-pub use log::{EngineLog, read_log};
+pub use log::{EngineLog, parse_log, read_log};
+pub use slots::Slots;
 
 use super::application::Id;
 use super::context::{Proposal, Vote};
 use borsh::{BorshDeserialize, BorshSerialize};
 use malachitebft_core_types::{NilOrVal, Round, VoteType};
+use slots::FileSlots;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -29,7 +31,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub const LAST_SIGNED_FILE: &str = "last-signed";
 
 const MAGIC: [u8; 8] = *b"hansasig";
-const SLOT_BYTES: usize = 4096;
+/// The size of one slot.
+pub const SLOT_BYTES: usize = 4096;
 const CHECKSUM_BYTES: usize = 32;
 
 /// What a statement is about; within a round a member makes them in this order.
@@ -216,7 +219,7 @@ pub struct LastSigned {
 
 #[derive(Debug)]
 struct State {
-    file: File,
+    slots: Box<dyn Slots>,
     record: Record,
     /// The record's floor, raised when the engine turns out to have forgotten something.
     vote_from: u64,
@@ -233,31 +236,36 @@ impl LastSigned {
     /// # Errors
     /// [`MemoryError`]; nothing may be signed then.
     pub fn open(path: &Path, chain: Id, next: u64, log: &EngineLog) -> Result<Self, MemoryError> {
-        Self::open_at(path, chain, next, log, boot())
+        Self::open_on(Box::new(FileSlots::new(path)), chain, next, log, boot())
     }
 
-    fn open_at(
-        path: &Path,
+    /// As [`Self::open`], in `slots` and in this run of the operating system.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(
+        mut slots: Box<dyn Slots>,
         chain: Id,
         next: u64,
         log: &EngineLog,
         boot: Option<Boot>,
     ) -> Result<Self, MemoryError> {
-        let found = read(path)?;
+        let found = read(slots.as_ref())?;
+        let path = slots.path().to_owned();
         if found.as_ref().is_some_and(|found| found.record.chain != chain) {
-            return Err(MemoryError::OtherFederation { path: path.to_owned() });
+            return Err(MemoryError::OtherFederation { path });
         }
         let assessed = assess(found, chain, next, log, boot);
         let mut record = assessed.record;
         record.boot = boot;
         record.rebuilding = false;
-        let file = create(path, &mut record).map_err(|error| MemoryError::Io {
+        create(slots.as_mut(), &mut record).map_err(|error| MemoryError::Io {
             what: "write",
-            path: path.to_owned(),
+            path,
             error,
         })?;
         let state = State {
-            file,
+            slots,
             vote_from: record.vote_from,
             record,
             unconfirmed: assessed.unconfirmed,
@@ -335,7 +343,7 @@ impl State {
         let sequence = self.record.sequence.saturating_add(1);
         let record = Record { sequence, last: Some(asked), vote_before, ..self.record.clone() };
         // One page at most, so a killed process has written it or not. It is not waited for the disk; see the decision.
-        self.file.write_all_at(&encode(&record)?, offset(sequence))?;
+        self.slots.write(offset(sequence), &encode(&record)?)?;
         self.record = record;
         self.unconfirmed = false;
         self.writes = self.writes.saturating_add(1);
@@ -348,7 +356,7 @@ impl State {
 /// # Errors
 /// [`MemoryError`] when the file cannot be relied on.
 pub fn is_rebuilding(path: &Path) -> Result<bool, MemoryError> {
-    Ok(read(path)?.is_some_and(|found| found.record.rebuilding))
+    Ok(read(&FileSlots::new(path))?.is_some_and(|found| found.record.rebuilding))
 }
 
 /// Prepares the file at `path` for a ledger that is fetched anew, and gives the lowest height that may be voted in. Exact, it says
@@ -363,13 +371,27 @@ pub fn prepare_rebuild(
     height: Option<u64>,
     asked: Option<u64>,
 ) -> Result<Option<u64>, MemoryError> {
-    let boot = boot();
-    let (found, damaged) = match read(path) {
+    prepare_rebuild_on(&mut FileSlots::new(path), chain, height, asked, boot())
+}
+
+/// As [`prepare_rebuild`], in `slots` and in this run of the operating system.
+///
+/// # Errors
+/// As [`prepare_rebuild`].
+pub fn prepare_rebuild_on(
+    slots: &mut dyn Slots,
+    chain: Id,
+    height: Option<u64>,
+    asked: Option<u64>,
+    boot: Option<Boot>,
+) -> Result<Option<u64>, MemoryError> {
+    let path = slots.path().to_owned();
+    let (found, damaged) = match read(slots) {
         Err(MemoryError::Damaged { .. }) => (None, true),
         found => (found?, false),
     };
     if found.as_ref().is_some_and(|found| found.record.chain != chain) {
-        return Err(MemoryError::OtherFederation { path: path.to_owned() });
+        return Err(MemoryError::OtherFederation { path });
     }
     let exact = found.as_ref().is_some_and(|found| found.is_exact(boot));
     let mut record = found.map_or_else(|| Record::new(chain), |found| found.record);
@@ -384,11 +406,14 @@ pub fn prepare_rebuild(
     record.vote_from = record.vote_from.max(floor).max(after_signed);
     record.boot = boot;
     record.rebuilding = true;
-    let failed = |what| move |error| MemoryError::Io { what, path: path.to_owned(), error };
+    let failed = |what| {
+        let path = path.clone();
+        move |error| MemoryError::Io { what, path, error }
+    };
     if damaged {
-        set_aside(path).map_err(failed("set aside"))?;
+        slots.set_aside().map_err(failed("set aside"))?;
     }
-    create(path, &mut record).map_err(failed("write"))?;
+    create(slots, &mut record).map_err(failed("write"))?;
     Ok(Some(record.vote_from))
 }
 
@@ -422,15 +447,9 @@ pub(super) fn boot() -> Option<Boot> {
 }
 
 /// Reads the file; `None` if there is none.
-pub(super) fn read(path: &Path) -> Result<Option<Found>, MemoryError> {
-    let failed = |error| MemoryError::Io { what: "read", path: path.to_owned(), error };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut bytes = Vec::new();
-    file.take(2 * SLOT_BYTES as u64).read_to_end(&mut bytes).map_err(failed)?;
+fn read(slots: &dyn Slots) -> Result<Option<Found>, MemoryError> {
+    let failed = |error| MemoryError::Io { what: "read", path: slots.path().to_owned(), error };
+    let Some(mut bytes) = slots.read().map_err(failed)? else { return Ok(None) };
     bytes.resize(2 * SLOT_BYTES, 0);
     let (first, second) = bytes.split_at(SLOT_BYTES);
     let (first, second) = (decode(first), decode(second));
@@ -438,28 +457,24 @@ pub(super) fn read(path: &Path) -> Result<Option<Found>, MemoryError> {
     let latest = first.into_iter().chain(second).max_by_key(|record| record.sequence);
     match latest {
         Some(record) => Ok(Some(Found { record, whole })),
-        None => Err(MemoryError::Damaged { path: path.to_owned() }),
+        None => Err(MemoryError::Damaged { path: slots.path().to_owned() }),
     }
 }
 
 /// How often [`create`] waits for the disk: for the file and for its folder.
 const CREATE_FSYNCS: u64 = 2;
 
-/// Makes the file anew with `record` in both slots, durably: written aside, synced, renamed, the folder synced.
-pub(super) fn create(path: &Path, record: &mut Record) -> io::Result<File> {
-    let folder = folder_of(path);
-    fs::create_dir_all(folder)?;
-    let aside = path.with_extension("new");
-    let file = File::options().read(true).write(true).create(true).truncate(true).open(&aside)?;
-    file.set_len(2 * SLOT_BYTES as u64)?;
+/// Makes the file anew with `record` in both slots, durably.
+fn create(slots: &mut dyn Slots, record: &mut Record) -> io::Result<()> {
+    let mut content = vec![0; 2 * SLOT_BYTES];
     for _ in 0..2 {
         record.sequence = record.sequence.saturating_add(1);
-        file.write_all_at(&encode(record)?, offset(record.sequence))?;
+        let slot = encode(record)?;
+        let start = usize::try_from(offset(record.sequence)).map_err(io::Error::other)?;
+        let place = content.get_mut(start..start.saturating_add(slot.len()));
+        place.ok_or_else(|| io::Error::other("a record is larger than its slot"))?.copy_from_slice(&slot);
     }
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
-    File::open(folder)?.sync_all()?;
-    Ok(file)
+    slots.create(&content)
 }
 
 fn offset(sequence: u64) -> u64 {

@@ -15,9 +15,10 @@ use malachitebft_app_channel::app::engine::util::events::{Event, RxEvent};
 use malachitebft_core_consensus::SignedConsensusMsg;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Why a height starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

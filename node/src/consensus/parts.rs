@@ -13,9 +13,10 @@ use hansa_ledger_signature::{PublicKey, Signature};
 use malachitebft_app_channel::app::streaming::{StreamContent, StreamId, StreamMessage};
 use malachitebft_app_channel::app::types::PeerId;
 use malachitebft_core_types::Round;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
 
 /// Opens a stream: whose turn the body belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -129,7 +130,7 @@ struct Collected {
 /// Puts streams together, keyed by publisher and stream id: relays differ, publishers are authenticated by gossip.
 #[derive(Debug, Default)]
 pub struct Assembler {
-    streams: HashMap<(PeerId, StreamId), Stream>,
+    streams: BTreeMap<(PeerId, StreamId), Stream>,
 }
 
 impl Assembler {

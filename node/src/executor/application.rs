@@ -1,6 +1,6 @@
 //! What consensus asks of the application half.
 
-use super::{Executed, Executor, block_time, clock};
+use super::{Executed, Executor};
 use crate::consensus::application::{
     AppError, Application, Built, Id, Origin, Timeouts, Tip, ValidatorInfo, Verdict,
 };
@@ -13,7 +13,8 @@ use hansa_ledger::id::BlockId;
 use hansa_ledger::waiting::WAITING_MAX;
 use hansa_ledger_signature::PublicKey;
 use hansa_ledger_store::{Commit, StoreError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 fn failed(error: StoreError) -> AppError {
     AppError(error.to_string())
@@ -62,7 +63,7 @@ impl Application for Executor {
             return Err(AppError(format!("asked to build height {height} on height {}", tip.height)));
         }
         let params = params(&state);
-        let time = block_time(&state);
+        let time = self.block_time(&state);
         let deadline = Instant::now() + budget;
         let (candidates, seen) = {
             let mempool = self.lock_mempool();
@@ -121,7 +122,7 @@ impl Application for Executor {
         }
         // Whatever way the block took, honest members never see one from the future: a proposer cannot talk itself out of the
         // clock by calling its block one that was proposed before. Only the members' certificate settles the time.
-        let (now, time) = (clock(), block.header.time);
+        let (now, time) = (self.now(), block.header.time);
         let skew_max = params(&self.state()).clock_skew_ms;
         let ahead = time.0.saturating_sub(now.0);
         let behind = now.0.saturating_sub(time.0);
@@ -262,7 +263,7 @@ impl Application for Executor {
                 if this.is_ready() {
                     return;
                 }
-                let (due, now) = (this.due(), clock());
+                let (due, now) = (this.due(), this.now());
                 if due <= now {
                     return;
                 }

@@ -1,7 +1,7 @@
 //! Opening: the last checkpoint, then the blocks after it, every root compared.
 
 use super::signatures::Signatures;
-use super::{Dirty, Executor, FOLLOWERS_LAG_MAX, SIGNATURES_REMEMBERED};
+use super::{Clock, Dirty, Executor, FOLLOWERS_LAG_MAX, SIGNATURES_REMEMBERED, clock};
 use crate::consensus::application::Application as _;
 use crate::history::History;
 use crate::mempool::{Mempool, MempoolLimits};
@@ -82,6 +82,20 @@ impl Executor {
         Self::open_knowing(genesis, member, store, limits, PROTOCOL_VERSIONS)
     }
 
+    /// As [`Self::open`], with another clock than that of this machine.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with_clock(
+        genesis: Genesis,
+        member: MemberCode,
+        store: Arc<dyn LedgerStore>,
+        limits: MempoolLimits,
+        clock: Clock,
+    ) -> Result<Arc<Self>, OpenError> {
+        Self::open_at(genesis, member, store, limits, PROTOCOL_VERSIONS, clock)
+    }
+
     /// As [`Self::open`], in a program that knows these rules.
     pub(crate) fn open_knowing(
         genesis: Genesis,
@@ -89,6 +103,17 @@ impl Executor {
         store: Arc<dyn LedgerStore>,
         limits: MempoolLimits,
         versions: &'static [u32],
+    ) -> Result<Arc<Self>, OpenError> {
+        Self::open_at(genesis, member, store, limits, versions, Arc::new(clock))
+    }
+
+    fn open_at(
+        genesis: Genesis,
+        member: MemberCode,
+        store: Arc<dyn LedgerStore>,
+        limits: MempoolLimits,
+        versions: &'static [u32],
+        clock: Clock,
     ) -> Result<Arc<Self>, OpenError> {
         if genesis.vm_profile != vm_profile() {
             return Err(OpenError::Engine);
@@ -115,6 +140,7 @@ impl Executor {
             chain: genesis.chain_id(),
             genesis,
             member,
+            clock,
             runtime: Arc::new(host),
             store,
             state: RwLock::new(state),

@@ -37,7 +37,8 @@ fn paid_by(line: &str) -> Action {
 fn upload() -> Vec<Row> {
     vec![
         ("nothing", "tallinn", |_| module(Vec::new()), ModuleSizeInvalid),
-        ("more than a transaction holds", "tallinn", |_| module(vec![0; 65_537]), TransactionTooLarge),
+        ("a byte more than a module has", "tallinn", |_| module(vec![0; 65_537]), ModuleSizeInvalid),
+        ("more than a transaction holds", "tallinn", |_| module(vec![0; 69_632]), TransactionTooLarge),
         ("what another waits with", "tallinn", |_| module(script("waiting")), ContractExists),
         ("what is quarantined", "tallinn", |_| module(script("stopped")), ContractExists),
         ("without the money for its bytes", "tartu", |_| module(script("new")), FundsInsufficient),

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use hansa_ledger_signature::Signature;
 use malachitebft_core_consensus::ProposedValue;
 use malachitebft_core_types::{Validator as _, Validity};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// A proposal that waited longer for its height was not seen live: the clock rule would judge the wait, not the proposer.
 const LIVE_WAIT_MAX: Duration = Duration::from_millis(200);

@@ -22,7 +22,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
 /// What the host is told beside the engine's messages.
-pub(in crate::consensus) enum Notice {
+#[allow(missing_docs)]
+pub enum Notice {
     /// A proposal reached the engine. Its signature is not checked yet.
     Announced(SignedProposal<LedgerContext>),
     /// Its parts have had their time.
@@ -32,13 +33,10 @@ pub(in crate::consensus) enum Notice {
 }
 
 /// Hands a judged block to the engine outside of an answer.
-pub(in crate::consensus) type Deliver = Box<dyn Fn(ProposedValue<LedgerContext>) + Send + Sync>;
+pub type Deliver = Box<dyn Fn(ProposedValue<LedgerContext>) + Send + Sync>;
 
 /// Passes on the proposals that reach the engine, until it stops.
-pub(in crate::consensus) async fn watch_proposals(
-    mut events: RxEvent<LedgerContext>,
-    notices: mpsc::Sender<Notice>,
-) {
+pub async fn watch_proposals(mut events: RxEvent<LedgerContext>, notices: mpsc::Sender<Notice>) {
     loop {
         match events.recv().await {
             Ok(Event::Received(SignedConsensusMsg::Proposal(proposal))) => {

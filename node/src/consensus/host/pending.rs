@@ -3,7 +3,7 @@
 use crate::consensus::limits::{PENDING_HEIGHTS_AHEAD_MAX, PENDING_MAX, PENDING_PER_PEER_MAX};
 use crate::consensus::parts::Streamed;
 use malachitebft_app_channel::app::types::PeerId;
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// A proposal that waits.
 pub(super) struct Waiting {

@@ -8,7 +8,7 @@ use crate::consensus::engine::FatalReason;
 use malachitebft_app_channel::Reply;
 use malachitebft_app_channel::app::types::PeerId;
 use malachitebft_core_consensus::ProposedValue;
-use std::time::Instant;
+use tokio::time::Instant;
 
 impl Host {
     /// Answers with the judged block when the part completes it, else with nothing. A block for the height after the tip is

@@ -46,9 +46,15 @@ pub fn read_log(path: &Path, own: &PublicKey) -> io::Result<EngineLog> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(EngineLog::default()),
         Err(error) => return Err(error),
     };
-    let mut rest = &bytes[..];
+    Ok(parse_log(&bytes, own))
+}
+
+/// What the bytes of a log hold.
+#[must_use]
+pub fn parse_log(bytes: &[u8], own: &PublicKey) -> EngineLog {
+    let mut rest = bytes;
     let (Some(VERSION), Some(height)) = (number(&mut rest).map(u32::from_be_bytes), number(&mut rest)) else {
-        return Ok(EngineLog::default());
+        return EngineLog::default();
     };
     let mut log =
         EngineLog { present: true, height: u64::from_be_bytes(height), whole: false, own: Vec::new() };
@@ -58,7 +64,7 @@ pub fn read_log(path: &Path, own: &PublicKey) -> io::Result<EngineLog> {
         }
     }
     log.whole = rest.is_empty();
-    Ok(log)
+    log
 }
 
 /// The next whole entry, taken off; nothing at the end or before a torn one.

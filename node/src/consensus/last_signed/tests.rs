@@ -35,7 +35,7 @@ impl Place {
     }
 
     fn open(&self, next: u64, log: &EngineLog, boot: Option<Boot>) -> LastSigned {
-        LastSigned::open_at(&self.path(), CHAIN, next, log, boot).unwrap()
+        LastSigned::open_on(Box::new(FileSlots::new(&self.path())), CHAIN, next, log, boot).unwrap()
     }
 
     /// A member that said these, all of them in a row, and was killed.
@@ -179,7 +179,7 @@ fn a_torn_write_leaves_the_statement_before_and_damage_is_not_read_as_a_beginnin
                 bytes[slot * SLOT_BYTES + byte] ^= 0x10;
             }
             fs::write(place.path(), &bytes).unwrap();
-            match read(&place.path()) {
+            match super::read(&FileSlots::new(&place.path())) {
                 Ok(Some(found)) => {
                     assert!(!found.is_exact(THIS_BOOT), "one slot is no proof that it is the last");
                     assert!([Some(first), Some(second)].contains(&found.record.last));
@@ -193,12 +193,24 @@ fn a_torn_write_leaves_the_statement_before_and_damage_is_not_read_as_a_beginnin
     assert_eq!((older, damaged), (5, 5));
     for bytes in [&[][..], &whole[..100]] {
         fs::write(place.path(), bytes).unwrap();
-        let opened = LastSigned::open_at(&place.path(), CHAIN, 5, &EngineLog::default(), THIS_BOOT);
+        let opened = LastSigned::open_on(
+            Box::new(FileSlots::new(&place.path())),
+            CHAIN,
+            5,
+            &EngineLog::default(),
+            THIS_BOOT,
+        );
         let text = opened.unwrap_err().to_string();
         assert!(text.contains("hansa node rebuild"), "{text}");
     }
     fs::write(place.path(), &whole).unwrap();
-    let other = LastSigned::open_at(&place.path(), [8; 32], 5, &EngineLog::default(), THIS_BOOT);
+    let other = LastSigned::open_on(
+        Box::new(FileSlots::new(&place.path())),
+        [8; 32],
+        5,
+        &EngineLog::default(),
+        THIS_BOOT,
+    );
     assert!(matches!(other, Err(MemoryError::OtherFederation { .. })));
 }
 

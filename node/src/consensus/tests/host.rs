@@ -7,7 +7,7 @@ use crate::consensus::codec::{LedgerCodec, PeerTips, peer_id};
 use crate::consensus::context::{Address, BlockId, Height, LedgerContext, Proposal};
 use crate::consensus::engine::Status;
 use crate::consensus::host::missing::Notice;
-use crate::consensus::host::{Host, HostParts};
+use crate::consensus::host::{Host, HostParts, Offload};
 use crate::consensus::limits::{MISSING_ATTEMPTS_MAX, MISSING_PAUSE};
 use crate::consensus::pacing::Pacing;
 use crate::consensus::parts::{Assembler, Fin, Init, Part, Streamed, split};
@@ -49,6 +49,7 @@ impl Desk {
         let (deliver, delivered) = mpsc::unbounded_channel();
         let host = Host::new(HostParts {
             application: Arc::clone(&ledger) as _,
+            offload: Offload::Pool,
             signer: MemberSigner::new(CHAIN, validator_key(0), memory()),
             verifier: MemberVerifier::new(CHAIN),
             pacing: Pacing::new(ledger.own),
@@ -125,7 +126,7 @@ impl Desk {
             let next = tokio::time::timeout(Duration::from_secs(5), self.network.recv()).await;
             let NetworkMsg::PublishProposalPart(part) = next.unwrap().unwrap();
             let peer = peer_id(&PublicKey([1; 32]));
-            if let Some(whole) = assembler.insert(Some(peer), part, Instant::now()).unwrap() {
+            if let Some(whole) = assembler.insert(Some(peer), part, Instant::now().into()).unwrap() {
                 return whole;
             }
         }

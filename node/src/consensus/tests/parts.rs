@@ -7,7 +7,8 @@ use hansa_ledger_signature::{PublicKey, Signature};
 use malachitebft_app_channel::app::streaming::{StreamContent, StreamId, StreamMessage};
 use malachitebft_app_channel::app::types::PeerId;
 use malachitebft_core_types::Round;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 fn peer(index: u8) -> Option<PeerId> {
     Some(crate::consensus::codec::peer_id(&PublicKey([index; 32])))
