@@ -320,13 +320,11 @@ fn whatever_order_outages_and_leases_come_and_go_in_everything_returns_exactly_o
                     let lease = leases.swap_remove(draw(&mut seed, leases.len() as u64) as usize);
                     world.act("tallinn", CancelLease { lease }).unwrap();
                 }
-                4 => {
-                    // Its provider says anew that all that is not leased is free; one lease of before returns to no offer.
-                    if leases.is_empty() {
-                        let end = offer(&world).market.points().last().unwrap().0;
-                        let all = Calendar::constant(world.now.slot(1), end, 64);
-                        world.act("bsc", AmendOffer { offer: id, ask: None, calendar: Some(all) }).unwrap();
-                    }
+                // Its provider says anew that all that is not leased is free: what is leased before that returns to no offer.
+                4 if leases.is_empty() => {
+                    let end = offer(&world).market.points().last().unwrap().0;
+                    let all = Calendar::constant(world.now.slot(1), end, 64);
+                    world.act("bsc", AmendOffer { offer: id, ask: None, calendar: Some(all) }).unwrap();
                 }
                 _ => {}
             }
