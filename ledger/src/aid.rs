@@ -80,7 +80,7 @@ impl BlockInHand<'_> {
         self.emit(Event::AidReturned { lease: id, group, amount });
     }
 
-    fn move_sum(&mut self, group: GroupId, quarter: u32, change: impl Fn(u64) -> u64) {
+    pub(crate) fn move_sum(&mut self, group: GroupId, quarter: u32, change: impl Fn(u64) -> u64) {
         let key = (group, AidPart::Quarter(quarter));
         let before = match self.view.get::<Aids>(&key) {
             Some(AidEntry::Sum(sum)) => sum.0,

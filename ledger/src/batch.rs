@@ -91,7 +91,7 @@ pub fn book(view: &View<'_>, params: &Params, chain: ChainId, class: &Name, now:
         orders,
         supplies,
         holds,
-        capacity: row.map_or(0, |row| u64::from(row.capacity)),
+        capacity: offered_capacity(view, class),
         usage,
         debit_headroom,
         reference: row.and_then(|row| row.price),
@@ -124,6 +124,20 @@ pub(crate) fn open_requests<'v>(
     class_range::<RequestsOpen, RequestId>(view, class).filter_map(|id| view.get::<Requests>(&id))
 }
 
+/// What is really offered of a class: the peaks of its open offers, with what is leased and what is out of their parts. Caps are
+/// shares of it, so that capacity which is accredited and never offered widens nobody's.
+pub(crate) fn offered_capacity(view: &View<'_>, class: &Name) -> u64 {
+    open_offers(view, class).fold(0, |sum, (_, offer)| {
+        let part = view.get::<Entitlements>(&EntitlementKey { site: offer.site_key(), owner: offer.pool });
+        let free = offer.market.plus(&offer.reserve);
+        let whole = part.map_or(free.clone(), |part| {
+            free.plus(&part.leased()).plus(&part.out_market).plus(&part.out_reserve)
+        });
+        let granted = part.map_or(u32::MAX, |part| part.accelerators);
+        sum.saturating_add(u64::from(whole.peak().min(granted)))
+    })
+}
+
 /// What the live leases of a class hold.
 fn holds<'v>(view: &'v View<'_>, class: &'v Name) -> impl Iterator<Item = Hold> + 'v {
     class_range::<LeasesLive, LeaseId>(view, class).filter_map(|id| view.get::<Leases>(&id)).map(hold)
@@ -147,7 +161,7 @@ pub(crate) fn next_year(now: TimeMs) -> TimeMs {
 }
 
 /// Years of 365 days since 1970.
-fn year_of(now: TimeMs) -> u32 {
+pub(crate) fn year_of(now: TimeMs) -> u32 {
     u32::try_from(now.seconds().checked_div(YEAR_S).unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
@@ -340,9 +354,7 @@ impl BlockInHand<'_> {
         self.lock_exposure(&lease)?;
         offer.stake_short = Money::ZERO;
         self.take_free(&mut offer, trade)?;
-        let organisation = self.view.get::<Organisations>(&request.organisation);
-        let commercial = organisation.is_some_and(|row| is_commercial(row.class, &request.demand));
-        self.hold_part(&offer, trade, commercial)?;
+        self.hold_part(&offer, trade, lease.commercial)?;
         // The count has gone on to the next batch by now; the price is the one of this batch.
         let epoch = self.view.get::<Classes>(&lease.class).map_or(0, |row| row.epoch.saturating_sub(1));
         let offer_ask = offer.ask_in(epoch);
@@ -438,6 +450,12 @@ impl BlockInHand<'_> {
         }
     }
 
+    /// Whether a request counts against commercial ceilings.
+    fn commercial(&self, request: &Request) -> bool {
+        let organisation = self.view.get::<Organisations>(&request.organisation);
+        organisation.is_some_and(|row| is_commercial(row.class, &request.demand))
+    }
+
     fn draft(&self, trade: &Trade, request: &Request, offer: &Offer) -> Lease {
         let params = self.params;
         let start = trade.start.begins(params.slot_s);
@@ -456,6 +474,7 @@ impl BlockInHand<'_> {
             site: offer.site.clone(),
             class: offer.class.clone(),
             quantity: trade.quantity,
+            commercial: self.commercial(request),
             start: trade.start,
             slots: trade.slots,
             extensions: Vec::new(),

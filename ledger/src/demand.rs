@@ -263,7 +263,7 @@ pub(crate) fn day_of(now: TimeMs) -> u32 {
 }
 
 /// Usage as it counts on `day`: multiplied by the decay once per day. After 1,000 days nothing is left.
-fn decayed(usage: &GroupUsage, day: u32, decay_q32: u32) -> u64 {
+pub(crate) fn decayed(usage: &GroupUsage, day: u32, decay_q32: u32) -> u64 {
     let days = day.saturating_sub(usage.day).min(1_000);
     (0..days).fold(usage.accelerator_seconds, |left, _| {
         let product = u128::from(left).saturating_mul(u128::from(decay_q32)) >> 32;

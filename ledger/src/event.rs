@@ -295,4 +295,7 @@ pub enum Event {
     /// A dispute was decided: by the panel's majority, by one side giving in, or, where nobody decided, as signed.
     #[allow(missing_docs)]
     DisputeDecided { lease: LeaseId, provider_bps: u16, ruled: bool, bond: Vec<Payment> },
+    /// An organisation has another beneficial owner: its leases, requests, offers and account count for the group `to`.
+    #[allow(missing_docs)]
+    OrganisationMoved { organisation: OrganisationId, from: GroupId, to: GroupId },
 }

@@ -5,8 +5,8 @@
 
 use crate::action::{BlockInHand, fuel_kept};
 use crate::apply::{chain, params};
-use crate::batch::{commercial_left, open_offers, open_requests};
-use crate::demand::{day_of, is_commercial};
+use crate::batch::{commercial_left, offered_capacity, open_offers, open_requests};
+use crate::demand::day_of;
 use crate::event::Event;
 use crate::id::{ChainId, LeaseId};
 use crate::market::{Bucket, Calendar, Lane, LaneHint, Trade};
@@ -18,7 +18,7 @@ use crate::row::{
 };
 use crate::share;
 use crate::state::{State, View};
-use crate::tables::{Classes, Contracts, Deadlines, Leases, Offers, Organisations, Requests};
+use crate::tables::{Classes, Contracts, Deadlines, Leases, Offers, Requests};
 use crate::time::{Slot, TimeMs};
 use hansa_contracts_abi::Runtime;
 
@@ -126,8 +126,8 @@ impl BlockInHand<'_> {
         let request = self.view.get::<Requests>(&lease.request).cloned().ok_or(Rejection::RequestUnknown)?;
         let trade = self.following(&lease, slots)?;
         self.within_group_cap(&lease, &trade)?;
-        let organisation = self.view.get::<Organisations>(&lease.requester);
-        let commercial = organisation.is_some_and(|row| is_commercial(row.class, &request.demand));
+        // As it was awarded: it is given back the same way.
+        let commercial = lease.commercial;
         let volume = u64::from(slots).saturating_mul(u64::from(lease.quantity));
         let left = commercial_left(&self.view, self.params, self.now, &offer);
         if commercial && left.is_some_and(|left| left < volume) {
@@ -232,7 +232,7 @@ impl BlockInHand<'_> {
             .filter(|hold| hold.group == lease.group && hold.start < end && trade.start < hold.end)
             .map(|hold| Calendar::constant(hold.start, hold.end, hold.quantity).cut(trade.start, end))
             .fold(Calendar::default(), |sum, hold| sum.plus(&hold));
-        let capacity = self.view.get::<Classes>(&lease.class).map_or(0, |class| u64::from(class.capacity));
+        let capacity = offered_capacity(&self.view, &lease.class);
         let share = capacity.saturating_mul(u64::from(self.params.cap_bps)).checked_div(10_000).unwrap_or(0);
         let node = open_offers(&self.view, &lease.class).map(|(_, offer)| offer.node_size).max();
         let cap = share.max(u64::from(node.unwrap_or(1)));

@@ -285,8 +285,13 @@ impl BlockInHand<'_> {
         // From the row and not from the block's own, which an earlier proposal of this block may have outdated.
         let mut params =
             self.view.get::<ParamsTable>(&()).cloned().expect("a state made by a genesis holds parameters");
+        let before = params.reserve_bps_min;
         set_parameters(&mut params, values)?;
+        let least = params.reserve_bps_min;
         self.view.put::<ParamsTable>((), params);
+        if least > before {
+            self.raise_reserves(least);
+        }
         for ParameterValue { name, value } in values {
             self.emit(Event::ParameterChanged { name: name.clone(), value: *value });
         }

@@ -1,6 +1,7 @@
 //! The life of a lease after its award: how it ends, and how its money is divided.
 
 use crate::action::{BlockInHand, FuelUse};
+use crate::batch::year_of;
 use crate::event::Event;
 use crate::holdback::held_part;
 use crate::id::LeaseId;
@@ -242,19 +243,43 @@ impl BlockInHand<'_> {
                 self.view.put::<Entitlements>(key.clone(), part);
             }
         }
+        self.return_commercial(&key, lease, from);
         self.return_free(&key, lease, from, end);
         self.schedule_batch(&lease.class);
     }
 
-    /// Gives the slots back to the offer they came from, as far as they are not out of order; not to an offer whose provider
-    /// has said since then what is free.
+    /// Gives back to the pool's commercial ceiling the slots that nobody will use: those after `from`, and all of a lease that
+    /// never began. What was counted in another year than the one in hand counts no more.
+    fn return_commercial(&mut self, key: &EntitlementKey, lease: &Lease, from: Slot) {
+        let part = self.view.get::<Entitlements>(key).cloned();
+        let (Some(mut part), true) = (part, lease.commercial) else { return };
+        let unused_from = if lease.started_at.is_none() { lease.start } else { from };
+        let (mut since, mut unused) = (lease.start, 0u64);
+        for one in lease.parts() {
+            let until = Slot(since.0.saturating_add(one.slots));
+            if year_of(one.awarded_at) == part.commercial_year {
+                unused = unused.saturating_add(u64::from(until.0.saturating_sub(since.max(unused_from).0)));
+            }
+            since = until;
+        }
+        let back = unused.saturating_mul(u64::from(lease.quantity));
+        if back > 0 {
+            part.commercial_taken = part.commercial_taken.saturating_sub(back);
+            self.view.put::<Entitlements>(key.clone(), part);
+        }
+    }
+
+    /// Gives the slots back to the offer they came from, those that are out of order once the outage is over; not to an offer
+    /// whose provider has said since then what is free.
     fn return_free(&mut self, key: &EntitlementKey, lease: &Lease, from: Slot, end: Slot) {
         let offer = self.view.get::<Offers>(&lease.offer).filter(|offer| offer.state == OfferState::Open);
         let part = self.view.get::<Entitlements>(key);
-        let (Some(mut offer), Some(part), true) = (offer.cloned(), part.cloned(), from < end) else { return };
-        let now = self.now.slot(self.params.slot_s);
-        let taken = part.leased().plus(&part.outage).plus(&offer.market).plus(&offer.reserve);
-        let room = Calendar::constant(from, end, part.accelerators).minus(&taken);
+        let (Some(mut offer), Some(mut part), true) = (offer.cloned(), part.cloned(), from < end) else {
+            return;
+        };
+        let known = part.leased().plus(&offer.market).plus(&offer.reserve);
+        let known = known.plus(&part.out_market).plus(&part.out_reserve);
+        let room = Calendar::constant(from, end, part.accelerators).minus(&known);
         // Of the parts of the lease only those that were taken out of what the provider says now.
         let mut since = lease.start;
         let mut held = Calendar::default();
@@ -269,7 +294,8 @@ impl BlockInHand<'_> {
         let from_reserve = lease.lane == Lane::Reserve || lease.released;
         let calendar = if from_reserve { &mut offer.reserve } else { &mut offer.market };
         *calendar = calendar.plus(&back);
-        calendar.prune(now);
+        self.fit_free(&mut part, &mut offer);
+        self.view.put::<Entitlements>(key.clone(), part);
         self.view.put::<Offers>(lease.offer, offer);
     }
 

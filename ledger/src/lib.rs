@@ -40,6 +40,7 @@ pub mod member;
 pub mod merkle;
 pub mod money;
 pub mod name;
+mod ownership;
 pub mod params;
 pub mod possession;
 pub mod preview;

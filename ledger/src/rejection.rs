@@ -188,6 +188,7 @@ rejections! {
     315 ReserveInvalid "the reserve is below the federation's least share, over everything, or of private capacity", "offer at least `reserve_bps_min` of public capacity, and no reserve of private";
     316 OutageInvalid "the outage is of nothing, of more than there is, in the past or beyond the horizon", "give accelerators of the site and slots that lie ahead";
     317 OutageUnknown "there is no such outage of this provider", "list them: `hansa site outages`";
+    321 ReserveCycleRunning "the offer withdrawn before it met its reserve over a cycle that is still running, or in which leases still stand", "post it with the same cycle and no lower share, or wait until that cycle ends";
     320 CommercialCeiling "the pool has sold as much as it may to commercial users this year", "place a request: another pool may serve it";
     310 CountryInvalid "the country is no member state, or not the registrar's", "accredit a site with the registrar of the country it stands in";
     // 400 to 499: requests.

@@ -12,7 +12,7 @@ use crate::rejection::Rejection;
 use crate::row::data;
 use crate::row::{
     AskRaise, Entitlement, EntitlementKey, NamedParty, Offer, OfferState, Organisation, Pool, PoolOwner,
-    Roles, Site, SiteKey,
+    Roles, Site, SiteKey, WithdrawnTerms,
 };
 use crate::tables::{Classes, Entitlements, Offers, OffersOpen, Organisations, Sites};
 use crate::time::Slot;
@@ -73,6 +73,9 @@ data! {
     }
 }
 
+/// The longest cycle over which a reserve is met, in days: who waits for it waits no longer.
+const RESERVE_CYCLE_DAYS_MAX: u32 = 28;
+
 /// The longest parameters of a contract, in bytes.
 const CONTRACT_PARAMS_BYTES_MAX: usize = 4_096;
 
@@ -115,7 +118,7 @@ impl Perform for PostOffer {
         let parties = self.named(context, provider)?;
         let key = SiteKey { provider, site: self.site.clone(), class: self.class.clone() };
         let site = context.view.get::<Sites>(&key).cloned().ok_or(Rejection::SiteUnknown)?;
-        let (part, entitlement) = context.part_of(&key, self.owner)?;
+        let (part, mut entitlement) = context.part_of(&key, self.owner)?;
         if entitlement.offer.is_some() {
             return Err(Rejection::OfferExists);
         }
@@ -125,7 +128,8 @@ impl Perform for PostOffer {
         let mut row = self.row(provider, &organisation, &site, part.owner);
         row.parties = parties;
         row.reserve_bps = self.reserve_share(part.owner, context.params)?;
-        context.set_free(&mut row, &entitlement, &self.calendar)?;
+        let is_raise = context.hold_to_withdrawn(&mut row, &entitlement)?;
+        context.set_free(&mut row, &mut entitlement, &self.calendar)?;
         if row.market.peak() == 0 && row.reserve.peak() == 0 {
             // What has passed already offers nothing.
             return Err(Rejection::CalendarInvalid);
@@ -137,7 +141,12 @@ impl Perform for PostOffer {
         context.view.put::<Offers>(offer, row);
         context.count_offer(&self.contract, true);
         context.hold_parts(&key, site.confirmed)?;
-        context.schedule_batch(&self.class);
+        if is_raise {
+            let now = context.now;
+            context.schedule_at(&self.class, now);
+        } else {
+            context.schedule_batch(&self.class);
+        }
         context.emit(Event::OfferPosted {
             offer,
             provider,
@@ -236,10 +245,11 @@ impl Perform for AmendOffer {
         let site = context.view.get::<Sites>(&key).cloned().ok_or(Rejection::SiteUnknown)?;
         if let Some(calendar) = &self.calendar {
             let part = EntitlementKey { site: key.clone(), owner: row.pool };
-            let entitlement =
+            let mut entitlement =
                 context.view.get::<Entitlements>(&part).cloned().ok_or(Rejection::SiteUnknown)?;
             row.revision = row.revision.saturating_add(1);
-            context.set_free(&mut row, &entitlement, calendar)?;
+            context.set_free(&mut row, &mut entitlement, calendar)?;
+            context.view.put::<Entitlements>(part, entitlement);
         }
         let class = row.class.clone();
         let epoch = context.view.get::<Classes>(&class).map_or(0, |class| class.epoch);
@@ -298,7 +308,9 @@ impl PostOffer {
             Pool::Public => (least..=10_000).contains(&share),
             Pool::Private => share == 0,
         };
-        if !allowed || self.reserve_cycle_slots == Some(0) {
+        let longest =
+            RESERVE_CYCLE_DAYS_MAX.saturating_mul(86_400).checked_div(params.slot_s).unwrap_or(1).max(1);
+        if !allowed || self.reserve_cycle_slots.is_some_and(|cycle| cycle == 0 || cycle > longest) {
             return Err(Rejection::ReserveInvalid);
         }
         Ok(share)
@@ -326,8 +338,13 @@ impl Offer {
         }
     }
 
-    /// The part of `gross` that is reserve: its share of every slot, or everything for its share of the slots.
-    fn reserve_of(&self, gross: &Calendar) -> Calendar {
+    /// The part of all that is offered that is reserve: its share of every slot, or everything for its share of the slots.
+    ///
+    /// A share that is met over time is looked at in every cycle: where what is free or leased as reserve in its first part is
+    /// less than the share of all that is offered in the cycle (the calendar has gaps there, or that part has passed or is
+    /// sold), every slot of the cycle has its share instead. So no calendar and no moment of posting sheds it.
+    fn reserve_of(&self, free: &Calendar, part: &Entitlement) -> Calendar {
+        let gross = free.plus(&part.leased());
         let Some(cycle) = self.reserve_cycle_slots.filter(|cycle| *cycle > 0) else {
             return gross.reserved(self.reserve_bps, self.node_size);
         };
@@ -336,19 +353,23 @@ impl Offer {
         };
         let open = u64::from(cycle).saturating_mul(u64::from(self.reserve_bps)).div_ceil(10_000);
         let open = u32::try_from(open).unwrap_or(cycle);
-        let mut steps = Vec::new();
+        let could = free.plus(&part.leased_reserve);
+        let mut reserve = Calendar::default();
         // Cycles begin at multiples of their length, so that they stay where they are whatever is offered when.
         let mut start = first.0.saturating_sub(first.0.checked_rem(cycle).unwrap_or(0));
-        while start < end.0 && open > 0 {
-            steps.push((Slot(start), u32::MAX));
-            if open < cycle {
-                steps.push((Slot(start.saturating_add(open)), 0));
-            }
-            start = start.saturating_add(cycle);
+        while start < end.0 {
+            let (begin, until) = (Slot(start), Slot(start.saturating_add(cycle)));
+            let whole = gross.cut(begin, until);
+            let opened = Slot(start.saturating_add(open));
+            let landed = could.cut(begin, opened).area().saturating_mul(10_000);
+            let of_cycle = match landed >= whole.area().saturating_mul(u128::from(self.reserve_bps)) {
+                true => gross.cut(begin, opened),
+                false => whole.reserved(self.reserve_bps, self.node_size),
+            };
+            reserve = reserve.plus(&of_cycle);
+            start = until.0;
         }
-        steps.push((Slot(start.max(end.0)), 0));
-        steps.dedup_by_key(|(slot, _)| *slot);
-        Calendar::from_steps(&steps).unwrap_or_default().min_with(gross)
+        reserve
     }
 }
 
@@ -378,36 +399,76 @@ impl BlockInHand<'_> {
     /// granted, and nothing of what is out of order.
     ///
     /// The reserve's share is counted from all that is offered, leased or not, so that it does not shrink as the market buys.
-    fn set_free(&self, offer: &mut Offer, part: &Entitlement, free: &Calendar) -> Result<(), Rejection> {
+    fn set_free(&self, offer: &mut Offer, part: &mut Entitlement, free: &Calendar) -> Result<(), Rejection> {
         let now = self.now.slot(self.params.slot_s);
         let horizon = now.checked_add(self.params.horizon_slots).ok_or(Rejection::Overflow)?;
         if free.points().last().is_some_and(|(end, _)| *end > horizon) {
             return Err(Rejection::CalendarInvalid);
         }
-        let (mut free, mut part) = (free.clone(), part.clone());
+        let mut free = free.clone();
         free.prune(now);
         part.prune(now);
-        let leased = part.leased();
-        if leased.plus(&free).peak() > part.accelerators {
+        let gross = free.plus(&part.leased());
+        if gross.peak() > part.accelerators {
             return Err(Rejection::OfferOverInventory);
         }
-        let whole = Calendar::constant(now, horizon, part.accelerators);
-        let free = free.min_with(&whole.minus(&part.outage).minus(&leased));
         let points_max = self.params.calendar_points_max as usize;
-        let gross = free.plus(&leased);
         if let (Some(cycle), Some((first, _)), Some((end, _))) =
             (offer.reserve_cycle_slots, gross.points().first(), gross.points().last())
             && end.0.saturating_sub(first.0).checked_div(cycle).unwrap_or(0) as usize > points_max
         {
             return Err(Rejection::CalendarInvalid);
         }
-        let share = offer.reserve_of(&gross);
-        offer.reserve = share.minus(&part.leased_reserve).min_with(&free);
-        offer.market = free.minus(&offer.reserve);
-        if offer.reserve.points().len() > points_max || offer.market.points().len() > points_max {
+        self.divide(offer, part, &free);
+        let calendars = [&offer.reserve, &offer.market, &part.out_reserve, &part.out_market];
+        if calendars.iter().any(|calendar| calendar.points().len() > points_max) {
             return Err(Rejection::CalendarInvalid);
         }
         Ok(())
+    }
+
+    /// Divides what would be free if nothing were out between the lanes, and each into what is free and what is out.
+    fn divide(&self, offer: &mut Offer, part: &mut Entitlement, free: &Calendar) {
+        offer.reserve = offer.reserve_of(free, part).minus(&part.leased_reserve).min_with(free);
+        offer.market = free.minus(&offer.reserve);
+        (part.out_market, part.out_reserve) = (Calendar::default(), Calendar::default());
+        self.fit_free(part, offer);
+    }
+
+    /// Holds a new offer to what the one before it of the same part left behind: a higher price counts after the next batch
+    /// that has not run since, and the reserve's cycle stays until its end. Says whether there is such a raise.
+    fn hold_to_withdrawn(&self, offer: &mut Offer, part: &Entitlement) -> Result<bool, Rejection> {
+        let Some(before) = &part.withdrawn else { return Ok(false) };
+        let now = self.now.slot(self.params.slot_s);
+        let another = offer.reserve_cycle_slots != before.reserve_cycle_slots;
+        if now < before.reserve_until && (another || offer.reserve_bps < before.reserve_bps) {
+            return Err(Rejection::ReserveCycleRunning);
+        }
+        let epoch = self.view.get::<Classes>(&offer.class).map_or(0, |class| class.epoch);
+        if epoch > before.ask.epoch || offer.ask <= before.ask.ask {
+            return Ok(false);
+        }
+        offer.ask_raise = Some(AskRaise { ask: offer.ask, epoch });
+        offer.ask = before.ask.ask;
+        Ok(true)
+    }
+
+    /// Brings open offers of public capacity up to a least share of the reserve that a vote has raised; leases stay as they are.
+    pub(crate) fn raise_reserves(&mut self, least: u16) {
+        let open: Vec<OfferId> = self.view.range::<OffersOpen>(..).map(|((_, id), ())| *id).collect();
+        for id in open {
+            let low = |row: &&Offer| row.pool.pool() == Pool::Public && row.reserve_bps < least;
+            let Some(mut row) = self.view.get::<Offers>(&id).filter(low).cloned() else { continue };
+            let key = EntitlementKey { site: row.site_key(), owner: row.pool };
+            let Some(mut part) = self.view.get::<Entitlements>(&key).cloned() else { continue };
+            part.prune(self.now.slot(self.params.slot_s));
+            let free = row.market.plus(&row.reserve).plus(&part.out_market).plus(&part.out_reserve);
+            row.reserve_bps = least;
+            self.divide(&mut row, &mut part, &free);
+            self.view.put::<Entitlements>(key, part);
+            self.view.put::<Offers>(id, row);
+            self.emit(Event::OfferAmended { offer: id });
+        }
     }
 
     pub(super) fn withdraw_offers_of(&mut self, provider: OrganisationId) {
@@ -427,10 +488,29 @@ impl BlockInHand<'_> {
         }
     }
 
+    /// When the cycle of an offer's reserve has ended in which it was withdrawn, and each in which its part has leases of the
+    /// market: what those sold without a reserve, the first part of the cycle owes.
+    fn cycle_end(&self, offer: &Offer, part: &Entitlement) -> Slot {
+        let Some(cycle) = offer.reserve_cycle_slots.filter(|cycle| *cycle > 0) else { return Slot(0) };
+        let now = self.now.slot(self.params.slot_s);
+        let sold = part.leased_market.points().last().map_or(0, |(end, _)| end.0.saturating_sub(1));
+        let last = now.0.max(sold);
+        Slot(last.saturating_sub(last.checked_rem(cycle).unwrap_or(0)).saturating_add(cycle))
+    }
+
     fn withdraw_offer(&mut self, id: OfferId, row: Offer) {
         let key = EntitlementKey { site: row.site_key(), owner: row.pool };
         if let Some(part) = self.view.get::<Entitlements>(&key).cloned() {
-            self.view.put::<Entitlements>(key, Entitlement { offer: None, ..part });
+            let epoch = self.view.get::<Classes>(&row.class).map_or(0, |class| class.epoch);
+            let withdrawn = Some(WithdrawnTerms {
+                ask: AskRaise { ask: row.ask_in(epoch), epoch },
+                reserve_bps: row.reserve_bps,
+                reserve_cycle_slots: row.reserve_cycle_slots,
+                reserve_until: self.cycle_end(&row, &part),
+            });
+            let (out_market, out_reserve) = (Calendar::default(), Calendar::default());
+            let part = Entitlement { offer: None, out_market, out_reserve, withdrawn, ..part };
+            self.view.put::<Entitlements>(key, part);
         }
         self.view.remove::<OffersOpen>(&(row.class.clone(), id));
         self.count_offer(&row.contract, false);

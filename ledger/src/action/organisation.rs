@@ -32,7 +32,8 @@ data! {
     pub struct AccreditOrganisation {
         /// Its register number in the home member. Names the organisation: one number, one organisation.
         pub register_number: String,
-        /// The beneficial owner at the top, where there is one. Organisations of one owner share caps and shares.
+        /// The beneficial owner at the top, where there is one. Organisations of one owner share caps and shares. Left out at a
+        /// renewal it stays who it is.
         #[serde(default)]
         pub owner: Option<Registration>,
         /// What it is called.
@@ -96,10 +97,8 @@ impl Perform for AccreditOrganisation {
             return Err(Rejection::KeyInUse);
         }
         possession::demand(self.proof.as_ref(), Principal::Organisation(id))?;
-        let group = match &self.owner {
-            Some(owner) => GroupId::derive(&(owner.country, owner.number.as_str())),
-            None => GroupId::derive(&(home, self.register_number.as_str())),
-        };
+        let own = || GroupId::derive(&(home, self.register_number.as_str()));
+        let group = self.owner_group().unwrap_or_else(own);
         let organisation = Organisation {
             name: self.name.clone(),
             home,
@@ -130,8 +129,16 @@ impl Perform for AccreditOrganisation {
 }
 
 impl AccreditOrganisation {
+    /// The group of the owner that it names.
+    fn owner_group(&self) -> Option<GroupId> {
+        self.owner.as_ref().map(|owner| GroupId::derive(&(owner.country, owner.number.as_str())))
+    }
+
     /// Gives an organisation whose time has run out, or will, a later end. Whoever it is today stays who it is: the key named
-    /// must be one of its own, and group and keys are left alone. A number that is named with another key is taken.
+    /// must be one of its own, and keys are left alone. A number that is named with another key is taken.
+    ///
+    /// An owner that is named is its owner from now on, and then the end may stay as it is; none named means the same as before.
+    /// An organisation that has no owner any more is renewed under its own number.
     fn renew(
         &self,
         context: &mut Context<'_, '_>,
@@ -142,7 +149,10 @@ impl AccreditOrganisation {
             .view
             .get::<Keys>(&self.key)
             .is_some_and(|key| key.principal == Principal::Organisation(id) && !key.revoked);
-        if !own || row.standing == Standing::Revoked || self.accredited_until <= row.accredited_until {
+        let (from, to) = (row.group, self.owner_group().unwrap_or(row.group));
+        let later = self.accredited_until > row.accredited_until
+            || (from != to && self.accredited_until == row.accredited_until);
+        if !own || row.standing == Standing::Revoked || !later {
             return Err(Rejection::OrganisationExists);
         }
         context.view.remove::<Deadlines>(&expiry(id, row.accredited_until));
@@ -150,12 +160,16 @@ impl AccreditOrganisation {
         let renewed = Organisation {
             name: self.name.clone(),
             class: self.class,
+            group: to,
             standing: Standing::Accredited,
             accredited_until: self.accredited_until,
             ..row
         };
         let home = renewed.home;
         context.view.put::<Organisations>(id, renewed);
+        if from != to {
+            context.move_organisation(id, from, to);
+        }
         context.emit(Event::OrganisationAccredited { organisation: id, name: self.name.clone(), home });
         Ok(())
     }

@@ -84,7 +84,7 @@ impl Perform for AnnounceOutage {
             context.excuse(&hit);
         }
         let leases: Vec<LeaseId> = hit.iter().map(|(lease, _)| *lease).collect();
-        let (taken_market, taken_reserve, offer_revision) = context.take_out(&part)?;
+        let (taken_market, taken_reserve, offer_revision) = context.take_out(&mut part);
         let id = outage_id(context.transaction, context.position);
         let row = Outage {
             part: key.clone(),
@@ -153,7 +153,8 @@ impl BlockInHand<'_> {
         }
     }
 
-    /// The leases that a part can no longer serve whole: of those that overlap, the latest awarded first, until what is left
+    /// The leases that a part can no longer serve whole: of those that overlap, those out of released reserve
+    /// first, which may be interrupted, and of each kind the latest awarded first, until what is left
     /// fits into what is not out; and what each of them lacks, over time.
     fn leases_hit(
         &self,
@@ -178,7 +179,7 @@ impl BlockInHand<'_> {
             .filter_map(|((_, id), ())| Some((*id, self.view.get::<Leases>(id)?)))
             .filter(|(_, lease)| here(lease))
             .collect();
-        leases.sort_by_key(|(id, lease)| (Reverse(lease.awarded_at), *id));
+        leases.sort_by_key(|(id, lease)| (Reverse(lease.released), Reverse(lease.awarded_at), *id));
         let mut hit = Vec::new();
         for (id, lease) in leases {
             let until = Slot(lease.start.0.saturating_add(lease.slots));
@@ -222,28 +223,39 @@ impl BlockInHand<'_> {
 
     /// Takes out of the part's offer what is free and out, from the market first; says what was taken of each lane, and at
     /// which revision of the offer.
-    fn take_out(&mut self, part: &Entitlement) -> Result<(Calendar, Calendar, u32), Rejection> {
+    fn take_out(&mut self, part: &mut Entitlement) -> (Calendar, Calendar, u32) {
         let open = part.offer.and_then(|id| Some((id, self.view.get::<Offers>(&id)?.clone())));
-        let Some((id, mut offer)) = open else { return Ok((Calendar::default(), Calendar::default(), 0)) };
+        let Some((id, mut offer)) = open else { return (Calendar::default(), Calendar::default(), 0) };
         let (market, reserve) = (offer.market.clone(), offer.reserve.clone());
-        let room = self.room(part, &offer);
-        offer.reserve = reserve.min_with(&room);
-        offer.market = market.min_with(&room.minus(&offer.reserve));
+        self.fit_free(part, &mut offer);
         let taken = (market.minus(&offer.market), reserve.minus(&offer.reserve), offer.revision);
         self.view.put::<Offers>(id, offer);
-        Ok(taken)
+        taken
     }
 
-    /// What an offer could have free at most: what its part was granted, less what is leased and out.
-    fn room(&self, part: &Entitlement, offer: &Offer) -> Calendar {
-        let both = offer.market.plus(&offer.reserve).plus(&part.leased()).plus(&part.outage);
+    /// Divides all that an offer would have free, what is out included, anew into what is free and what is out: no more is
+    /// free than was granted, less what is leased and out, and the reserve keeps its own before the market. Whatever order
+    /// outages and leases come and go in, the sum of the two stays.
+    pub(crate) fn fit_free(&self, part: &mut Entitlement, offer: &mut Offer) {
+        let now = self.now.slot(self.params.slot_s);
+        part.prune(now);
+        offer.market.prune(now);
+        offer.reserve.prune(now);
+        let market = offer.market.plus(&part.out_market);
+        let reserve = offer.reserve.plus(&part.out_reserve);
+        let both = market.plus(&reserve);
         let (Some((first, _)), Some((last, _))) = (both.points().first(), both.points().last()) else {
-            return Calendar::default();
+            return;
         };
-        Calendar::constant(*first, *last, part.accelerators).minus(&part.leased()).minus(&part.outage)
+        let granted = Calendar::constant(*first, *last, part.accelerators);
+        let room = granted.minus(&part.leased()).minus(&part.outage);
+        offer.reserve = reserve.min_with(&room);
+        offer.market = market.min_with(&room.minus(&offer.reserve));
+        part.out_reserve = reserve.minus(&offer.reserve);
+        part.out_market = market.minus(&offer.market);
     }
 
-    /// An outage is over: what it took returns to the offer it took it from, unless its provider has said anew what is free.
+    /// An outage is over: what is out no more returns to the offer that would have it free.
     pub(crate) fn end_outage(&mut self, id: OutageId) -> Result<(), Rejection> {
         let row = self.view.get::<Outages>(&id).cloned().ok_or(Rejection::OutageUnknown)?;
         self.view.remove::<Outages>(&id);
@@ -252,20 +264,10 @@ impl BlockInHand<'_> {
         let Some(mut part) = self.view.get::<Entitlements>(&row.part).cloned() else { return Ok(()) };
         part.prune(now);
         part.outage = part.outage.minus(&Calendar::constant(row.start.max(now), row.end, row.accelerators));
-        let same = |offer: &&Offer| offer.state == OfferState::Open && offer.revision == row.offer_revision;
-        let offer = row.offer.and_then(|id| Some((id, self.view.get::<Offers>(&id).filter(same)?.clone())));
+        let open = |offer: &&Offer| offer.state == OfferState::Open;
+        let offer = part.offer.and_then(|id| Some((id, self.view.get::<Offers>(&id).filter(open)?.clone())));
         if let Some((id, mut offer)) = offer {
-            let (mut market, mut reserve) = (row.taken_market, row.taken_reserve);
-            market.prune(now);
-            reserve.prune(now);
-            let whole = Offer {
-                market: offer.market.plus(&market),
-                reserve: offer.reserve.plus(&reserve),
-                ..offer.clone()
-            };
-            let room = self.room(&part, &whole);
-            offer.reserve = whole.reserve.min_with(&room);
-            offer.market = whole.market.min_with(&room.minus(&offer.reserve));
+            self.fit_free(&mut part, &mut offer);
             self.view.put::<Offers>(id, offer);
         }
         self.view.put::<Entitlements>(row.part.clone(), part);

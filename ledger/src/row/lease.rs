@@ -151,6 +151,8 @@ data! {
         pub class: Name,
         /// Accelerators.
         pub quantity: u32,
+        /// Whether it counts against the commercial ceiling of its pool.
+        pub commercial: bool,
         /// First slot.
         pub start: Slot,
         /// Slots, those of extensions included.

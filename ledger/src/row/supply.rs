@@ -127,6 +127,24 @@ data! {
         pub leased_reserve: Calendar,
         /// What is out of order or in maintenance, over time.
         pub outage: Calendar,
+        /// What its open offer would have free for the market and has not, since it is out: it returns as the outages end.
+        pub out_market: Calendar,
+        /// What its open offer would have free for the reserve and has not, since it is out.
+        pub out_reserve: Calendar,
+        /// What the offer that was withdrawn last leaves behind for the next one.
+        pub withdrawn: Option<WithdrawnTerms>,
+    }
+
+    /// The terms of a withdrawn offer that the next offer of the same part cannot shake off.
+    pub struct WithdrawnTerms {
+        /// Its price then, and the class's batch count: until that batch has run, a higher price does not count.
+        pub ask: AskRaise,
+        /// The reserve's share.
+        pub reserve_bps: u16,
+        /// The cycle of its reserve.
+        pub reserve_cycle_slots: Option<u32>,
+        /// The first slot from which another cycle or a lower share may be chosen.
+        pub reserve_until: Slot,
     }
 
     /// Capacity that is out for some time.
@@ -228,6 +246,9 @@ impl Default for Entitlement {
             leased_market: Calendar::default(),
             leased_reserve: Calendar::default(),
             outage: Calendar::default(),
+            out_market: Calendar::default(),
+            out_reserve: Calendar::default(),
+            withdrawn: None,
         }
     }
 }
@@ -241,7 +262,9 @@ impl Entitlement {
 
     /// Forgets what lies before `now`.
     pub fn prune(&mut self, now: Slot) {
-        for calendar in [&mut self.leased_market, &mut self.leased_reserve, &mut self.outage] {
+        let leased = [&mut self.leased_market, &mut self.leased_reserve];
+        let out = [&mut self.outage, &mut self.out_market, &mut self.out_reserve];
+        for calendar in leased.into_iter().chain(out) {
             calendar.prune(now);
         }
     }

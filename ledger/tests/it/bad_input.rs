@@ -75,6 +75,7 @@ fn every_kind_of_action_has_a_table_and_every_code_a_row() {
     met.extend(tables().iter().flat_map(|(_, rows)| rows.iter().map(|(.., expected)| *expected)));
     met.extend(crate::extension::MET);
     met.extend(crate::settlement::MET);
+    met.extend(crate::market_rules::MET);
     let elsewhere = [&OF_THE_MEMPOOL[..], &OF_SEVERAL_ACTIONS].concat();
     let missed: Vec<&Rejection> =
         Rejection::ALL.iter().filter(|code| !met.contains(code) && !elsewhere.contains(code)).collect();

@@ -12,6 +12,7 @@ mod invariants;
 mod lease;
 mod lease_terms;
 mod market_batch;
+mod market_rules;
 mod money;
 mod numbers;
 mod offices;

@@ -131,7 +131,8 @@ fn a_reserve_met_over_time_is_the_whole_offer_in_its_share_of_the_slots() {
         PostOffer { reserve_cycle_slots: Some(cycle), reserve_bps: Some(2_500), ..offered(&world, None, 64) };
     world.act("bsc", post).unwrap();
     let offer = offer(&world, &open_offers(&world)[0]);
-    let first = world.now.slot(1).0 + 1;
+    // The cycle in hand has only a part left, and keeps its share there in every slot unless its first part still lies ahead.
+    let first = (world.now.slot(1).0 / cycle + 1) * cycle;
     let mut reserved = 0;
     for slot in first..first + 10 * cycle {
         let both = (offer.market.free_at(Slot(slot)), offer.reserve.free_at(Slot(slot)));
@@ -147,13 +148,14 @@ fn the_reserve_has_its_bounds() {
     let (mut world, id) = world(Params { calendar_points_max: 50, ..params() });
     world.act("bsc", WithdrawOffer { offer: id }).unwrap();
     type Row = (fn(&mut PostOffer), Option<Rejection>);
-    let rows: [Row; 7] = [
+    let rows: [Row; 8] = [
         (|one| one.reserve_bps = Some(1_999), Some(Rejection::ReserveInvalid)),
         (|one| one.reserve_bps = Some(10_001), Some(Rejection::ReserveInvalid)),
         (|one| one.reserve_cycle_slots = Some(0), Some(Rejection::ReserveInvalid)),
         (|one| one.reserve_cycle_slots = Some(1), Some(Rejection::CalendarInvalid)),
         (|one| one.reserve_cycle_slots = Some(100), Some(Rejection::CalendarInvalid)),
-        (|one| one.reserve_cycle_slots = Some(u32::MAX), None),
+        (|one| one.reserve_cycle_slots = Some(28 * 86_400 + 1), Some(Rejection::ReserveInvalid)),
+        (|one| one.reserve_cycle_slots = Some(28 * 86_400), None),
         (|one| one.reserve_bps = Some(10_000), None),
     ];
     for (change, expected) in rows {

@@ -214,6 +214,7 @@ pub(super) fn is_public(event: &Event) -> bool {
         | Event::AliasVoted { .. }
         | Event::AliasScheduled { .. }
         | Event::AliasSet { .. }
+        | Event::OrganisationMoved { .. }
         | Event::TransactionWithheld { .. } => true,
         Event::OrganisationAccredited { .. }
         | Event::KeySet { .. }
@@ -279,6 +280,7 @@ pub(super) fn concerns(state: &State, event: &Event, one: OrganisationId) -> boo
     let of_grant = |grant: &GrantId| state.get::<Grants>(grant).is_some_and(|row| row.holder == one);
     match event {
         Event::OrganisationAccredited { organisation, .. }
+        | Event::OrganisationMoved { organisation, .. }
         | Event::OrganisationClosed { organisation, .. }
         | Event::KeySet { organisation, .. }
         | Event::KeyRemoved { organisation, .. }

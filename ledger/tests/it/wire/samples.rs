@@ -422,5 +422,6 @@ pub fn events() -> Vec<Event> {
         },
         Event::DisputeVoted { lease: LEASE, member: member("DE"), provider_bps: 2_500 },
         Event::DisputeDecided { lease: LEASE, provider_bps: 2_500, ruled: true, bond: Vec::new() },
+        Event::OrganisationMoved { organisation: ORGANISATION, from: GroupId([1; 32]), to: GroupId([2; 32]) },
     ]
 }
