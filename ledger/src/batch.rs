@@ -133,8 +133,7 @@ pub(crate) fn offered_capacity(view: &View<'_>, class: &Name) -> u64 {
         let whole = part.map_or(free.clone(), |part| {
             free.plus(&part.leased()).plus(&part.out_market).plus(&part.out_reserve)
         });
-        let granted = part.map_or(u32::MAX, |part| part.accelerators);
-        sum.saturating_add(u64::from(whole.peak().min(granted)))
+        sum.saturating_add(u64::from(whole.peak().min(part.map_or(u32::MAX, |part| part.accelerators))))
     })
 }
 
