@@ -165,7 +165,7 @@ pub(crate) fn year_of(now: TimeMs) -> u32 {
 }
 
 /// The ids under one class in an index table.
-fn class_range<'v, T, I>(view: &'v View<'_>, class: &'v Name) -> impl Iterator<Item = I> + 'v
+pub(crate) fn class_range<'v, T, I>(view: &'v View<'_>, class: &'v Name) -> impl Iterator<Item = I> + 'v
 where
     T: crate::state::Table<Key = (Name, I), Row = ()> + 'v,
     I: Copy + Ord + From<[u8; 32]> + 'v,
@@ -175,52 +175,6 @@ where
 }
 
 impl BlockInHand<'_> {
-    /// Sees to it that the class is cleared at the next multiple of the batch time; without effect when that is so already,
-    /// or when nobody waits for anything.
-    pub(crate) fn schedule_batch(&mut self, class: &Name) {
-        self.schedule_from(class, self.now);
-    }
-
-    /// Sees to it that the class is cleared at the first multiple of the batch time after this moment that is not before
-    /// `from`; without effect when it is cleared sooner already, or when nobody waits for anything.
-    pub(crate) fn schedule_from(&mut self, class: &Name, from: TimeMs) {
-        if self.is_wanted(class) {
-            self.schedule_at(class, from);
-        }
-    }
-
-    /// [`Self::schedule_from`], whether anybody waits or not.
-    pub(crate) fn schedule_at(&mut self, class: &Name, from: TimeMs) {
-        let Some(mut row) = self.view.get::<Classes>(class).cloned() else { return };
-        let step = self.params.batch_ms;
-        let batches = |time: u64| time.checked_div(step).unwrap_or(0);
-        let next = batches(self.now.0).saturating_add(1);
-        let due =
-            TimeMs(next.max(batches(from.0.saturating_add(step.saturating_sub(1)))).saturating_mul(step));
-        if row.batch_due.is_some_and(|batch| batch <= due) {
-            return;
-        }
-        let (kind, subject) = (DeadlineKind::Batch, class_subject(class));
-        if let Some(later) = row.batch_due.replace(due) {
-            self.view.remove::<Deadlines>(&Deadline { due: later, kind, subject });
-        }
-        self.view.put::<Classes>(class.clone(), row);
-        self.view.put::<Deadlines>(Deadline { due, kind, subject }, ());
-    }
-
-    /// Whether anybody waits for capacity of a class.
-    pub(crate) fn is_wanted(&self, class: &Name) -> bool {
-        class_range::<RequestsOpen, RequestId>(&self.view, class).next().is_some()
-    }
-
-    /// Sees to it that every class is cleared in which somebody waits, since something changed that bears on all.
-    pub(crate) fn schedule_all(&mut self) {
-        let classes: Vec<Name> = self.view.range::<Classes>(..).map(|(class, _)| class.clone()).collect();
-        for class in &classes {
-            self.schedule_batch(class);
-        }
-    }
-
     /// Clears a class: at most one batch, however many boundaries have passed, over orders of earlier blocks.
     pub(crate) fn run_batch(&mut self, chain: ChainId, class: &Name) {
         let mut book = book(&self.view, self.params, chain, class, self.now);

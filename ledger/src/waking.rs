@@ -6,20 +6,19 @@
 
 use crate::action::BlockInHand;
 use crate::aid::next_quarter;
-use crate::batch::{is_funded, next_year};
-
+use crate::batch::{class_range, class_subject, is_funded, next_year};
 use crate::demand::next_ramp;
-use crate::id::OrganisationId;
+use crate::id::{OrganisationId, RequestId};
 use crate::journal::debit_headroom;
 use crate::market::next_release;
 use crate::market::{Book, LaneHint, Order, Reason};
 use crate::member::MemberCode;
 use crate::money::Money;
 use crate::name::Name;
-use crate::row::{AccountId, Entitlement, Member, Organisation};
+use crate::row::{AccountId, Deadline, DeadlineKind, Entitlement, Member, Organisation};
 use crate::tables::{
-    Accounts, Classes, Entitlements, FiguresTable, Members, Offers, OffersOpen, Organisations, ParamsTable,
-    RequestsOpen,
+    Accounts, Classes, Deadlines, Entitlements, FiguresTable, Members, Offers, OffersOpen, Organisations,
+    ParamsTable, RequestsOpen,
 };
 use crate::time::{Slot, TimeMs};
 use std::collections::BTreeSet;
@@ -52,6 +51,52 @@ pub fn may_pass(reason: Reason) -> bool {
 }
 
 impl BlockInHand<'_> {
+    /// Sees to it that the class is cleared at the next multiple of the batch time; without effect when that is so already,
+    /// or when nobody waits for anything.
+    pub(crate) fn schedule_batch(&mut self, class: &Name) {
+        self.schedule_from(class, self.now);
+    }
+
+    /// Sees to it that the class is cleared at the first multiple of the batch time after this moment that is not before
+    /// `from`; without effect when it is cleared sooner already, or when nobody waits for anything.
+    pub(crate) fn schedule_from(&mut self, class: &Name, from: TimeMs) {
+        if self.is_wanted(class) {
+            self.schedule_at(class, from);
+        }
+    }
+
+    /// [`Self::schedule_from`], whether anybody waits or not.
+    pub(crate) fn schedule_at(&mut self, class: &Name, from: TimeMs) {
+        let Some(mut row) = self.view.get::<Classes>(class).cloned() else { return };
+        let step = self.params.batch_ms;
+        let batches = |time: u64| time.checked_div(step).unwrap_or(0);
+        let next = batches(self.now.0).saturating_add(1);
+        let due =
+            TimeMs(next.max(batches(from.0.saturating_add(step.saturating_sub(1)))).saturating_mul(step));
+        if row.batch_due.is_some_and(|batch| batch <= due) {
+            return;
+        }
+        let (kind, subject) = (DeadlineKind::Batch, class_subject(class));
+        if let Some(later) = row.batch_due.replace(due) {
+            self.view.remove::<Deadlines>(&Deadline { due: later, kind, subject });
+        }
+        self.view.put::<Classes>(class.clone(), row);
+        self.view.put::<Deadlines>(Deadline { due, kind, subject }, ());
+    }
+
+    /// Whether anybody waits for capacity of a class.
+    pub(crate) fn is_wanted(&self, class: &Name) -> bool {
+        class_range::<RequestsOpen, RequestId>(&self.view, class).next().is_some()
+    }
+
+    /// Sees to it that every class is cleared in which somebody waits, since something changed that bears on all.
+    pub(crate) fn schedule_all(&mut self) {
+        let classes: Vec<Name> = self.view.range::<Classes>(..).map(|(class, _)| class.clone()).collect();
+        for class in &classes {
+            self.schedule_batch(class);
+        }
+    }
+
     /// Schedules the batch of a class for the moment from which time alone could let one of its requests be served.
     pub(crate) fn schedule_wake(&mut self, class: &Name, book: &Book) {
         let times = [self.released_at(book), self.ramped_at(book), self.aided_at(book), self.year_at(book)];

@@ -26,6 +26,7 @@ pub(crate) fn lease() -> Lease {
         quantity: 1,
         start: Slot(0),
         slots: 1_000,
+        commercial: false,
         extensions: Vec::new(),
         agreement: Agreement {
             start: TimeMs(0),
