@@ -31,9 +31,9 @@ data! {
     }
 }
 
-/// The most windows of a lease: as many quarters of an hour as two days have. They stand in its row, and its contract has to be
-/// told all of them at once.
-pub const WINDOWS_MAX: usize = 192;
+/// The most windows of a lease. They stand in its row, and its contract has to be told all of them at once, within the fuel of
+/// one call: a dispute over `reserved`, which judges each of them twice, takes 140.
+pub const WINDOWS_MAX: usize = 128;
 
 /// The most leases in one report, as in one of usage alone.
 const LEASES_MAX: usize = 1_024;

@@ -41,9 +41,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Planted { names, place } => plant(&top(), &names, &place),
         Verb::Figures { names, long } => take(&top(), &names, long),
-        Verb::Publish => figure::list(&top())
-            .and_then(|figures| publish::write(&top(), &figures, &Results::read(&top())?))
-            .map(|()| true),
+        Verb::Publish => publish(&top()).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -97,6 +95,10 @@ fn take(top: &Path, names: &[String], long: bool) -> Result<bool, String> {
         results.write(top)?;
     }
     Ok(all)
+}
+
+fn publish(top: &Path) -> Result<(), String> {
+    publish::write(top, &figure::list(top)?, &planted::list(top)?, &Results::read(top)?)
 }
 
 fn chosen<T>(list: Vec<T>, names: &[String], name: impl Fn(&T) -> &String) -> Result<Vec<T>, String> {

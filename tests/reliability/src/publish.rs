@@ -1,6 +1,7 @@
 //! The tables of docs/reliability.md.
 
 use crate::figure::{Figure, Found, Results};
+use crate::planted::Fault;
 use std::fs;
 use std::path::Path;
 
@@ -26,11 +27,11 @@ pub fn replaced(page: &str, name: &str, body: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// Names the file that cannot be read or written, or the mark the page lacks.
-pub fn write(top: &Path, figures: &[Figure], results: &Results) -> Result<(), String> {
+pub fn write(top: &Path, figures: &[Figure], faults: &[Fault], results: &Results) -> Result<(), String> {
     let path = top.join(PAGE);
     let page = fs::read_to_string(&path).map_err(|error| format!("cannot read {PAGE}: {error}"))?;
     let page = replaced(&page, "figures", &figures_table(figures, results))?;
-    let page = replaced(&page, "planted", &planted_table(results))?;
+    let page = replaced(&page, "planted", &planted_table(faults, results))?;
     fs::write(&path, page).map_err(|error| format!("cannot write {PAGE}: {error}"))
 }
 
@@ -54,18 +55,26 @@ fn said(found: &Found) -> String {
     format!("{words} ({} s, {}, commit {})", found.seconds, found.day, found.commit)
 }
 
-fn planted_table(results: &Results) -> String {
-    let caught = results.planted.values().filter(|verdict| verdict.caught).count();
-    let mut table =
-        format!("{caught} of {} caught.\n\n| planted | caught by |\n|---|---|\n", results.planted.len());
-    for verdict in results.planted.values() {
-        let by = match (&verdict.obstacle, verdict.failed.as_slice()) {
-            (Some(obstacle), _) => format!("**not tried**: {obstacle}"),
-            (None, []) => "**nothing**".to_owned(),
-            (None, [one]) => format!("`{one}`"),
-            (None, [one, rest @ ..]) => format!("`{one}` and {} more", rest.len()),
+fn planted_table(faults: &[Fault], results: &Results) -> String {
+    let verdict = |fault: &Fault| results.planted.get(&fault.name);
+    let tried: Vec<_> = faults.iter().filter_map(verdict).collect();
+    let caught = tried.iter().filter(|verdict| verdict.caught).count();
+    let mut table = format!(
+        "{} faults are listed, {} were tried, {caught} of these were caught.\n\n| planted | caught by |\n|---|---|\n",
+        faults.len(),
+        tried.len()
+    );
+    for fault in faults {
+        let by = match verdict(fault) {
+            None => "not tried yet".to_owned(),
+            Some(verdict) => match (&verdict.obstacle, verdict.failed.len()) {
+                (Some(obstacle), _) => format!("**not tried**: {obstacle}"),
+                (None, _) if !verdict.caught => format!("**not by** `{}`", fault.caught_by),
+                (None, 1) => format!("`{}`", fault.caught_by),
+                (None, count) => format!("`{}` and {} more", fault.caught_by, count.saturating_sub(1)),
+            },
         };
-        table.push_str(&format!("| {} | {by} |\n", verdict.says));
+        table.push_str(&format!("| {} | {by} |\n", fault.says));
     }
     table
 }
