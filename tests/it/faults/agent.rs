@@ -27,6 +27,12 @@ pub fn killed_under_its_job(testnet: &Testnet) {
         shown["lease"].as_str().map(str::to_owned)
     });
     testnet.until("the job runs", TIME_MAX, || (!sleepers().is_empty()).then_some(()));
+    let agent_log = testnet.layout.log("bsc");
+    let starts = || {
+        let text = std::fs::read_to_string(&agent_log).unwrap();
+        text.lines().filter(|line| line.contains("the job starts") && line.contains(&lease)).count()
+    };
+    testnet.until("the agent has noted its start", TIME_MAX, || (starts() > 0).then_some(()));
 
     // Killed alone, without its group: what it started has to see to its own end.
     let agent = testnet.process("bsc");
@@ -44,11 +50,7 @@ pub fn killed_under_its_job(testnet: &Testnet) {
     let log = log["log"].as_str().unwrap();
     assert_eq!(log.matches("begun").count(), 1, "{log}");
     assert!(log.contains("restarted while the job ran"), "{log}");
-    let agent_log = testnet.layout.log("bsc");
-    let starts = std::fs::read_to_string(&agent_log).unwrap();
-    let starts =
-        starts.lines().filter(|line| line.contains("the job starts") && line.contains(&lease)).count();
-    assert_eq!(starts, 1, "{}", tail(&agent_log));
+    assert_eq!(starts(), 1, "{}", tail(&agent_log));
 
     // The lease goes on: another job runs in it, and then it is settled, once, for the time by the ledger's clock.
     home.run(&["job", "run", &lease, "--run", "true"]).succeeded();

@@ -21,7 +21,9 @@ pub fn verified_against_what_is_trusted(market: &Market) {
     let genesis = ["--trust", text(&file), "--max-age", "1h"];
     let filter = LeaseFilter { state: Some(LeaseState::Settled), ..LeaseFilter::default() };
     let leases = market.testnet.wait(market.testnet.client("FR").leases(&filter)).unwrap();
-    let lease = leases.into_iter().next().expect("leases were settled before");
+    let own = market.organisation();
+    let lease = leases.into_iter().find(|lease| lease.row.requester == own);
+    let lease = lease.expect("leases of it were settled before");
     let (id, request, class) =
         (lease.id.to_string(), lease.row.request.to_string(), lease.row.class.to_string());
     // Everything of these answers is proven.

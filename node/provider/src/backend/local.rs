@@ -253,7 +253,11 @@ impl Supervisor {
         let (reports, mut orders) =
             UnixStream::from_std(ours).map_err(|error| failed("set up a socket", error))?.into_split();
         let plan = message(plan).map_err(BackendError::Supervisor)?;
-        orders.write_all(&plan).await.map_err(|error| failed("hand over the job", error))?;
+        match orders.write_all(&plan).await {
+            // It has ended already: waiting for its first word tells how.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+            written => written.map_err(|error| failed("hand over the job", error))?,
+        }
         let reports = BufReader::new(reports).lines();
         Ok(Supervisor { child, reports, orders: Arc::new(Mutex::new(Some(orders))) })
     }
