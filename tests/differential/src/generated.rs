@@ -76,7 +76,7 @@ pub fn some_module(seed: u64) -> Option<Vec<u8>> {
     let mut numbers = Numbers::new(seed);
     let bytes: Vec<u8> = (0..512 + numbers.below(8_192)).map(|_| numbers.next().to_le_bytes()[0]).collect();
     // Every other one is careful.
-    let careful = seed % 2 == 0;
+    let careful = seed.is_multiple_of(2);
     let mut module = Module::new(config(careful), &mut Unstructured::new(&bytes)).ok()?;
     if careful {
         module.ensure_termination(TURNS_MAX).ok()?;
