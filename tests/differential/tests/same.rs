@@ -39,25 +39,41 @@ fn generated_modules_end_the_same_interpreted_and_compiled() {
     assert!(found.undecided < found.calls / 100, "{found}");
 }
 
-/// A difference would be seen: another operator in one of the engines is another end.
+/// Operators, and others that take and give values of the same types.
+const OTHERS: [(u8, u8); 8] = [
+    (0x45, 0x68), // i32.eqz, i32.ctz
+    (0x46, 0x47), // i32.eq, i32.ne
+    (0x51, 0x52), // i64.eq, i64.ne
+    (0x6a, 0x6b), // i32.add, i32.sub
+    (0x71, 0x72), // i32.and, i32.or
+    (0x7c, 0x7d), // i64.add, i64.sub
+    (0x83, 0x84), // i64.and, i64.or
+    (0xa7, 0x50), // i32.wrap_i64, i64.eqz
+];
+
+/// A difference would be seen: another operator in one of the engines is another end, wherever the call comes there.
 #[test]
 fn another_operator_is_another_end() {
     let input = settle_input(&[], &facts()).unwrap();
-    let seen = with_stack(|| (0..CASES).map(|seed| seen_in(seed, &input)).sum::<usize>());
-    assert!(seen > 20, "{seen}");
+    let (told, seen) = with_stack(|| {
+        let found = (0..CASES / 3).map(|seed| seen_in(seed, &input));
+        found.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+    });
+    assert!(seen > 20 && seen < told, "{seen} of {told}");
 }
 
-/// In how many places of a module an `i32.add` is told from an `i32.sub`, wherever that is still a module.
-fn seen_in(seed: u64, input: &[u8]) -> usize {
-    let Some(code) = some_module(seed).filter(|code| Host::new().load(code).is_ok()) else { return 0 };
+/// In how many places of a module one operator was put for another, wherever that is still a module, and in how many of them it
+/// ended otherwise.
+fn seen_in(seed: u64, input: &[u8]) -> (usize, usize) {
+    let Some(code) = some_module(seed).filter(|code| Host::new().load(code).is_ok()) else { return (0, 0) };
     let ended = Unbound::new(&code).unwrap().call(EXPORT_SETTLE, input).unwrap().ended;
-    let told = |place: usize| {
+    let ends = (0..code.len()).filter_map(|place| {
+        let (_, operator) = OTHERS.iter().find(|(operator, _)| *operator == code[place])?;
         let mut other = code.clone();
-        other[place] = 0x6b;
-        let compiled = Compiled::new(&other).ok()?;
-        compiled.call(EXPORT_SETTLE, input).ok().filter(|end| *end != ended)
-    };
-    (0..code.len()).filter(|place| code[*place] == 0x6a && told(*place).is_some()).count()
+        other[place] = *operator;
+        Compiled::new(&other).ok()?.call(EXPORT_SETTLE, input).ok()
+    });
+    ends.fold((0, 0), |(told, seen), end| (told + 1, seen + usize::from(end != ended)))
 }
 
 #[test]
