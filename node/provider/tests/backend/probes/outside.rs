@@ -159,11 +159,17 @@ fn within(folder: &Path) -> Vec<i32> {
 
 /// Another job, which keeps a file anybody could read if it could get there.
 async fn neighbour(bench: &Bench) -> (Box<dyn RunningJob>, String, i32) {
-    let mut spec =
-        bench.shell("neighbour", "echo the neighbour > own; chmod 666 own; touch ready; exec sleep 3600");
-    spec.limits.wall = std::time::Duration::from_secs(3600);
+    let script = "echo the neighbour > own; chmod 666 own; exec sleep 3600";
+    let mut spec = bench.shell("next-door", script);
+    spec.limits.wall = std::time::Duration::from_secs(36_000);
     let job = bench.start(&spec).await;
-    until("the neighbour", || exists(&spec.directory.join("ready"))).await;
-    let pids = within(&spec.directory);
-    (job, spec.directory.join("own").display().to_string(), *pids.last().expect("the neighbour runs"))
+    let sleeps =
+        |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n");
+    let mut pid = None;
+    until("the neighbour", || {
+        pid = within(&spec.directory).into_iter().find(sleeps);
+        pid.is_some()
+    })
+    .await;
+    (job, spec.directory.join("own").display().to_string(), pid.expect("the neighbour runs"))
 }
