@@ -74,7 +74,7 @@ fn market_with_reserve() -> World {
         reserve_cap_bps: 5_000,
         release_slots: 30,
         release_lease_slots_max: 6,
-        aid_ceiling: 40_000,
+        aid_ceiling: 6_000,
         ..Params::testnet()
     }))
 }

@@ -7,9 +7,11 @@ use hansa_ledger::row::LeaseState;
 use hansa_node_api::book::{FiguresInfo, MarketBook, MarketPrice};
 use hansa_node_api::lease::ExtensionInfo;
 use hansa_node_api::market::ClassInfo;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
+use std::sync::mpsc::Receiver;
 
 /// A bid that cash pays, so that the lease may be extended.
 const CASH_BID: [&str; 9] =
@@ -26,6 +28,20 @@ impl Drop for Going {
     }
 }
 
+/// What is followed from now on, a line of JSON each time.
+fn watch(home: &Home, words: &[&str]) -> (Going, Receiver<String>) {
+    let mut watching = home.command(&[&["--json", "market"], words, &["--watch"]].concat());
+    let mut going = Going(watching.stdout(Stdio::piped()).spawn().unwrap());
+    let (sender, lines) = std::sync::mpsc::channel();
+    let stdout = BufReader::new(going.0.stdout.take().unwrap());
+    std::thread::spawn(move || stdout.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
+    (going, lines)
+}
+
+fn heard<T: DeserializeOwned>(lines: &Receiver<String>) -> T {
+    serde_json::from_str(&lines.recv_timeout(MARKET_TIME_MAX).expect("it is told")).unwrap()
+}
+
 /// Classes, a book as its own and as a stranger sees it, and each batch as it is decided.
 pub fn looked_at_and_followed(market: &Market) {
     let home = &market.home;
@@ -34,23 +50,23 @@ pub fn looked_at_and_followed(market: &Market) {
     let before: Vec<FiguresInfo> = home.ask(&["market", "history", CLASS]);
     let last = before.last().map_or(0, |last| last.epoch);
     assert!(last > 0, "batches have run by now");
-    let mut watching = home.command(&["--json", "market", "history", CLASS, "--last", "1", "--watch"]);
-    let mut going = Going(watching.stdout(Stdio::piped()).spawn().unwrap());
-    let (sender, lines) = std::sync::mpsc::channel();
-    let stdout = BufReader::new(going.0.stdout.take().unwrap());
-    std::thread::spawn(move || stdout.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
-    let next = || -> FiguresInfo {
-        let line = lines.recv_timeout(MARKET_TIME_MAX).expect("a batch is told");
-        serde_json::from_str(&line).unwrap()
-    };
+    let (going, lines) = watch(home, &["history", CLASS, "--last", "1"]);
+    let (booking, books) = watch(home, &["book", CLASS]);
+    let (pricing, prices) = watch(home, &["price", CLASS]);
+    let next = || -> FiguresInfo { heard(&lines) };
     assert_eq!(Some(&next()), before.last(), "first what was");
+    let (book, price): (MarketBook, MarketPrice) = (heard(&books), heard(&prices));
+    assert_eq!((book.epoch, price.class.as_str()), (last, CLASS), "as it is now");
 
     // One that nobody can serve stays in the book, where it is one's own to see and nobody else's.
     let request = market.bid(&["--quantity", "4", "--duration", "1m", "--limit", "0.01", "--within", "1h"]);
     let told = next();
     assert_eq!((told.epoch, told.row.trades), (last + 1, 0), "then each batch as it is decided: {told:?}");
     assert!(told.row.open >= 1 && !told.row.unmatched.is_empty(), "{told:?}");
-    drop(going);
+    let seen = std::iter::repeat_with(|| heard::<MarketBook>(&books)).find(|book| book.epoch > last);
+    assert_eq!(seen.unwrap().orders.iter().map(|one| one.id).collect::<Vec<_>>(), [request]);
+    assert_eq!(heard::<MarketPrice>(&prices).class.as_str(), CLASS, "with the same batch");
+    drop((going, booking, pricing));
     let book: MarketBook = home.ask(&["market", "book", CLASS]);
     assert_eq!(book.orders.iter().map(|one| one.id).collect::<Vec<_>>(), [request]);
     assert!(book.epoch >= told.epoch && !book.offers.is_empty() && book.requests_open >= 1, "{book:?}");

@@ -71,7 +71,9 @@ proptest! {
             prop_assert!(order.credit.is_none() || book.params.credit_ask_cap.is_none_or(|cap| supply.ask <= cap));
             let seconds = u64::from(trade.quantity) * u64::from(trade.slots) * 900;
             if supply.home != order.funding_home {
-                *debit.entry(order.funding_home).or_default() += order.limit.charge(seconds).unwrap().wide();
+                // The price of the reserve is known beforehand.
+                let most = if is_reserve { trade.price } else { order.limit };
+                *debit.entry(order.funding_home).or_default() += most.charge(seconds).unwrap().wide();
             }
             if order.commercial {
                 *commercial.entry(trade.offer).or_default() += u64::from(trade.quantity * trade.slots);
