@@ -247,7 +247,8 @@ impl LedgerStore for FaultyStore {
     fn restore(&self, body: &[u8], commit: &Commit<'_>) -> Result<(), StoreError> {
         let Commit { height, block, root, certificate, checkpoint } = *commit;
         let checkpoint = checkpoint.cloned();
-        self.write(Write::Restore(body.to_vec(), height, block, root, certificate.to_vec(), checkpoint)).map(drop)
+        self.write(Write::Restore(body.to_vec(), height, block, root, certificate.to_vec(), checkpoint))
+            .map(drop)
     }
 
     fn put_waypoint(&self, height: u64, record: &[u8]) -> Result<(), StoreError> {
