@@ -1,5 +1,5 @@
 //! Snapshots: the state after a block, in files that a node gives to others, so that a new, destroyed or late one need not
-//! execute all blocks. `docs/decisions/0019` says what they hold, how long they live, and what a peer that lies can do.
+//! execute all blocks. `docs/decisions/0020` says what they hold, how long they live, and what a peer that lies can do.
 //!
 //! `make` writes one from the store's checkpoint while the node goes on, `shelf` keeps the newest on the disk, `fetch` gets one
 //! from the others, `restore` checks it against the members' signatures before anything of it becomes the ledger, and `waypoint`

@@ -75,7 +75,7 @@ impl Executor {
     ///
     /// # Errors
     /// Why not; the ledger is as it was, unless the store cannot write any more.
-    pub fn restore(&self, snapshot: &Restored) -> Result<(), RestoreError> {
+    pub fn restore(&self, snapshot: Restored) -> Result<(), RestoreError> {
         let header = &snapshot.manifest.header;
         // Locked first, as when a block is adopted: rows, height and root are those of one state.
         let mut dirty = self.lock_dirty();
@@ -110,7 +110,7 @@ impl Executor {
         self.lock_executed().clear();
         // Before the state changes, so that nobody is told of a gap in the history as if it were none.
         *self.history.write().expect("no thread panics while it holds the history") = History::default();
-        *self.state.write().expect("no thread panics while it holds the state") = snapshot.state.clone();
+        *self.state.write().expect("no thread panics while it holds the state") = snapshot.state;
         {
             let state = self.state();
             let now = self.block_time(&state);

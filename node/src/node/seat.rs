@@ -54,13 +54,13 @@ impl Seat {
 
     /// Makes the snapshot the ledger. If that fails the ledger is as it was, or the store writes nothing more, which consensus
     /// notices.
-    async fn restore(&self, snapshot: Arc<Restored>) -> bool {
+    async fn restore(&self, snapshot: Box<Restored>) -> bool {
         let height = snapshot.manifest.header.height;
         tracing::info!(height, rows = snapshot.manifest.content.rows, "a snapshot takes the ledger's place");
         let executor = self.parts.executor.clone();
         let restoring = tokio::task::spawn_blocking(move || {
             let before = chain(&executor.state()).height;
-            executor.restore(&snapshot).map(|()| before)
+            executor.restore(*snapshot).map(|()| before)
         });
         match restoring.await {
             Ok(Ok(before)) => {

@@ -11,14 +11,14 @@ use futures::future::join_all;
 use libp2p::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Parts that are asked for at the same time.
 const PARTS_ASKED_MAX: usize = 6;
 
 /// How often every member is asked for a part before the snapshot is given up for now; what came is kept.
-const ROUNDS_MAX: usize = 20;
+const ROUNDS_MAX: usize = 6;
 
 /// The pause before members that were all busy or silent are asked again.
 const ROUND_PAUSE: Duration = Duration::from_millis(200);
@@ -59,6 +59,8 @@ pub struct Fetcher {
     bytes_free_min: u64,
     /// Members that gave what they should not have: they are not asked again until the node starts anew.
     left: Mutex<BTreeSet<PeerId>>,
+    /// Members that offered a snapshot and then did not give it: others come before them.
+    silent: Mutex<BTreeSet<PeerId>>,
 }
 
 /// Who says that there is a certain snapshot.
@@ -73,18 +75,18 @@ impl Fetcher {
         progress: Arc<SnapshotProgress>,
         bytes_free_min: u64,
     ) -> Self {
-        Self { peers, shelf, progress, bytes_free_min, left: Mutex::default() }
+        Self { peers, shelf, progress, bytes_free_min, left: Mutex::default(), silent: Mutex::default() }
     }
 
     /// Members that are not asked any more, because they gave what they should not have.
     #[must_use]
     pub fn left(&self) -> BTreeSet<PeerId> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.left).clone()
     }
 
     fn leave(&self, peer: PeerId, what: &dyn std::fmt::Display) {
         tracing::warn!(%peer, reason = %what, alarm = "snapshot_refused", "a member gave a snapshot that is refused; it is not asked again");
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).insert(peer);
+        lock(&self.left).insert(peer);
     }
 
     /// What the members that can be asked say they keep.
@@ -105,14 +107,25 @@ impl Fetcher {
         above: u64,
         vouchers: usize,
     ) -> Option<Restored> {
-        for (offer, peers) in candidates(kept, above, vouchers) {
+        let silent = lock(&self.silent).clone();
+        for (offer, peers) in candidates(kept, above, vouchers, &silent) {
             match self.fetch_one(offer, &peers, trust).await {
                 Ok(restored) => return Some(restored),
-                Err(GivenUp::ForNow) => return None,
+                Err(GivenUp::ForNow) => lock(&self.silent).extend(peers),
                 Err(GivenUp::ForGood) => {}
             }
         }
         None
+    }
+
+    /// Keeps a snapshot that was fetched and restored for others.
+    pub fn hand_on(&self, manifest: Manifest) {
+        let height = manifest.header.height;
+        let kept = self.shelf.incoming(&manifest.id()).and_then(|folder| self.shelf.adopt(&folder, manifest));
+        if let Err(error) = kept {
+            tracing::warn!(height, %error, "a snapshot that was restored cannot be kept for others");
+        }
+        self.shelf.drop_incoming();
     }
 
     async fn fetch_one(&self, offer: Offer, peers: &[PeerId], trust: &Trust) -> Result<Restored, GivenUp> {
@@ -298,8 +311,17 @@ fn read_manifest(bytes: &[u8], offer: Offer, trust: &Trust) -> Result<Manifest, 
     Ok(manifest)
 }
 
+fn lock(peers: &Mutex<BTreeSet<PeerId>>) -> MutexGuard<'_, BTreeSet<PeerId>> {
+    peers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The offered snapshots in the order in which they are tried.
-fn candidates(kept: &BTreeMap<PeerId, Kept>, above: u64, vouchers: usize) -> Vec<Candidate> {
+fn candidates(
+    kept: &BTreeMap<PeerId, Kept>,
+    above: u64,
+    vouchers: usize,
+    silent: &BTreeSet<PeerId>,
+) -> Vec<Candidate> {
     let mut found: BTreeMap<(u64, [u8; 32]), Vec<PeerId>> = BTreeMap::new();
     for (peer, kept) in kept {
         for offer in kept.snapshots.iter().take(OFFERS_MAX).filter(|offer| offer.height > above) {
@@ -308,7 +330,10 @@ fn candidates(kept: &BTreeMap<PeerId, Kept>, above: u64, vouchers: usize) -> Vec
     }
     let mut found: Vec<Candidate> =
         found.into_iter().map(|((height, id), peers)| (Offer { height, id }, peers)).collect();
-    // What at least one honest member has, the highest first; then the word of fewer.
-    found.sort_by_key(|(offer, peers)| std::cmp::Reverse((peers.len() >= vouchers, offer.height)));
+    // What at least one honest member has, the highest first; then the word of fewer; then of those who did not give what they said.
+    found.sort_by_key(|(offer, peers)| {
+        let answers = !peers.iter().all(|peer| silent.contains(peer));
+        std::cmp::Reverse((answers, peers.len() >= vouchers, offer.height))
+    });
     found
 }

@@ -3,6 +3,7 @@
 use super::fetch::{Answer, Fetcher, SnapshotPeers};
 use super::manifest::Trust;
 use super::restore::Restored;
+use super::waypoint::member_sets;
 use super::wire::{Kept, SnapshotReply, SnapshotRequest};
 use crate::consensus::certificate::faults_max;
 use crate::executor::Executor;
@@ -11,7 +12,6 @@ use crate::node::Parts;
 use crate::readiness::Standing;
 use async_trait::async_trait;
 use hansa_ledger::apply::chain;
-use hansa_ledger::block::validators;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +28,11 @@ pub(crate) struct SnapshotSettings {
     pub(crate) blocks_ahead: u64,
 }
 
-/// A snapshot on its way into the ledger, and who waits for it.
-pub(crate) type Restoring = (Arc<Restored>, oneshot::Sender<bool>);
+/// The pause after a snapshot that did not become the ledger, most likely for want of room.
+const FAILED_PAUSE: Duration = Duration::from_secs(60);
+
+/// A snapshot on its way into the ledger, and who waits to hear whether it is there.
+pub(crate) type Restoring = (Box<Restored>, oneshot::Sender<bool>);
 
 #[async_trait]
 impl SnapshotPeers for NetworkHandle {
@@ -87,16 +90,24 @@ pub(crate) async fn follow_snapshots(
         };
         match found {
             Found::Snapshot(restored) => {
-                let height = restored.manifest.header.height;
+                let manifest = restored.manifest.clone();
+                let height = manifest.header.height;
                 parts
                     .snapshot_progress
                     .set(Some(format!("takes the snapshot of height {height} for its ledger")));
-                let (done, restored_sender) = oneshot::channel();
+                let (done, told) = oneshot::channel();
                 if restoring.send((restored, done)).await.is_err() {
                     return;
                 }
-                // The other end is gone only when the node stops.
-                let _ = restored_sender.await;
+                match told.await {
+                    Ok(true) => fetcher.hand_on(manifest),
+                    Ok(false) => tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(FAILED_PAUSE) => {}
+                    },
+                    // The other end is gone only when the node stops.
+                    Err(_) => return,
+                }
             }
             Found::NoBlock if !nowhere => {
                 nowhere = true;
@@ -115,7 +126,7 @@ pub(crate) async fn follow_snapshots(
 /// What a look at the others gave.
 enum Found {
     /// A snapshot that was checked.
-    Snapshot(Arc<Restored>),
+    Snapshot(Box<Restored>),
     /// None is needed, or none was there.
     Nothing,
     /// None was there, and the next block cannot be had either.
@@ -130,7 +141,7 @@ async fn look(executor: &Executor, fetcher: &Fetcher, settings: SnapshotSettings
     match restored {
         // Blocks may have come meanwhile.
         Some(restored) if restored.manifest.header.height > chain(&executor.state()).height => {
-            Found::Snapshot(Arc::new(restored))
+            Found::Snapshot(Box::new(restored))
         }
         Some(_) => Found::Nothing,
         None if above == trust.height => Found::NoBlock,
@@ -144,7 +155,7 @@ pub(crate) fn trust(executor: &Executor) -> Trust {
     Trust {
         chain: executor.chain(),
         height: chain(&state).height,
-        members: validators(&state, u64::MAX).to_vec(),
+        sets: member_sets(&state),
         versions: state.protocol_versions(),
     }
 }

@@ -1,5 +1,6 @@
 //! What a snapshot says of itself, and whom it has to be signed by.
 
+use super::waypoint::Sets;
 use crate::consensus::limits::BODY_BYTES_MAX;
 use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger::block::{Header, Validator};
@@ -79,8 +80,8 @@ pub struct Trust {
     pub chain: ChainId,
     /// The height of the node's own ledger, 0 for a new one.
     pub height: u64,
-    /// The latest members that its ledger knows: those of the genesis for a new one.
-    pub members: Vec<Validator>,
+    /// The members that its ledger knows, by the height from which they sign: those of the genesis for a new one.
+    pub sets: Sets,
     /// The rules that this program knows.
     pub versions: &'static [u32],
 }
@@ -198,7 +199,8 @@ impl Manifest {
         // Members of the past, whose keys may be anybody's by now, say nothing about what came after the node's own ledger.
         let later = self.steps.iter().filter(|step| step.header.height > trust.height);
         let handovers: Vec<Handover> = later.map(Step::handover).collect();
-        let members = certificate::follow(&trust.members, &handovers, header)?;
+        let known = trust.sets.range(..=header.height).next_back().ok_or(CertificateError::OtherMembers)?.1;
+        let members = certificate::follow(known, &handovers, header)?;
         Ok(certificate::verify(header, &self.certificate, &members)?)
     }
 }

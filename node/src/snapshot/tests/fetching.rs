@@ -262,7 +262,7 @@ async fn whoever_lies_about_a_snapshot_is_left_and_another_member_is_asked() {
 async fn members_of_the_past_say_nothing_to_whoever_knows_their_followers() {
     let scene = Scene::new();
     let honest = scene.honest();
-    let genesis = scene.world.replayed_from(Arc::new(MemoryStore::new()), 0).trust().members;
+    let genesis = scene.world.genesis.validators();
     let old = keys("consensus", &["DE", "EE", "ES", "FR"]);
     let past = scene.forged(|it| it.header.members_hash = members_hash(&genesis), &old);
     let blocks = scene.world.blocks.len() - 1;
@@ -330,4 +330,41 @@ async fn a_fetch_that_was_killed_goes_on_with_what_came() {
         (0u32..).take(total).filter(|index| *index == damaged || !kept_parts.contains(index)).collect();
     assert_eq!(asked, expected, "only what was missing or damaged is asked for again");
     assert!(fetcher.left().is_empty());
+}
+
+#[tokio::test]
+async fn a_member_that_offers_more_than_it_gives_does_not_stand_in_the_way() {
+    let scene = Scene::new();
+    let honest = scene.honest();
+    let higher = scene.forged(|_| {}, &keys("fresh", &["DE", "EE", "ES", "FR"]));
+    let mut silent = honest.clone().offering(&higher);
+    silent.parts.iter_mut().for_each(|part| *part = Answer::Silent);
+    let mut gone = silent.clone();
+    gone.manifest = Answer::Missing;
+    for (name, member) in [("silent", silent), ("gone", gone)] {
+        let (restored, left) = scene.fetch(vec![member, honest.clone()], 2, 0, name).await;
+        assert_eq!(
+            (restored.map(|one| one.manifest), left),
+            (Some(scene.manifest.clone()), vec![]),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_was_fetched_and_restored_is_kept_for_others() {
+    let scene = Scene::new();
+    let (members, _) = Members::of(vec![scene.honest()]);
+    let folder = scene.folder.path().join("handed on");
+    let shelf = Arc::new(Shelf::open(&folder, scene.world.executor.chain()).unwrap());
+    let fetcher = Fetcher::new(members, shelf.clone(), Arc::default(), 0);
+    let kept = fetcher.ask().await;
+    let trust = scene.world.replayed_from(Arc::new(MemoryStore::new()), 0).trust();
+    let restored = fetcher.fetch(&kept, &trust, 0, 1).await.unwrap();
+    assert!(shelf.offers().is_empty());
+    let (id, count) = (restored.manifest.id(), restored.manifest.content.parts.len());
+    fetcher.hand_on(restored.manifest);
+    assert_eq!(shelf.offers().len(), 1);
+    assert!((0u32..).take(count).all(|index| shelf.part(&id, index).is_some()));
+    assert!(!folder.join("incoming").exists());
 }

@@ -35,7 +35,8 @@ pub fn reading(bytes: &[u8]) -> Verdict {
             assert!(manifest.content.rows > 0 && (2..=PARTS_MAX).contains(&parts.len()));
             assert!(parts.iter().all(|part| (1..=PART_BYTES_MAX).contains(&part.bytes)));
             assert!(parts[1..parts.len() - 1].iter().all(|part| part.bytes as usize >= CHUNK_BYTES));
-            let trust = Trust { chain: ChainId(CHAIN), height: 3, members: members(), versions: &[1] };
+            let trust =
+                Trust { chain: ChainId(CHAIN), height: 3, sets: [(0, members())].into(), versions: &[1] };
             if manifest.check(&trust).is_ok() {
                 let header = &manifest.header;
                 assert!(header.chain.0 == CHAIN && header.height > 3, "of another federation, or old");
