@@ -13,6 +13,7 @@ mod load;
 pub(crate) mod machine;
 mod micro;
 mod overload;
+mod rebuild;
 mod recover;
 mod report;
 mod start;
@@ -57,6 +58,13 @@ pub enum Bench {
     /// Nodes killed under load and started again.
     Recover {
         /// Kills.
+        count: usize,
+    },
+    /// Nodes whose folders are gone, rebuilt from the others.
+    Rebuild {
+        /// Rows of the ledger.
+        rows: u64,
+        /// Nodes rebuilt, one after the other.
         count: usize,
     },
     /// The demo, over and over.
@@ -106,6 +114,7 @@ pub async fn run(options: &BenchOptions, out: &mut dyn Write) -> Result<(), Test
         Bench::Start { count } => start::run(&ground, *count).await,
         Bench::Idle { seconds } => idle::run(&ground, *seconds).await,
         Bench::Recover { count } => recover::run(&ground, *count).await,
+        Bench::Rebuild { rows, count } => rebuild::run(&ground, *rows, *count).await,
         Bench::Demo { count } => demo::run(&ground, *count).await,
         Bench::Micro => micro::run(&ground).await,
     };

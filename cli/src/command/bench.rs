@@ -62,6 +62,15 @@ enum Verb {
         #[arg(long, default_value_t = 20)]
         count: usize,
     },
+    /// Nodes whose folders are gone, rebuilt from the others by a snapshot
+    Rebuild {
+        /// Rows of the ledger
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u64,
+        /// Nodes rebuilt, one after the other
+        #[arg(long, default_value_t = 3)]
+        count: usize,
+    },
     /// The demo, over and over
     Demo {
         /// Runs
@@ -115,6 +124,7 @@ impl BenchArguments {
             Verb::Start { count } => Bench::Start { count },
             Verb::Idle { seconds } => Bench::Idle { seconds },
             Verb::Recover { count } => Bench::Recover { count },
+            Verb::Rebuild { rows, count } => Bench::Rebuild { rows, count },
             Verb::Demo { count } => Bench::Demo { count },
             Verb::Micro => Bench::Micro,
         };

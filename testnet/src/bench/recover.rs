@@ -156,7 +156,7 @@ async fn measure(
 }
 
 /// Kills a node's process. It is taken off the record first, so that its end counts as wanted.
-async fn kill(layout: &Layout, code: MemberCode) -> Result<(), TestnetError> {
+pub(super) async fn kill(layout: &Layout, code: MemberCode) -> Result<(), TestnetError> {
     let mut record: Option<ProcessRecord> = None;
     layout.change_state(|state| record = state.processes.remove(code.as_str()))?;
     let record = record.ok_or_else(|| TestnetError::Broken(format!("the node of {code} does not run")))?;
@@ -167,7 +167,8 @@ async fn kill(layout: &Layout, code: MemberCode) -> Result<(), TestnetError> {
     }
 }
 
-fn restart(layout: &Layout, code: MemberCode, executable: &Path) -> Result<Child, TestnetError> {
+/// Starts a node's process again. It belongs to this process.
+pub(super) fn restart(layout: &Layout, code: MemberCode, executable: &Path) -> Result<Child, TestnetError> {
     let state = layout.read_state()?;
     let child = start(&launch(layout, &state, code.as_str(), executable, false))?;
     let record = ProcessRecord::of(child.id().unwrap_or_default());
