@@ -175,14 +175,14 @@ async fn same_block(federation: &Federation, node: usize) -> Result<(), TestnetE
     let (code, client) = &federation.clients()[node];
     let (_, other) = &federation.clients()[(node + 1) % federation.clients().len()];
     let status = client.status().await.map_err(api_error("the rebuilt node does not answer"))?;
-    let ours = client.block(Some(status.height)).await.map_err(api_error("a block cannot be read"))?;
+    let ours = client.header(status.height).await.map_err(api_error("a header cannot be read"))?;
     // It may be the first of the two to have the block.
     let began = Instant::now();
     let theirs = loop {
-        match other.block(Some(status.height)).await {
+        match other.header(status.height).await {
             Ok(block) => break block,
             Err(error) if began.elapsed() > LOOK_PAUSE * 100 => {
-                return Err(api_error("a block cannot be read")(error));
+                return Err(api_error("a header cannot be read")(error));
             }
             Err(_) => tokio::time::sleep(LOOK_PAUSE).await,
         }

@@ -208,7 +208,16 @@ async fn whoever_lies_about_a_snapshot_is_left_and_another_member_is_asked() {
         content: Content { rows: 1, parts: vec![manifest.content.parts[0]; PARTS_MAX + 1] },
         ..few.clone()
     };
-    let table: [(&str, Member); 16] = [
+    // The rows of a sound state under the true header: the last block of it was made at another time.
+    let mut other = scene.world.replayed_from(Arc::new(MemoryStore::new()), scene.world.blocks.len() - 1);
+    other.grow(1);
+    other.snapshot(&scene.folder.path().join("other"));
+    let elsewhere = scene.folder.path().join(format!("other/{}", other.height()));
+    let mut sound = Member::honest(&other.manifest(), &elsewhere);
+    sound.parts[0] = honest.parts[0].clone();
+    let mut named = Manifest { content: other.manifest().content, ..manifest.clone() };
+    named.content.parts[0] = manifest.content.parts[0];
+    let table: [(&str, Member); 18] = [
         ("wrong bytes in a part", replaced(|bytes| bytes[20] ^= 1)),
         ("a part cut short", replaced(|bytes| bytes.truncate(30))),
         ("an endless part", replaced(|bytes| bytes.resize(PART_BYTES_MAX as usize, 0))),
@@ -231,7 +240,12 @@ async fn whoever_lies_about_a_snapshot_is_left_and_another_member_is_asked() {
             "another manifest than offered",
             Member { offer: Offer { height: 900, id: [9; 32] }, ..honest.clone() },
         ),
-        ("rows of another state", honest.clone().with_part(manifest, last, rows)),
+        (
+            "another content than offered",
+            Member { offer: Offer { id: [9; 32], ..honest.offer }, ..honest.clone() },
+        ),
+        ("rows of another sound state", sound.offering(&named)),
+        ("rows that are no state", honest.clone().with_part(manifest, last, rows)),
         (
             "rows in another order",
             honest.clone().with_part(manifest, several, borsh::to_vec(&swapped).unwrap()),
@@ -264,7 +278,8 @@ async fn members_of_the_past_say_nothing_to_whoever_knows_their_followers() {
     let honest = scene.honest();
     let genesis = scene.world.genesis.validators();
     let old = keys("consensus", &["DE", "EE", "ES", "FR"]);
-    let past = scene.forged(|it| it.header.members_hash = members_hash(&genesis), &old);
+    let change = |it: &mut Manifest| (it.header.members_hash, it.steps) = (members_hash(&genesis), vec![]);
+    let past = scene.forged(change, &old);
     let blocks = scene.world.blocks.len() - 1;
     let members = vec![honest.clone().offering(&past), honest.clone()];
     let (restored, left) = scene.fetch(members, 1, blocks, "past").await;
@@ -274,6 +289,22 @@ async fn members_of_the_past_say_nothing_to_whoever_knows_their_followers() {
     let members = vec![made_up, honest.clone(), honest];
     let (restored, left) = scene.fetch(members, 2, 0, "new").await;
     assert_eq!((restored.map(|one| one.manifest), left), (Some(scene.manifest.clone()), vec![]));
+}
+
+#[test]
+fn a_manifest_is_refused_before_anything_of_it_is_fetched() {
+    let scene = Scene::new();
+    let signers = keys("fresh", &["DE", "EE", "ES", "FR"]);
+    let trust = scene.world.replayed_from(Arc::new(MemoryStore::new()), 0).trust();
+    let height = scene.manifest.header.height;
+    let late = scene.world.replayed().trust();
+    let check = |change: fn(&mut Manifest)| scene.forged(change, &signers).check(&trust);
+    assert_eq!(scene.manifest.check(&trust), Ok(()));
+    assert_eq!(check(|_| {}), Ok(()), "it is signed, and its rows would be looked at");
+    assert_eq!(scene.manifest.check(&late), Err(Refusal::Old(height)));
+    assert_eq!(check(|it| it.header.chain.0 = [1; 32]), Err(Refusal::OtherFederation));
+    assert_eq!(check(|it| it.header.protocol_version = 9_999), Err(Refusal::UnknownRules(9_999)));
+    assert!(matches!(check(|it| it.steps.clear()), Err(Refusal::Certificate(_))));
 }
 
 #[tokio::test]
