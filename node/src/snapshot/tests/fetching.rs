@@ -281,6 +281,9 @@ async fn members_of_the_past_say_nothing_to_whoever_knows_their_followers() {
     let change = |it: &mut Manifest| (it.header.members_hash, it.steps) = (members_hash(&genesis), vec![]);
     let past = scene.forged(change, &old);
     let blocks = scene.world.blocks.len() - 1;
+    let trust = |blocks| scene.world.replayed_from(Arc::new(MemoryStore::new()), blocks).trust();
+    assert_eq!(past.check(&trust(0)), Ok(()), "to a new node they are the members");
+    assert!(matches!(past.check(&trust(blocks)), Err(Refusal::Certificate(_))));
     let members = vec![honest.clone().offering(&past), honest.clone()];
     let (restored, left) = scene.fetch(members, 1, blocks, "past").await;
     assert_eq!((restored.map(|one| one.manifest), left), (Some(scene.manifest.clone()), vec![0]));
