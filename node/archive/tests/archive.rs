@@ -323,7 +323,7 @@ fn what_is_kept_of_forgotten_blocks_goes_along() {
     let (genesis, folder) = (genesis(), tempfile::tempdir().unwrap());
     let blocks = blocks(&genesis, 8);
     let directory = folder.path().join("ledger");
-    make(&directory, &blocks, 6);
+    on_disk(&directory, &blocks, 6);
     let record = {
         let store = open(&directory).unwrap();
         let header = Block::read(&blocks[1].id, &blocks[1].body).unwrap().header;
