@@ -1,5 +1,5 @@
 //! Measure how many usage records a block settles by the `spot` contract in its virtual machine, signatures aside:
-//! `cargo run --release -p hansa-ledger --example settle -- 1000`.
+//! `cargo run --release -p hansa-ledger --example settle -- 1000`, with a second number for more rounds than nine.
 //!
 //! Each record is the final usage of one lease. The requester countersigns all of them in one block, and each is settled there:
 //! facts, a call of the contract in an instance of its own, the checks of its answer, payments by double entry, refunds, the
@@ -31,7 +31,7 @@ use hansa_ledger_signature::{Cache, Verified};
 use std::time::Instant;
 use world::{World, member, name};
 
-/// Rounds that count, after one that warms up.
+/// Rounds that count unless told otherwise, after one that warms up.
 const ROUNDS: usize = 9;
 
 /// Seconds of every lease, and what one accelerator delivers in the part of it that is used.
@@ -40,6 +40,7 @@ const USED: u64 = 4;
 
 fn main() {
     let count: u32 = std::env::args().nth(1).map_or(1_000, |count| count.parse().unwrap());
+    let rounds: usize = std::env::args().nth(2).map_or(ROUNDS, |rounds| rounds.parse().unwrap());
     let mut world = federation(count);
     let leases = ended(&mut world, count);
     let agree = countersignatures(&mut world, &leases);
@@ -50,7 +51,7 @@ fn main() {
     assert_eq!(block.transactions.len(), agree.len(), "all of them stand in one block");
     assert!(outcome.receipts.transactions.iter().all(|receipt| receipt.code == 0));
     let apply = || apply_block(&world.state, &world.runtime, world.chain, &block.header, &agree).unwrap();
-    let mut times: Vec<f64> = (0..=ROUNDS)
+    let mut times: Vec<f64> = (0..=rounds)
         .map(|_| {
             let began = Instant::now();
             let outcome = std::hint::black_box(apply());
@@ -68,13 +69,13 @@ fn main() {
         (number + 1, fuel + row.fuel)
     });
     assert_eq!(number, count);
-    let (middle, per_record) = (times[ROUNDS / 2], 1e6 / f64::from(count));
+    let (middle, per_record) = (times[rounds / 2], 1e6 / f64::from(count));
     println!(
-        "{count} usage records settled by the contract in one block: {:.2} us each ({:.2} to {:.2}, of {ROUNDS}), {:.0} per s, \
+        "{count} usage records settled by the contract in one block: {:.2} us each ({:.2} to {:.2}, of {rounds}), {:.0} per s, \
          {} fuel each",
         middle * per_record,
         times[0] * per_record,
-        times[ROUNDS - 1] * per_record,
+        times[rounds - 1] * per_record,
         f64::from(count) / middle,
         fuel / u64::from(count)
     );

@@ -61,15 +61,20 @@ impl BlockInHand<'_> {
     pub(crate) fn put_contract(&mut self, code: CodeHash, row: Contract) {
         let before = self.view.get::<Contracts>(&code).and_then(|before| deadline(&code, before));
         let after = deadline(&code, &row);
-        if before != after {
-            if let Some(before) = before.filter(|one| self.view.get::<Deadlines>(one).is_some()) {
-                self.view.remove::<Deadlines>(&before);
-            }
-            if let Some(after) = after {
-                self.view.put::<Deadlines>(after, ());
-            }
-        }
+        self.move_contract_deadline(before, after);
         self.view.put::<Contracts>(code, row);
+    }
+
+    fn move_contract_deadline(&mut self, before: Option<Deadline>, after: Option<Deadline>) {
+        if before == after {
+            return;
+        }
+        if let Some(before) = before.filter(|one| self.view.get::<Deadlines>(one).is_some()) {
+            self.view.remove::<Deadlines>(&before);
+        }
+        if let Some(after) = after {
+            self.view.put::<Deadlines>(after, ());
+        }
     }
 
     /// Takes the fuel that a module of so many bytes costs to validate or to load.
@@ -354,20 +359,22 @@ impl BlockInHand<'_> {
         failure: Option<&Failure>,
     ) -> Result<(), Rejection> {
         let code = lease.agreement.contract;
-        let mut row = self.contract(&code)?;
+        let window = self.now.plus(lease.agreement.challenge_window_ms);
+        let audit = lease.holdback.as_ref().map(|holdback| holdback.due);
+        let row = self.view.edit::<Contracts>(&code).ok_or(Rejection::ContractUnknown)?;
+        let before = deadline(&code, row);
         row.leases = row.leases.checked_sub(1).ok_or(Rejection::Overflow)?;
         // A count that is full keeps no money locked.
         row.settlements = row.settlements.saturating_add(1);
-        let window = self.now.plus(lease.agreement.challenge_window_ms);
-        let audit = lease.holdback.as_ref().map(|holdback| holdback.due);
         row.free_from = row.free_from.max(window).max(audit.unwrap_or(window));
         // That the members have stopped it is not the contract's own failure.
-        if failure.is_some_and(|failure| *failure != Failure::Quarantined) {
-            row.failures = row.failures.saturating_add(1);
-            let (failures, settlements) = (row.failures, row.settlements);
+        let failed = failure.is_some_and(|failure| *failure != Failure::Quarantined);
+        row.failures = row.failures.saturating_add(u64::from(failed));
+        let (failures, settlements, after) = (row.failures, row.settlements, deadline(&code, row));
+        if failed {
             self.emit(Event::ContractFailed { code, lease: id, failures, settlements });
         }
-        self.put_contract(code, row);
+        self.move_contract_deadline(before, after);
         Ok(())
     }
 

@@ -80,7 +80,7 @@ impl BlockInHand<'_> {
         let Some(holdback) = lease.holdback.clone().filter(|holdback| !holdback.released) else {
             return Ok(());
         };
-        let request = self.view.get::<Requests>(&lease.request).cloned().ok_or(Rejection::RequestUnknown)?;
+        let request = self.view.lend::<Requests>(&lease.request).ok_or(Rejection::RequestUnknown)?;
         self.unlock_position(lease.requester_home, exposure(&lease))?;
         let provider_bps = if holdback.objected { lease.agreement.contest_provider_bps } else { 10_000 };
         let (mut payments, mut refunds) = (Vec::new(), Vec::new());

@@ -1,10 +1,11 @@
 //! Settlements of a lease that goes on: what is certain is paid, and nothing that is paid can be asked back.
 
 use crate::action::{BlockInHand, FuelUse};
+use crate::encoding::encode;
 use crate::event::Event;
 use crate::facts::{Asked, facts_for};
 use crate::id::LeaseId;
-use crate::lease::{Paid, encode, party_money};
+use crate::lease::{Paid, party_money};
 use crate::rejection::Rejection;
 use crate::row::{Interim, Lease, LeaseState};
 use crate::tables::{Interims, Leases, Requests};
@@ -38,7 +39,7 @@ impl BlockInHand<'_> {
         mut lease: Lease,
         asked: Asked,
     ) -> Result<(), Rejection> {
-        let request = self.view.get::<Requests>(&lease.request).cloned().ok_or(Rejection::RequestUnknown)?;
+        let request = self.view.lend::<Requests>(&lease.request).ok_or(Rejection::RequestUnknown)?;
         let facts = facts_for(&lease, asked, self.height, self.now);
         let paid_before = party_money(&lease.paid);
         let (answer, fuel) = self.ask(&lease, &facts, FuelUse::Other)?;

@@ -75,9 +75,11 @@ impl BlockInHand<'_> {
 
     /// Gives back what [`Self::lock_position`] held.
     pub(crate) fn unlock_position(&mut self, debtor: MemberCode, amount: Money) -> Result<(), Rejection> {
-        let mut member = self.member(debtor)?;
+        if amount == Money::ZERO {
+            return Ok(());
+        }
+        let member = self.member_mut(debtor)?;
         member.locked = member.locked.checked_sub(amount).ok_or(Rejection::Overflow)?;
-        self.view.put::<Members>(debtor, member);
         Ok(())
     }
 
@@ -88,15 +90,14 @@ impl BlockInHand<'_> {
         amount: Money,
     ) -> Result<(), Rejection> {
         let wide = i128::from(amount.0);
-        let mut from = self.member(debtor)?;
-        from.position = from.position.checked_sub(wide).ok_or(Rejection::Overflow)?;
-        if debit_headroom(&from).is_none() {
+        let from = self.member(debtor)?;
+        let position = from.position.checked_sub(wide).ok_or(Rejection::Overflow)?;
+        if debit_headroom(&Member { position, ..from }).is_none() {
             return Err(Rejection::DebitCap);
         }
-        self.view.put::<Members>(debtor, from);
-        let mut to = self.member(creditor)?;
+        self.member_mut(debtor)?.position = position;
+        let to = self.member_mut(creditor)?;
         to.position = to.position.checked_add(wide).ok_or(Rejection::Overflow)?;
-        self.view.put::<Members>(creditor, to);
         self.emit(Event::PositionMoved { debtor, creditor, amount });
         Ok(())
     }
@@ -105,24 +106,32 @@ impl BlockInHand<'_> {
         self.view.get::<Members>(&code).cloned().ok_or(Rejection::CountryInvalid)
     }
 
+    fn member_mut(&mut self, code: MemberCode) -> Result<&mut Member, Rejection> {
+        self.view.edit::<Members>(&code).ok_or(Rejection::CountryInvalid)
+    }
+
     fn debit(&mut self, account: &AccountId, amount: Money) -> Result<MemberCode, Rejection> {
-        let row = self.view.get::<Accounts>(account).cloned().ok_or(Rejection::FundsInsufficient)?;
-        let balance = row.balance.checked_sub(amount).ok_or(Rejection::FundsInsufficient)?;
+        let row = self.view.edit::<Accounts>(account).ok_or(Rejection::FundsInsufficient)?;
+        row.balance = row.balance.checked_sub(amount).ok_or(Rejection::FundsInsufficient)?;
+        let (home, balance) = (row.home, row.balance);
         if balance == Money::ZERO {
             // An account without money has no row: nobody pays for storing zeros.
             self.view.remove::<Accounts>(account);
-        } else {
-            self.view.put::<Accounts>(account.clone(), Account { home: row.home, balance });
         }
-        Ok(row.home)
+        Ok(home)
     }
 
     fn credit(&mut self, account: AccountId, home: MemberCode, amount: Money) -> Result<(), Rejection> {
         if amount == Money::ZERO {
             return Ok(());
         }
-        let balance = self.balance(&account).checked_add(amount).ok_or(Rejection::Overflow)?;
-        self.view.put::<Accounts>(account, Account { home, balance });
+        match self.view.edit::<Accounts>(&account) {
+            Some(row) => {
+                let balance = row.balance.checked_add(amount).ok_or(Rejection::Overflow)?;
+                *row = Account { home, balance };
+            }
+            None => self.view.put::<Accounts>(account, Account { home, balance: amount }),
+        }
         Ok(())
     }
 }

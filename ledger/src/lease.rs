@@ -2,6 +2,7 @@
 
 use crate::action::{BlockInHand, FuelUse};
 use crate::batch::year_of;
+use crate::encoding::encode;
 use crate::event::Event;
 use crate::holdback::held_part;
 use crate::id::LeaseId;
@@ -10,12 +11,12 @@ use crate::member::MemberCode;
 use crate::money::Money;
 use crate::rejection::Rejection;
 use crate::row::{
-    AccountId, Closing, ContractState, Deadline, DeadlineKind, EntitlementKey, Lease, LeaseState, OfferState,
-    PartyAccount, PartyMoney, Payment, Settlement, SiteKey,
+    AccountId, Closing, ContractState, Deadline, DeadlineKind, EntitlementKey, Lease, LeaseSource,
+    LeaseState, OfferState, PartyAccount, PartyMoney, Payment, Settlement, SiteKey,
 };
 use crate::share;
 use crate::stake::stake_exposure;
-use crate::tables::{Deadlines, Entitlements, Leases, LeasesLive, Offers, Requests, Settlements};
+use crate::tables::{Contracts, Deadlines, Entitlements, Leases, LeasesLive, Offers, Requests, Settlements};
 use crate::time::Slot;
 use hansa_contracts_abi::{
     CheckedSplit, Facts, Failure, Fallback, Party, Split, check_split, fallback_split,
@@ -51,11 +52,21 @@ impl BlockInHand<'_> {
     /// Asks the contract who gets how much, checks the answer, pays, returns the rest, and closes the lease. A contract that
     /// fails is replaced by the rule both parties signed, in the same block.
     pub(crate) fn settle_lease(&mut self, id: LeaseId, closing: Closing) -> Result<(), Rejection> {
-        let mut lease = self.view.get::<Leases>(&id).cloned().ok_or(Rejection::LeaseUnknown)?;
+        let lease = self.view.get::<Leases>(&id).cloned().ok_or(Rejection::LeaseUnknown)?;
+        self.close_lease(id, lease, closing)
+    }
+
+    /// [`Self::settle_lease`] of a lease as it is in hand, whatever its row says.
+    pub(crate) fn close_lease(
+        &mut self,
+        id: LeaseId,
+        mut lease: Lease,
+        closing: Closing,
+    ) -> Result<(), Rejection> {
         if lease.state == LeaseState::Settled {
             return Err(Rejection::LeaseStateWrong);
         }
-        let request = self.view.get::<Requests>(&lease.request).cloned().ok_or(Rejection::RequestUnknown)?;
+        let request = self.view.lend::<Requests>(&lease.request).ok_or(Rejection::RequestUnknown)?;
         let facts = facts_for(&lease, Asked::Closing(closing), self.height, self.now);
         let paid_before = party_money(&lease.paid);
         let (split, checked, failure, fuel) = self.decide(&lease, &facts)?;
@@ -92,7 +103,7 @@ impl BlockInHand<'_> {
             refunds: refunds.clone(),
             paid_before,
             held: paid.held,
-            accounts: accounts(&lease),
+            accounts: accounts(&lease, facts.terms.parties.len()),
             fallback: lease.agreement.fallback,
             stake,
             interims: lease.interims,
@@ -136,7 +147,8 @@ impl BlockInHand<'_> {
         fuel_use: FuelUse,
     ) -> Result<(Answer, u64), Rejection> {
         let agreement = &lease.agreement;
-        if self.contract(&agreement.contract)?.state == ContractState::Quarantined {
+        let contract = self.view.get::<Contracts>(&agreement.contract).ok_or(Rejection::ContractUnknown)?;
+        if contract.state == ContractState::Quarantined {
             // Stopped for whatever reason: the contract is not asked, and nobody chooses who gets the money now.
             return Ok((Err(Failure::Quarantined), 0));
         }
@@ -178,20 +190,13 @@ impl BlockInHand<'_> {
         amount: Money,
         paid: &mut Paid,
     ) -> Result<(), Rejection> {
-        let shares: Vec<u16> = lease.sources.iter().map(|source| source.share_bps).collect();
-        let mut room = Vec::new();
-        for source in &lease.sources {
-            let free = source.locked.checked_sub(source.paid).and_then(|free| free.checked_sub(source.held));
-            room.push(free.ok_or(Rejection::Overflow)?);
-        }
-        let parts = share::spread(amount, &shares, &room).ok_or(Rejection::FundsInsufficient)?;
-        for (index, part) in parts.into_iter().enumerate() {
+        for (index, part) in spread(amount, &lease.sources)?.into_iter().enumerate() {
             if part == Money::ZERO {
                 continue;
             }
             let number = u8::try_from(index).map_err(|_| Rejection::SourcesInvalid)?;
-            let source = lease.sources.get(index).cloned().ok_or(Rejection::SourcesInvalid)?;
-            let held = if party == Party::OPERATOR { Money::ZERO } else { held_part(lease, &source, part) };
+            let source = lease.sources.get(index).ok_or(Rejection::SourcesInvalid)?;
+            let held = if party == Party::OPERATOR { Money::ZERO } else { held_part(lease, source, part) };
             let now = part.checked_sub(held).ok_or(Rejection::Overflow)?;
             if let Some(source) = lease.sources.get_mut(index) {
                 source.paid = source.paid.checked_add(now).ok_or(Rejection::Overflow)?;
@@ -328,6 +333,21 @@ pub(crate) struct Paid {
     pub held: Vec<PartyMoney>,
 }
 
+/// Spreads a payment over the sources of a lease by their shares, none above what is left of it.
+fn spread(amount: Money, sources: &[LeaseSource]) -> Result<Vec<Money>, Rejection> {
+    let left = |source: &LeaseSource| {
+        let left = source.locked.checked_sub(source.paid).and_then(|left| left.checked_sub(source.held));
+        left.ok_or(Rejection::Overflow)
+    };
+    if let [only] = sources {
+        // Nearly every lease is paid from one purse.
+        return if amount <= left(only)? { Ok(vec![amount]) } else { Err(Rejection::FundsInsufficient) };
+    }
+    let shares: Vec<u16> = sources.iter().map(|source| source.share_bps).collect();
+    let room = sources.iter().map(left).collect::<Result<Vec<Money>, Rejection>>()?;
+    share::spread(amount, &shares, &room).ok_or(Rejection::FundsInsufficient)
+}
+
 /// What each party has received of a lease so far.
 pub(crate) fn paid_so_far(lease: &Lease) -> Vec<(Party, u128)> {
     lease.paid.iter().map(|(party, amount)| (Party(*party), amount.wide())).collect()
@@ -351,12 +371,8 @@ fn add_money(list: &mut Vec<PartyMoney>, party: Party, amount: Money) -> Result<
 }
 
 /// The account of every party that has one.
-fn accounts(lease: &Lease) -> Vec<PartyAccount> {
-    let parties = u8::try_from(terms(lease).parties.len()).unwrap_or(u8::MAX);
+fn accounts(lease: &Lease, parties: usize) -> Vec<PartyAccount> {
+    let parties = u8::try_from(parties).unwrap_or(u8::MAX);
     let account = |party| recipient(lease, Party(party)).map(|(account, _)| PartyAccount { party, account });
     (0..parties).filter_map(account).collect()
-}
-
-pub(crate) fn encode(value: &impl borsh::BorshSerialize) -> Vec<u8> {
-    borsh::to_vec(value).expect("encoding into memory cannot fail")
 }

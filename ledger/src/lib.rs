@@ -23,6 +23,7 @@ pub mod deadline;
 pub mod demand;
 pub mod dispute;
 pub mod eligibility;
+mod encoding;
 pub mod event;
 pub mod extension;
 pub mod facts;

@@ -3,14 +3,16 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// The longest name, in bytes.
 pub const NAME_BYTES_MAX: usize = 48;
 
 /// A name of a site, a class, a budget line or the like: 1 to 48 of `a-z 0-9 . _ -`, beginning with a letter or digit.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, Serialize)]
-#[serde(transparent)]
-pub struct Name(String);
+///
+/// A copy shares the text: rows and their keys are full of names.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(Arc<str>);
 
 impl Name {
     /// Takes `text` as a name.
@@ -27,7 +29,7 @@ impl Name {
         }
         match text.bytes().find(|byte| !allowed(*byte) && !b"._-".contains(byte)) {
             Some(_) => Err(format!("a name is made of a-z, 0-9, `.`, `_` and `-`, and `{text}` is not")),
-            None => Ok(Self(text.to_owned())),
+            None => Ok(Self(text.into())),
         }
     }
 
@@ -46,7 +48,7 @@ impl fmt::Display for Name {
 
 impl fmt::Debug for Name {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:?}", self.0)
+        write!(formatter, "{:?}", self.as_str())
     }
 }
 
@@ -55,6 +57,12 @@ impl std::str::FromStr for Name {
 
     fn from_str(text: &str) -> Result<Self, String> {
         Self::new(text)
+    }
+}
+
+impl BorshSerialize for Name {
+    fn serialize<W: borsh::io::Write>(&self, writer: &mut W) -> borsh::io::Result<()> {
+        BorshSerialize::serialize(self.as_str(), writer)
     }
 }
 
@@ -68,6 +76,12 @@ impl BorshDeserialize for Name {
         reader.read_exact(&mut bytes)?;
         let text = String::from_utf8(bytes).map_err(|_| invalid("name is not text"))?;
         Self::new(&text).map_err(|_| invalid("name breaks its rules"))
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

@@ -4,7 +4,7 @@
 //! the set of keys alone, so two members that hold the same rows hold the same root, however they came to them.
 //! Nodes are shared: a new trie copies the paths it changes and keeps the rest, so that a block may be executed on trial.
 
-use crate::id::Hash;
+use crate::id::{Hash, order};
 use hansa_ledger_signature::fixed_bytes;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -105,9 +105,16 @@ impl Trie {
         let mut sorted = updates.to_vec();
         // Last first among equals, for `dedup_by_key` keeps the first.
         sorted.reverse();
-        sorted.sort_by_key(|(key, _)| *key);
+        sorted.sort_by(|(one, _), (next, _)| order(one, next));
         sorted.dedup_by_key(|(key, _)| *key);
         Self { top: changed(&self.top, 0, &sorted) }
+    }
+
+    /// [`Self::apply`] of updates that name each key once.
+    pub(crate) fn apply_distinct(&self, mut updates: Vec<Update>) -> Self {
+        updates.sort_unstable_by(|(one, _), (next, _)| order(one, next));
+        debug_assert!(updates.is_sorted_by(|(one, _), (next, _)| one < next), "each key once");
+        Self { top: changed(&self.top, 0, &updates) }
     }
 
     /// What shows that the row of `key` has its value, or that there is none.
@@ -295,7 +302,7 @@ fn merged(rows: &[Row], updates: &[Update]) -> Vec<Row> {
             (None, None) => return after,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some((row, _)), Some((update, _))) => row.cmp(update),
+            (Some((row, _)), Some((update, _))) => order(row, update),
         };
         if order == Ordering::Less {
             after.extend(old.next());

@@ -1,6 +1,6 @@
 //! What the rows of the tables hold.
 
-use crate::id::{BlobHash, CodeHash, GrantId, GroupId, LeaseId, OrganisationId, RequestId};
+use crate::id::{BlobHash, CodeHash, GrantId, GroupId, LeaseId, OrganisationId, RequestId, order};
 use crate::market::{LaneHint, Unmatched};
 use crate::member::{CountrySet, MemberCode};
 use crate::money::{Money, Price};
@@ -9,6 +9,7 @@ use crate::time::{Slot, TimeMs};
 use borsh::{BorshDeserialize, BorshSerialize};
 use hansa_ledger_signature::PublicKey;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
 /// Declares plain data: the derives every row and wire type has.
 macro_rules! data {
@@ -360,7 +361,6 @@ data! {
     }
 
     /// A moment at which something happens by itself.
-    #[derive(PartialOrd, Ord)]
     pub struct Deadline {
         /// When.
         pub due: TimeMs,
@@ -399,6 +399,20 @@ data! {
         pub accelerator_seconds: u64,
         /// Days since 1970-01-01 UTC.
         pub day: u32,
+    }
+}
+
+/// By time, then kind, then subject.
+impl Ord for Deadline {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let moment = (self.due, self.kind).cmp(&(other.due, other.kind));
+        moment.then_with(|| order(&self.subject, &other.subject))
+    }
+}
+
+impl PartialOrd for Deadline {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -4,10 +4,14 @@ use crate::apply::PROTOCOL_VERSIONS;
 use crate::id::{BlockId, Hash};
 use crate::root::{Trie, key_hash, value_hash};
 use crate::tables::Overlay;
-pub use crate::tables::Tables;
+pub use crate::tables::{Changed, Tables};
 use borsh::{BorshDeserialize, BorshSerialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
+
+#[cfg(test)]
+mod tests;
 
 /// One typed table of the state.
 pub trait Table: Sized + 'static {
@@ -23,9 +27,11 @@ pub trait Table: Sized + 'static {
     /// The rows as of the last block.
     fn base(tables: &Tables) -> &BTreeMap<Self::Key, Self::Row>;
     /// The rows changed since; `None` is a removal.
-    fn overlay(overlay: &Overlay) -> &BTreeMap<Self::Key, Option<Self::Row>>;
-    /// Sets a changed row and remembers what stood there.
-    fn set(view: &mut Overlay, key: Self::Key, row: Option<Self::Row>);
+    fn overlay(overlay: &Overlay) -> &BTreeMap<Self::Key, Changed<Self::Row>>;
+    /// Sets a changed row and remembers what stood there at the last mark.
+    fn set(overlay: &mut Overlay, key: Self::Key, row: Option<Self::Row>);
+    /// A row to change in place, or `None`; what stood there at the last mark is remembered.
+    fn edit<'a>(tables: &Tables, overlay: &'a mut Overlay, key: Self::Key) -> Option<&'a mut Self::Row>;
 }
 
 /// A changed row in its stored form: table number, key bytes, and value bytes or `None` for a removal.
@@ -173,8 +179,17 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn get<T: Table>(&self, key: &T::Key) -> Option<&T::Row> {
         match T::overlay(&self.overlay).get(key) {
-            Some(changed) => changed.as_ref(),
+            Some(changed) => changed.row.as_ref(),
             None => T::base(self.tables).get(key),
+        }
+    }
+
+    /// A row that can be read while others change, or `None`: one that the block has not changed is lent, another is copied.
+    #[must_use]
+    pub fn lend<T: Table>(&self, key: &T::Key) -> Option<Cow<'a, T::Row>> {
+        match T::overlay(&self.overlay).get(key) {
+            Some(changed) => changed.row.clone().map(Cow::Owned),
+            None => T::base(self.tables).get(key).map(Cow::Borrowed),
         }
     }
 
@@ -189,6 +204,11 @@ impl<'a> View<'a> {
         T::set(&mut self.overlay, key, Some(row));
     }
 
+    /// A row to change in place, or `None`. Where one transaction changes a row many times, this copies it once.
+    pub fn edit<T: Table>(&mut self, key: &T::Key) -> Option<&mut T::Row> {
+        T::edit(self.tables, &mut self.overlay, key.clone())
+    }
+
     /// Removes a row.
     pub fn remove<T: Table>(&mut self, key: &T::Key) {
         T::set(&mut self.overlay, key.clone(), None);
@@ -199,10 +219,9 @@ impl<'a> View<'a> {
         &self,
         range: impl RangeBounds<T::Key>,
     ) -> impl Iterator<Item = (&T::Key, &T::Row)> {
-        let bounds: (Bound<T::Key>, Bound<T::Key>) =
-            (range.start_bound().cloned(), range.end_bound().cloned());
-        let mut base = T::base(self.tables).range(bounds.clone()).peekable();
-        let mut changed = T::overlay(&self.overlay).range(bounds).peekable();
+        let bounds: (Bound<&T::Key>, Bound<&T::Key>) = (range.start_bound(), range.end_bound());
+        let mut base = T::base(self.tables).range::<T::Key, _>(bounds).peekable();
+        let mut changed = T::overlay(&self.overlay).range::<T::Key, _>(bounds).peekable();
         std::iter::from_fn(move || {
             loop {
                 let take_base = match (base.peek(), changed.peek()) {
@@ -218,7 +237,7 @@ impl<'a> View<'a> {
                 if take_base {
                     return base.next();
                 }
-                if let Some((key, Some(row))) = changed.next() {
+                if let Some((key, Changed { row: Some(row), .. })) = changed.next() {
                     return Some((key, row));
                 }
             }
@@ -227,13 +246,13 @@ impl<'a> View<'a> {
 
     /// The keys changed so far in one table, with the row that stands there now.
     pub fn changed<T: Table>(&self) -> impl Iterator<Item = (&T::Key, Option<&T::Row>)> {
-        T::overlay(&self.overlay).iter().map(|(key, row)| (key, row.as_ref()))
+        T::overlay(&self.overlay).iter().map(|(key, changed)| (key, changed.row.as_ref()))
     }
 
     /// Remembers this point.
     #[must_use]
-    pub fn mark(&self) -> Mark {
-        Mark(self.overlay.undo_len())
+    pub fn mark(&mut self) -> Mark {
+        Mark(self.overlay.mark())
     }
 
     /// Takes back every change made since `mark`.
@@ -245,12 +264,6 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn into_changes(mut self, trie: &Trie) -> Changes {
         self.overlay.settle(self.tables);
-        let hashes: Vec<(Hash, Option<Hash>)> = self
-            .overlay
-            .rows()
-            .iter()
-            .map(|(table, key, value)| (key_hash(*table, key), value.as_deref().map(value_hash)))
-            .collect();
-        Changes { trie: trie.apply(&hashes), overlay: self.overlay }
+        Changes { trie: trie.apply_distinct(self.overlay.updates()), overlay: self.overlay }
     }
 }

@@ -1,8 +1,11 @@
 //! The tables of the state: one line each; storage, overlay and undo derive from it.
 
+use crate::encoding::{Scratch, encode};
+use crate::root::{Update, key_hash, value_hash};
 use crate::row::*;
 use crate::state::{ChangedRow, Table};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Declares the tables.
 macro_rules! tables {
@@ -16,15 +19,19 @@ macro_rules! tables {
         /// The rows that a block in hand has changed, and how to take the changes back.
         #[derive(Clone, Default)]
         pub struct Overlay {
-            $($field: BTreeMap<$key, Option<$row>>,)*
-            undo: Vec<Undo>,
+            $($field: BTreeMap<$key, Changed<$row>>,)*
+            undo: Undo,
         }
 
-        /// What stood at a key of the overlay before a change; the outer `None` is "unchanged so far".
-        #[derive(Clone)]
-        #[allow(clippy::large_enum_variant, reason = "it lives for one block; boxing would cost each change an allocation")]
-        enum Undo {
-            $($marker($key, Option<Option<$row>>),)*
+        /// What stood at keys of the overlay before they were changed: lists for each table, so that a small row takes no more
+        /// room than it needs, and the order over all lists.
+        #[derive(Clone, Default)]
+        struct Undo {
+            $($field: Before<$key, $row>,)*
+            /// Number of the table, and whether the overlay had its key before.
+            order: Vec<(u8, bool)>,
+            /// Length of `order` when the last mark was taken.
+            marked: usize,
         }
 
         $(
@@ -42,13 +49,52 @@ macro_rules! tables {
                     &tables.$field
                 }
 
-                fn overlay(overlay: &Overlay) -> &BTreeMap<$key, Option<$row>> {
+                fn overlay(overlay: &Overlay) -> &BTreeMap<$key, Changed<$row>> {
                     &overlay.$field
                 }
 
                 fn set(overlay: &mut Overlay, key: $key, row: Option<$row>) {
-                    let before = overlay.$field.insert(key.clone(), row);
-                    overlay.undo.push(Undo::$marker(key, before));
+                    let undo = &mut overlay.undo;
+                    let saved = undo.order.len();
+                    match overlay.$field.entry(key) {
+                        Entry::Occupied(mut entry) if entry.get().saved >= undo.marked => {
+                            // What stood here at the last mark is on the list already.
+                            entry.get_mut().row = row;
+                        }
+                        Entry::Occupied(mut entry) => {
+                            undo.order.push(($id, true));
+                            let key = entry.key().clone();
+                            undo.$field.changed.push((key, entry.insert(Changed { row, saved })));
+                        }
+                        Entry::Vacant(entry) => {
+                            undo.order.push(($id, false));
+                            undo.$field.fresh.push(entry.key().clone());
+                            entry.insert(Changed { row, saved });
+                        }
+                    }
+                }
+
+                fn edit<'a>(tables: &Tables, overlay: &'a mut Overlay, key: $key) -> Option<&'a mut $row> {
+                    let undo = &mut overlay.undo;
+                    let saved = undo.order.len();
+                    let changed = match overlay.$field.entry(key) {
+                        Entry::Occupied(mut entry) => {
+                            entry.get().row.as_ref()?;
+                            if entry.get().saved < undo.marked {
+                                undo.order.push(($id, true));
+                                undo.$field.changed.push((entry.key().clone(), entry.get().clone()));
+                                entry.get_mut().saved = saved;
+                            }
+                            entry.into_mut()
+                        }
+                        Entry::Vacant(entry) => {
+                            let row = Some(tables.$field.get(entry.key())?.clone());
+                            undo.order.push(($id, false));
+                            undo.$field.fresh.push(entry.key().clone());
+                            entry.insert(Changed { row, saved })
+                        }
+                    };
+                    changed.row.as_mut()
                 }
             }
         )*
@@ -59,7 +105,7 @@ macro_rules! tables {
 
             pub(crate) fn absorb(&mut self, overlay: Overlay) {
                 $(for (key, row) in overlay.$field {
-                    match row {
+                    match row.row {
                         Some(row) => self.$field.insert(key, row),
                         None => self.$field.remove(&key),
                     };
@@ -101,43 +147,85 @@ macro_rules! tables {
         }
 
         impl Overlay {
-            pub(crate) fn undo_len(&self) -> usize {
-                self.undo.len()
+            /// Takes a mark: what is changed from here on can be taken back to here.
+            pub(crate) fn mark(&mut self) -> usize {
+                self.undo.marked = self.undo.order.len();
+                self.undo.marked
             }
 
             pub(crate) fn roll_back(&mut self, length: usize) {
-                while self.undo.len() > length {
-                    match self.undo.pop() {
-                        $(Some(Undo::$marker(key, Some(before))) => {
-                            self.$field.insert(key, before);
+                while self.undo.order.len() > length {
+                    match self.undo.order.pop() {
+                        $(Some(($id, true)) => {
+                            if let Some((key, before)) = self.undo.$field.changed.pop() {
+                                self.$field.insert(key, before);
+                            }
                         }
-                        Some(Undo::$marker(key, None)) => {
-                            self.$field.remove(&key);
+                        Some(($id, false)) => {
+                            if let Some(key) = self.undo.$field.fresh.pop() {
+                                self.$field.remove(&key);
+                            }
                         })*
-                        None => break,
+                        _ => break,
                     }
                 }
+                // It is a mark again, whichever were taken after it.
+                self.undo.marked = length;
             }
 
             /// Forgets the undo log and the changes that changed nothing, so that equal blocks give equal changes.
             pub(crate) fn settle(&mut self, tables: &Tables) {
-                self.undo = Vec::new();
-                $(self.$field.retain(|key, row| tables.$field.get(key) != row.as_ref());)*
+                self.undo = Undo::default();
+                $(self.$field.retain(|key, changed| tables.$field.get(key) != changed.row.as_ref());)*
             }
 
             pub(crate) fn rows(&self) -> Vec<ChangedRow> {
                 let mut rows = Vec::new();
-                $(for (key, row) in &self.$field {
-                    rows.push(($id, encode(key), row.as_ref().map(encode)));
+                let mut scratch = Scratch::new();
+                $(for (key, changed) in &self.$field {
+                    let key = scratch.encode(key).to_vec();
+                    rows.push(($id, key, changed.row.as_ref().map(|row| scratch.encode(row).to_vec())));
                 })*
                 rows
+            }
+
+            /// The changes as the state root has them, each key once.
+            pub(crate) fn updates(&self) -> Vec<Update> {
+                let mut updates = Vec::with_capacity(0usize $(.saturating_add(self.$field.len()))*);
+                let mut scratch = Scratch::new();
+                $(for (key, changed) in &self.$field {
+                    let key = key_hash($id, scratch.encode(key));
+                    let value = changed.row.as_ref().map(|row| value_hash(scratch.encode(row)));
+                    updates.push((key, value));
+                })*
+                updates
             }
         }
     };
 }
 
-fn encode(value: &impl borsh::BorshSerialize) -> Vec<u8> {
-    borsh::to_vec(value).expect("encoding into memory cannot fail")
+/// A changed row; none is a removal.
+#[derive(Clone)]
+pub struct Changed<R> {
+    /// What stands there now.
+    pub(crate) row: Option<R>,
+    /// Where on the undo list it stands what was there before: nothing is kept twice between two marks.
+    saved: usize,
+}
+
+/// What stood at keys of one table of the overlay, in the order of the changes.
+#[derive(Clone)]
+struct Before<K, R> {
+    /// Keys that the overlay had not.
+    fresh: Vec<K>,
+    /// Those it had, and with what.
+    changed: Vec<(K, Changed<R>)>,
+}
+
+impl<K, R> Default for Before<K, R> {
+    fn default() -> Self {
+        Self { fresh: Vec::new(), changed: Vec::new() }
+    }
 }
 
 tables! {

@@ -15,7 +15,7 @@ use crate::market::{Book, LaneHint, Order, Reason};
 use crate::member::MemberCode;
 use crate::money::Money;
 use crate::name::Name;
-use crate::row::{AccountId, Deadline, DeadlineKind, Entitlement, Member, Organisation};
+use crate::row::{AccountId, Class, Deadline, DeadlineKind, Entitlement, Member, Organisation};
 use crate::tables::{
     Accounts, Classes, Deadlines, Entitlements, FiguresTable, Members, Offers, OffersOpen, Organisations,
     ParamsTable, RequestsOpen,
@@ -68,11 +68,7 @@ impl BlockInHand<'_> {
     /// [`Self::schedule_from`], whether anybody waits or not.
     pub(crate) fn schedule_at(&mut self, class: &Name, from: TimeMs) {
         let Some(mut row) = self.view.get::<Classes>(class).cloned() else { return };
-        let step = self.params.batch_ms;
-        let batches = |time: u64| time.checked_div(step).unwrap_or(0);
-        let next = batches(self.now.0).saturating_add(1);
-        let due =
-            TimeMs(next.max(batches(from.0.saturating_add(step.saturating_sub(1)))).saturating_mul(step));
+        let due = self.batch_from(from);
         if row.batch_due.is_some_and(|batch| batch <= due) {
             return;
         }
@@ -84,6 +80,14 @@ impl BlockInHand<'_> {
         self.view.put::<Deadlines>(Deadline { due, kind, subject }, ());
     }
 
+    /// The first multiple of the batch time after this moment that is not before `from`.
+    fn batch_from(&self, from: TimeMs) -> TimeMs {
+        let step = self.params.batch_ms;
+        let batches = |time: u64| time.checked_div(step).unwrap_or(0);
+        let next = batches(self.now.0).saturating_add(1);
+        TimeMs(next.max(batches(from.0.saturating_add(step.saturating_sub(1)))).saturating_mul(step))
+    }
+
     /// Whether anybody waits for capacity of a class.
     pub(crate) fn is_wanted(&self, class: &Name) -> bool {
         class_range::<RequestsOpen, RequestId>(&self.view, class).next().is_some()
@@ -91,9 +95,13 @@ impl BlockInHand<'_> {
 
     /// Sees to it that every class is cleared in which somebody waits, since something changed that bears on all.
     pub(crate) fn schedule_all(&mut self) {
-        let classes: Vec<Name> = self.view.range::<Classes>(..).map(|(class, _)| class.clone()).collect();
-        for class in &classes {
-            self.schedule_batch(class);
+        // A block that settles much asks for this as often, and nearly always finds that it is so already.
+        let due = self.batch_from(self.now);
+        let late = |row: &Class| row.batch_due.is_none_or(|batch| batch > due);
+        let late = self.view.range::<Classes>(..).filter(|(class, row)| late(row) && self.is_wanted(class));
+        let late: Vec<Name> = late.map(|(class, _)| class.clone()).collect();
+        for class in &late {
+            self.schedule_at(class, self.now);
         }
     }
 

@@ -50,7 +50,9 @@ impl End {
         match reason {
             FatalReason::UnknownRules { .. } => Self::Outdated,
             reason if reason.restart_helps() => Self::Failed,
-            FatalReason::CommitFailed { .. } | FatalReason::FinalizeFailed { .. } => {
+            FatalReason::CommitFailed { .. }
+            | FatalReason::FinalizeFailed { .. }
+            | FatalReason::KeepFailed { .. } => {
                 store.writable().map_or_else(|error| Self::of_store(&error), |()| Self::Halted)
             }
             _ => Self::Halted,
@@ -125,11 +127,14 @@ mod tests {
         };
         let (room, full) = (store("room", 1), store("full", u64::MAX / 4));
         let commit = || FatalReason::CommitFailed { height: 1, error: AppError("no room".into()) };
+        let keep = || FatalReason::KeepFailed { height: 1, error: AppError("no room".into()) };
         let finalize = FatalReason::FinalizeFailed { height: 1, error: AppError("no room".into()) };
         let skew = FatalReason::VersionSkew { height: 1, id: [0; 32] };
         for (reason, store, expected) in [
             (FatalReason::EngineEnded, &room, End::Failed),
             (commit(), &full, End::Failed),
+            (keep(), &full, End::Failed),
+            (keep(), &room, End::Halted),
             (finalize, &full, End::Failed),
             (commit(), &room, End::Halted),
             (FatalReason::SafetyHang, &full, End::Halted),

@@ -4,15 +4,18 @@
 //! greatest of what it saw. How to read the figures stands in `docs/benchmarks.md`.
 
 pub(crate) mod award;
+mod behind;
 mod calibration;
 mod demo;
 pub(crate) mod field;
+mod gap;
 mod idle;
 mod latency;
 mod load;
 pub(crate) mod machine;
 mod micro;
 mod overload;
+mod payers;
 mod rebuild;
 mod recover;
 mod report;
@@ -67,6 +70,16 @@ pub enum Bench {
         /// Nodes rebuilt, one after the other.
         count: usize,
     },
+    /// Nodes killed under load, and how long no block is made.
+    Gap {
+        /// Kills.
+        count: usize,
+    },
+    /// A node that was away for many blocks.
+    Behind {
+        /// Blocks.
+        blocks: u64,
+    },
     /// The demo, over and over.
     Demo {
         /// Runs.
@@ -115,6 +128,8 @@ pub async fn run(options: &BenchOptions, out: &mut dyn Write) -> Result<(), Test
         Bench::Idle { seconds } => idle::run(&ground, *seconds).await,
         Bench::Recover { count } => recover::run(&ground, *count).await,
         Bench::Rebuild { rows, count } => rebuild::run(&ground, *rows, *count).await,
+        Bench::Gap { count } => gap::run(&ground, *count).await,
+        Bench::Behind { blocks } => behind::run(&ground, *blocks).await,
         Bench::Demo { count } => demo::run(&ground, *count).await,
         Bench::Micro => micro::run(&ground).await,
     };

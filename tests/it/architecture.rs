@@ -170,7 +170,7 @@ fn engines_are_named_in_one_place_each() {
         let users: BTreeSet<String> = crate::repository::files()
             .into_iter()
             .filter(|path| path.ends_with("Cargo.toml") && path != "Cargo.toml")
-            .filter(|path| engine != "malachitebft" || !drives(path))
+            .filter(|path| !also_names(engine, path))
             .filter(|path| {
                 read(path)
                     .lines()
@@ -181,11 +181,7 @@ fn engines_are_named_in_one_place_each() {
         let inside = if engine == "malachitebft" { "node/src/consensus" } else { home };
         let strays: Vec<String> = crate::repository::files()
             .into_iter()
-            .filter(|path| {
-                path.ends_with(".rs")
-                    && !path.starts_with(inside)
-                    && !(engine == "malachitebft" && drives(path))
-            })
+            .filter(|path| path.ends_with(".rs") && !path.starts_with(inside) && !also_names(engine, path))
             .filter(|path| {
                 let text = read(path);
                 let named = [format!("{engine}::"), format!("use {engine}"), format!("{engine}_")];
@@ -198,9 +194,14 @@ fn engines_are_named_in_one_place_each() {
     }
 }
 
-/// The simulator drives the core of consensus itself, in the place of its actors.
-fn drives(path: &str) -> bool {
-    path.starts_with("tests/sim/")
+/// The simulator drives the consensus core itself; the comparison with another engine runs this one without the ledger's limits, to
+/// tell a limit from a difference.
+fn also_names(engine: &str, path: &str) -> bool {
+    match engine {
+        "malachitebft" => path.starts_with("tests/sim/"),
+        "wasmi" => path.starts_with("tests/differential/"),
+        _ => false,
+    }
 }
 
 /// Whether `text` holds `word`, and not as the end of a longer one.

@@ -71,6 +71,18 @@ enum Verb {
         #[arg(long, default_value_t = 3)]
         count: usize,
     },
+    /// How long no block is made when a node is killed under load
+    Gap {
+        /// Kills
+        #[arg(long, default_value_t = 50)]
+        count: usize,
+    },
+    /// A node that was away for many blocks catches up under load, and is killed and started again
+    Behind {
+        /// Blocks it is away for
+        #[arg(long, default_value_t = 10_000)]
+        blocks: u64,
+    },
     /// The demo, over and over
     Demo {
         /// Runs
@@ -125,6 +137,8 @@ impl BenchArguments {
             Verb::Idle { seconds } => Bench::Idle { seconds },
             Verb::Recover { count } => Bench::Recover { count },
             Verb::Rebuild { rows, count } => Bench::Rebuild { rows, count },
+            Verb::Gap { count } => Bench::Gap { count },
+            Verb::Behind { blocks } => Bench::Behind { blocks },
             Verb::Demo { count } => Bench::Demo { count },
             Verb::Micro => Bench::Micro,
         };

@@ -35,6 +35,7 @@ mod meta;
 mod module;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
+mod params;
 mod runtime;
 mod split;
 mod terms;

@@ -7,13 +7,14 @@
 
 use alloc::vec::Vec;
 
-use borsh::{BorshDeserialize, BorshSerialize};
+use borsh::BorshSerialize;
 
 use crate::claims::{Admission, Claims};
 use crate::codec::{Input, Output, Reader, Writer};
 use crate::contract::{Code, Contract};
 use crate::facts::Facts;
 use crate::limits::{IO_BYTES_MAX, OUTPUT_BYTES_MAX};
+use crate::params;
 use crate::split::{Quote, Split};
 use crate::terms::Terms;
 
@@ -113,7 +114,7 @@ fn open(io: &[u8], length: u32) -> Result<(&[u8], Reader<'_>), Code> {
 
 #[inline(always)]
 fn params_of<C: Contract>(bytes: &[u8]) -> Result<C::Params, Code> {
-    C::Params::try_from_slice(bytes).map_err(|_| Code::BAD_PARAMS)
+    params::read(bytes).ok_or(Code::BAD_PARAMS)
 }
 
 fn close<T: Output>(io: &mut [u8], answer: Result<T, Code>) -> u64 {

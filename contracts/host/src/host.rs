@@ -19,6 +19,7 @@ use crate::profile::{
     FUEL_PER_CALL, FUEL_PER_CALL_MAX, FUEL_PER_IO_BYTE, FUEL_PER_PAGE, MEMORY_PAGES_MAX, PAGE_BYTES,
     TABLE_ELEMENTS_MAX, config, vm_profile,
 };
+use crate::shield::shield;
 use crate::slim::slim;
 
 /// Runs contracts. Shared between threads: calls do not touch each other, each has an instance of its own.
@@ -44,7 +45,7 @@ impl Loaded {
     fn compile(engine: &Engine, code: &[u8]) -> Result<(Self, ModuleSummary), ModuleRefusal> {
         let Shape { summary, buffer } = inspect(code)?;
         let refused = |_| ModuleRefusal::new(ModuleRule::Engine, 0);
-        let module = Module::new(engine, slim(code)?).map_err(refused)?;
+        let module = Module::new(engine, shield(&slim(code)?)?).map_err(refused)?;
         let mut store = store(engine);
         store.set_fuel(FUEL_PER_CALL_MAX).map_err(refused)?;
         Instance::new(&mut store, &module, &[]).map_err(refused)?;

@@ -7,6 +7,7 @@
 mod host;
 mod module;
 mod profile;
+mod shield;
 mod slim;
 mod strip;
 mod survey;
@@ -15,4 +16,5 @@ mod tests;
 
 pub use host::{Host, validate};
 pub use profile::{FUEL_PER_CALL_MAX, vm_profile};
+pub use shield::shield;
 pub use strip::strip;

@@ -43,8 +43,9 @@ const VALUE_STACK_BYTES_MAX: usize = 1024 * 1024;
 /// Stacks kept for reuse. Does not change an outcome, only how fast it is there.
 const VALUE_STACKS_CACHED: usize = 4;
 
-/// The versions that the manifests pin exactly: another one may price or refuse otherwise.
-const ENGINE: &str = "wasmi 2.0.0, wasmparser 0.228.0";
+/// The versions that the manifests pin exactly: another one may price or refuse otherwise. And what stands between a module and
+/// the engine (`shield.rs`).
+const ENGINE: &str = "wasmi 2.0.0, wasmparser 0.228.0, conditions of select in a local";
 
 /// What is turned on beyond the first version of WASM. Everything else is off, and named in [`config`].
 pub(crate) fn features() -> WasmFeatures {

@@ -58,7 +58,7 @@ fn exports(body: &[u8], start: usize, slim: &mut Vec<u8>) -> Result<(), ModuleRe
 }
 
 /// Writes a number as WASM does: seven bits in a byte, the lowest first.
-fn number(mut value: usize, to: &mut Vec<u8>) {
+pub(crate) fn number(mut value: usize, to: &mut Vec<u8>) {
     loop {
         let [low, ..] = value.to_le_bytes();
         value >>= 7;

@@ -5,10 +5,12 @@
 //! contract's answers what the real one does ([`Ledger`]). `HANSA_CASES=100000` runs as many cases of each.
 #![allow(clippy::arithmetic_side_effects)] // Figures of tests, bounded where they are made; overflow stops the test.
 
+mod case;
 mod ledger;
 mod life;
 mod tariff;
 
+pub use case::some_case;
 pub use ledger::Ledger;
 pub use life::{Life, Step};
 pub use tariff::Tried;

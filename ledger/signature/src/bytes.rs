@@ -5,8 +5,25 @@
 macro_rules! fixed_bytes {
     ($(#[$doc:meta])* $name:ident, $width:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, borsh::BorshSerialize, borsh::BorshDeserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, borsh::BorshSerialize, borsh::BorshDeserialize)]
         pub struct $name(pub [u8; $width]);
+
+        /// The order of the bytes. Nearly always the first eight tell, and comparing two numbers is cheaper than comparing all:
+        /// these are the keys of large tables.
+        impl Ord for $name {
+            #[inline]
+            fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+                let first = |bytes: &[u8; $width]| bytes.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+                first(&self.0).cmp(&first(&other.0)).then_with(|| self.0.cmp(&other.0))
+            }
+        }
+
+        impl PartialOrd for $name {
+            #[inline]
+            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+                Some(self.cmp(other))
+            }
+        }
 
         impl std::fmt::Display for $name {
             fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -151,7 +151,8 @@ fn admit_class(
         LaneHint::Reserve => params.cap_bps.min(params.reserve_cap_bps),
         LaneHint::Any | LaneHint::Market => params.cap_bps,
     };
-    // A group may always hold one node, of the largest.
+    // By what is accredited and not by what is offered now, as a batch has it: all of it may be offered yet, and only what could
+    // not match even then can never match. A group may always hold one node, of the largest.
     let node = sites().map(|(_, site)| site.node_size).max().unwrap_or(1);
     let part = u64::from(row.capacity).saturating_mul(u64::from(cap_bps)).checked_div(10_000).unwrap_or(0);
     if u64::from(least) > part.max(u64::from(node)) {

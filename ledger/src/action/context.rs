@@ -109,6 +109,16 @@ impl Context<'_, '_> {
         &self,
         role: Roles,
     ) -> Result<(OrganisationId, Organisation), Rejection> {
+        let (id, organisation) = self.signing(role)?;
+        Ok((id, organisation.clone()))
+    }
+
+    /// The id of [`Self::organisation_any_standing`].
+    pub(super) fn organisation_id(&self, role: Roles) -> Result<OrganisationId, Rejection> {
+        self.signing(role).map(|(id, _)| id)
+    }
+
+    fn signing(&self, role: Roles) -> Result<(OrganisationId, &Organisation), Rejection> {
         let key = self.key()?;
         let Principal::Organisation(id) = key.principal else {
             return Err(Rejection::RoleMissing);
@@ -117,7 +127,7 @@ impl Context<'_, '_> {
             return Err(Rejection::RoleMissing);
         }
         let organisation = self.view.get::<Organisations>(&id).ok_or(Rejection::OrganisationUnknown)?;
-        Ok((id, organisation.clone()))
+        Ok((id, organisation))
     }
 
     /// The member whose `office` acts: one key of it signed, and either one suffices or enough have approved. This is where

@@ -49,13 +49,11 @@ pub(super) fn sided(
     id: &LeaseId,
 ) -> Result<(Side, OrganisationId, Lease), Rejection> {
     let lease = context.view.get::<Leases>(id).cloned().ok_or(Rejection::LeaseUnknown)?;
-    let as_requester = context.organisation_any_standing(Roles::BID);
-    let as_provider = context.organisation_any_standing(Roles::OPERATE);
+    let as_requester = context.organisation_id(Roles::BID);
+    let as_provider = context.organisation_id(Roles::OPERATE);
     match (as_provider, as_requester) {
-        (Ok((organisation, _)), _) if organisation == lease.provider => {
-            Ok((Side::Provider, organisation, lease))
-        }
-        (_, Ok((organisation, _))) if organisation == lease.requester => {
+        (Ok(organisation), _) if organisation == lease.provider => Ok((Side::Provider, organisation, lease)),
+        (_, Ok(organisation)) if organisation == lease.requester => {
             Ok((Side::Requester, organisation, lease))
         }
         (Err(error), Err(_)) => Err(error),
@@ -65,14 +63,14 @@ pub(super) fn sided(
 
 /// The lease, if the signing organisation provides it.
 pub(super) fn provided(context: &Context<'_, '_>, id: &LeaseId) -> Result<Lease, Rejection> {
-    let (organisation, _) = context.organisation_any_standing(Roles::OPERATE)?;
+    let organisation = context.organisation_id(Roles::OPERATE)?;
     let lease = context.view.get::<Leases>(id).filter(|lease| lease.provider == organisation);
     lease.cloned().ok_or(Rejection::LeaseUnknown)
 }
 
 /// The lease, if the signing organisation requested it.
 pub(super) fn requested(context: &Context<'_, '_>, id: &LeaseId) -> Result<Lease, Rejection> {
-    let (organisation, _) = context.organisation_any_standing(Roles::BID)?;
+    let organisation = context.organisation_id(Roles::BID)?;
     let lease = context.view.get::<Leases>(id).filter(|lease| lease.requester == organisation);
     lease.cloned().ok_or(Rejection::LeaseUnknown)
 }

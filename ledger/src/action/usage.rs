@@ -50,11 +50,14 @@ data! {
 const USAGES_MAX: usize = 1_024;
 
 fn check_list(usages: &[LeaseUsage]) -> Result<(), Rejection> {
-    let distinct: std::collections::BTreeSet<_> = usages.iter().map(|usage| usage.lease).collect();
-    if usages.is_empty() || usages.len() > USAGES_MAX || distinct.len() != usages.len() {
+    if usages.is_empty() || usages.len() > USAGES_MAX {
         return Err(Rejection::ListInvalid);
     }
-    Ok(())
+    if usages.is_sorted_by(|one, next| one.lease < next.lease) {
+        return Ok(());
+    }
+    let distinct: std::collections::BTreeSet<_> = usages.iter().map(|usage| usage.lease).collect();
+    if distinct.len() == usages.len() { Ok(()) } else { Err(Rejection::ListInvalid) }
 }
 
 impl Perform for ReportUsage {
@@ -100,13 +103,15 @@ impl Perform for CountersignUsage {
             }
             let sponsor_contests = lease.sponsor_admits.is_some();
             let disputed = context.dispute_due(&usage.lease).is_some();
-            context.view.put::<Leases>(usage.lease, lease);
             context.emit(Event::UsageCountersigned { lease: usage.lease, cumulative: usage.cumulative });
             // What the sponsor contests, the requester cannot settle.
-            match complete && !sponsor_contests {
-                true if disputed => context.settle_ruled(usage.lease, 10_000)?,
-                true => context.settle_lease(usage.lease, Closing::Final)?,
-                false => {}
+            if complete && !sponsor_contests && !disputed {
+                context.close_lease(usage.lease, lease, Closing::Final)?;
+                continue;
+            }
+            context.view.put::<Leases>(usage.lease, lease);
+            if complete && !sponsor_contests {
+                context.settle_ruled(usage.lease, 10_000)?;
             }
         }
         Ok(())

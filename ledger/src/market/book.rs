@@ -38,7 +38,7 @@ pub struct BookParams {
     pub orders_max: u32,
     /// How many requests of one group a batch considers.
     pub orders_per_group_max: u32,
-    /// How many offers a batch considers, the cheapest first.
+    /// How many offers a batch considers, the cheapest first; where there are more, those with nothing free last.
     pub supplies_max: u32,
     /// The most an accelerator-hour of the reserve costs.
     pub reserve_price_cap: Price,

@@ -1,9 +1,11 @@
 //! Who comes first: need before money, and an order among equals that nobody can choose.
 
 use super::book::{Book, Bucket, Supply};
+use super::calendar::Calendar;
 use super::roster::Roster;
 use crate::id::{GroupId, Hash, OrganisationId, hash_of};
 use crate::money::Price;
+use crate::time::Slot;
 use std::collections::BTreeMap;
 
 /// A request that waits for its turn, without what decides among equals.
@@ -135,7 +137,8 @@ impl Queue {
     }
 }
 
-/// The places of `supplies` in the order a bucket tries them: cheapest first, at most as many as a batch considers.
+/// The places of `supplies` in the order a bucket tries them: cheapest first, at most as many as a batch considers. Where there
+/// are more, what has nothing free makes room for what has.
 pub(super) fn supply_order(book: &Book, bucket: Bucket, supplies: &[&Supply]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..supplies.len()).collect();
     places.sort_by_key(|place| supplies[*place].ask);
@@ -147,8 +150,28 @@ pub(super) fn supply_order(book: &Book, bucket: Bucket, supplies: &[&Supply]) ->
             });
         }
     }
-    places.truncate(usize::try_from(book.params.supplies_max).unwrap_or(usize::MAX));
+    let mut most = usize::try_from(book.params.supplies_max).unwrap_or(usize::MAX);
+    if places.len() > most {
+        let open: Vec<bool> = supplies.iter().map(|supply| is_open(supply, book.now)).collect();
+        let count = places.iter().filter(|place| open[**place]).count();
+        let mut sold_out = most.saturating_sub(count);
+        places.retain(|place| {
+            let left = if open[*place] { &mut most } else { &mut sold_out };
+            let is_considered = *left > 0;
+            *left = left.saturating_sub(1);
+            is_considered
+        });
+    }
     places
+}
+
+/// Whether an offer has anything free from `now` on.
+fn is_open(supply: &Supply, now: Slot) -> bool {
+    let is_free = |calendar: &Calendar| {
+        let (free, later) = calendar.since(now);
+        free > 0 || later.iter().any(|(_, free)| *free > 0)
+    };
+    is_free(&supply.market) || is_free(&supply.reserve)
 }
 
 /// The order among equals: it changes with every batch, and nothing in it is chosen by a proposer or a member.

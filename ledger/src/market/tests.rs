@@ -389,6 +389,11 @@ fn a_full_batch_considers_those_of_the_highest_priority() {
         "params supplies=1\n offer dear ask=1.20 country=FI\n offer cheap\n request r countries=FI",
         &["r: no_offer_meets_constraints"],
     );
+    // What is sold out makes room for what is not, however cheap it was.
+    check(
+        "params supplies=1\n offer full ask=0.50 free=1000:0\n offer o\n request r",
+        &["r: 8 at o from 1000 for 1.00", "spot 1.00 volume 32"],
+    );
 }
 
 #[test]

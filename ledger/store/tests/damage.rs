@@ -8,6 +8,8 @@ use std::{
     os::unix::fs::FileExt,
     path::Path,
     process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use common::{
@@ -18,6 +20,8 @@ use hansa_ledger_store::{LedgerStore, OpenOptions, SledStore, StoreError, quaran
 
 const HEIGHTS: u64 = 12;
 const KIB: usize = 30;
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 fn filled(place: &Path) {
     let store = create(place);
@@ -27,6 +31,23 @@ fn filled(place: &Path) {
     }
     store.checkpoint(&checkpoint(HEIGHTS)).unwrap();
     put(&store, HEIGHTS + 1, KIB).unwrap();
+}
+
+/// The database as sled sees it. A store that was just closed gives its lock back when its last writing thread ends, which
+/// nobody waits for: until then opening it again is tried again.
+fn raw(database: &Path) -> sled::Db {
+    let config = sled::Config::new().path(database).segment_size(1 << 24);
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match config.open() {
+            Err(error)
+                if error.to_string().contains("could not acquire lock") && Instant::now() < deadline =>
+            {
+                thread::sleep(LOCK_PAUSE)
+            }
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 fn copy_directory(from: &Path, to: &Path) {
@@ -127,8 +148,7 @@ fn values_changed_swapped_or_removed_behind_the_store_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let template = directory.path().join("template");
     filled(&template);
-    let raw =
-        |place: &Path| sled::Config::new().path(place.join("sled")).segment_size(1 << 24).open().unwrap();
+    let raw = |place: &Path| raw(&place.join("sled"));
     let keys: Vec<_> = raw(&template).iter().keys().map(Result::unwrap).collect();
     let undecided = |key: &[u8]| key[0] == b'u';
     // The bodies and the index of the last proposal are not needed by anything yet, so that it is missing is an answer.
@@ -252,7 +272,7 @@ fn a_lost_old_or_foreign_database_is_doubted() {
     doubted("the database is gone");
     assert!(!sled.exists(), "refusing must not make an empty database");
 
-    drop(sled::Config::new().path(&sled).segment_size(1 << 24).open().unwrap());
+    drop(raw(&sled));
     doubted("the database is empty");
     fs::remove_dir_all(&sled).unwrap();
 

@@ -5,12 +5,12 @@ use crate::scene::{all_from, demand, place};
 use crate::world::{World, name};
 use hansa_ledger::action::{PlaceRequest, TransferCash};
 use hansa_ledger::event::Event;
-use hansa_ledger::market::LaneHint;
+use hansa_ledger::market::{Lane, LaneHint, Reason};
 use hansa_ledger::money::{Money, Price};
 use hansa_ledger::params::Params;
 use hansa_ledger::preview::{Preview, PreviewAward, PreviewOutcome, preview_request};
 use hansa_ledger::rejection::Rejection;
-use hansa_ledger::row::{Alternative, Demand, OrganisationClass, Purse, RequestState};
+use hansa_ledger::row::{Alternative, ClassUnmatched, Demand, OrganisationClass, Purse, RequestState};
 use hansa_ledger::tables::RequestsOpen;
 use hansa_ledger::time::Slot;
 use proptest::prelude::*;
@@ -63,7 +63,23 @@ fn asks() -> impl Strategy<Value = Vec<Ask>> {
 }
 
 fn market() -> World {
-    let mut world = World::with(Params { cap_bps: 6_000, ..Params::testnet() });
+    furnished(World::with(Params { cap_bps: 6_000, ..Params::testnet() }))
+}
+
+/// The same with a reserve, part of which is released for the next half minute, and a ceiling for aid that is soon met.
+fn market_with_reserve() -> World {
+    furnished(World::exactly(Params {
+        cap_bps: 6_000,
+        reserve_bps_min: 5_000,
+        reserve_cap_bps: 5_000,
+        release_slots: 30,
+        release_lease_slots_max: 6,
+        aid_ceiling: 40_000,
+        ..Params::testnet()
+    }))
+}
+
+fn furnished(mut world: World) -> World {
     world.provider("ES", "bsc", 16, 180);
     world.provider("FR", "cea", 12, 240);
     capacity(&mut world, "ES", "bsc", &name("h100-80"), 16, 300);
@@ -115,6 +131,12 @@ struct Reached {
     refused: u32,
     awarded: u32,
     unmatched: u32,
+    /// Of those awarded.
+    reserve: u32,
+    released: u32,
+    aided: u32,
+    /// Of those unmatched.
+    over_aid: u32,
 }
 
 /// Places what the preview was of, lets the ledger run to the batch it named, and compares.
@@ -141,12 +163,17 @@ fn compare(world: &World, ask: &Ask, reached: &mut Reached) -> Result<(), TestCa
     match (preview.outcome, lease(&world, &id)) {
         (PreviewOutcome::Award(award), Some(lease)) => {
             reached.awarded += 1;
+            reached.reserve += u32::from(award.lane == Lane::Reserve);
+            reached.released += u32::from(award.released);
+            reached.aided += u32::from(award.aid > Money::ZERO);
             prop_assert_eq!(*award, PreviewAward::from(lease));
         }
         (PreviewOutcome::Unmatched(found), None) => {
             reached.unmatched += 1;
+            let is_over_aid = |one: &ClassUnmatched| one.unmatched.reason == Reason::AidCeiling;
+            reached.over_aid += u32::from(found.iter().any(is_over_aid));
             let row = request(&world, &id);
-            let plain = |list: &[hansa_ledger::row::ClassUnmatched]| {
+            let plain = |list: &[ClassUnmatched]| {
                 list.iter()
                     .map(|one| (one.class.clone(), one.unmatched.reason, one.unmatched.detail.clone()))
                     .collect::<Vec<_>>()
@@ -171,15 +198,15 @@ fn check_indices(world: &World) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-#[test]
-fn a_preview_is_what_the_next_batch_does() {
-    let config = ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() };
+/// Compares previews with batches in as many random histories as `HANSA_CASES` says, else in 24.
+fn compared(base: &World) -> Reached {
+    let cases = std::env::var("HANSA_CASES").ok().map_or(24, |cases| cases.parse().expect("a number"));
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let reached = std::cell::RefCell::new(Reached::default());
     let mut runner = proptest::test_runner::TestRunner::new_with_rng(
         config,
         proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
     );
-    let base = market();
     runner
         .run(&asks(), |asks| {
             let mut world = base.fork();
@@ -196,8 +223,20 @@ fn a_preview_is_what_the_next_batch_does() {
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
-    let reached = reached.into_inner();
+    reached.into_inner()
+}
+
+#[test]
+fn a_preview_is_what_the_next_batch_does() {
+    let reached = compared(&market());
     assert!(reached.refused > 5 && reached.awarded > 30 && reached.unmatched > 30, "{reached:?}");
+}
+
+#[test]
+fn a_preview_knows_the_reserve_its_aid_and_what_is_released() {
+    let reached = compared(&market_with_reserve());
+    assert!(reached.reserve > 20 && reached.released > 0 && reached.aided > 10, "{reached:?}");
+    assert!(reached.over_aid > 0 && reached.awarded > reached.reserve, "{reached:?}");
 }
 
 #[test]

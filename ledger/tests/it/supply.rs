@@ -13,7 +13,8 @@ use hansa_ledger::money::{Money, Price};
 use hansa_ledger::params::Params;
 use hansa_ledger::rejection::Rejection;
 use hansa_ledger::row::{
-    AccountId, Entitlement, EntitlementKey, Lease, Offer, OrganisationClass, Pool, PoolOwner, Purse, SiteKey,
+    AccountId, Demand, Entitlement, EntitlementKey, Lease, Offer, OrganisationClass, Pool, PoolOwner, Purse,
+    SiteKey,
 };
 use hansa_ledger::tables::{Classes, Entitlements, Leases, Offers, OffersOpen, Outages, Requests};
 use hansa_ledger::time::Slot;
@@ -408,6 +409,41 @@ fn an_outage_names_the_leases_it_hits_the_latest_first() {
     let mut after = world.fork();
     let from = last + 100 - after.now.slot(1).0;
     assert_eq!(announce(&mut after, 64, from, 5).1, []);
+}
+
+#[test]
+fn an_outage_hits_what_runs_on_released_reserve_before_all_others() {
+    let (mut world, _) = world(params());
+    let from = world.now.slot(1).0 + 60;
+    let mut take = |start: u32, slots: u32, quantity: u32, interruptible: bool| {
+        let start = Slot(from + start);
+        let wanted = Demand {
+            quantity,
+            quantity_min: quantity,
+            slots,
+            start_min: start,
+            start_max: start,
+            interruptible,
+            ..demand(&world, Purse::Cash)
+        };
+        let request = place(&mut world, "tallinn", wanted);
+        batch(&mut world);
+        (LeaseId::derive(&request), leased(&world, &request).unwrap().released)
+    };
+    // The market's 48 are taken when the second begins, so it runs on the reserve's 16; the third comes last.
+    let (_, first) = take(0, 10, 48, false);
+    let (second, on_released) = take(5, 20, 8, true);
+    let (third, last) = take(12, 10, 48, false);
+    assert_eq!((first, on_released, last), (false, true, false));
+    for (out, expect) in [(8, vec![]), (9, vec![second]), (16, vec![second]), (17, vec![second, third])] {
+        let mut world = world.fork();
+        let start = from + 15 - world.now.slot(1).0;
+        let (_, mut hit) = announce(&mut world, out, start, 1);
+        let mut expect = expect;
+        hit.sort();
+        expect.sort();
+        assert_eq!(hit, expect, "{out} of 64 are out");
+    }
 }
 
 #[test]

@@ -5,7 +5,8 @@
 
 use hansa_ledger::id::{Hash, OrganisationId, RequestId, hash_of};
 use hansa_ledger::market::{
-    Book, Bucket, BucketPrice, Clearing, Hold, Lane, LaneHint, Order, Reason, Supply, Trade, Unmatched,
+    Book, Bucket, BucketPrice, Calendar, Clearing, Hold, Lane, LaneHint, Order, Reason, Supply, Trade,
+    Unmatched,
 };
 use hansa_ledger::money::Price;
 use hansa_ledger::row::Pool;
@@ -91,12 +92,19 @@ impl Model {
         (limit, self.usage(order), order.admitted_epoch, tie, order.request)
     }
 
-    /// The supplies that a bucket considers, the cheapest first.
+    /// The supplies that a bucket considers, the cheapest first; which they are is said by what is free, and then by the price.
     pub fn supplies(&self, bucket: Bucket) -> Vec<usize> {
         let mut places: Vec<usize> = (0..self.book.supplies.len()).collect();
         let rank = |one: &Supply| (one.ask, self.tie(bucket, &one.provider, one.sequence), one.offer);
-        places.sort_by_cached_key(|place| rank(&self.book.supplies[*place]));
+        let free = |calendar: &Calendar| {
+            let end = calendar.points().last().map_or(0, |(slot, _)| slot.0);
+            (self.book.now.0..end).any(|slot| calendar.free_at(Slot(slot)) > 0)
+        };
+        let sold_out = |one: &Supply| !free(&one.market) && !free(&one.reserve);
+        let supply = |place: &usize| &self.book.supplies[*place];
+        places.sort_by_cached_key(|place| (sold_out(supply(place)), rank(supply(place))));
         places.truncate(self.book.params.supplies_max as usize);
+        places.sort_by_cached_key(|place| rank(supply(place)));
         places
     }
 

@@ -322,8 +322,12 @@ fn a_batch_considers_so_many() {
     of_one.params.orders_per_group_max = 1;
     of_one.supplies[1].ask = Price(0);
     check(&of_one, &[(1, 2, Market, 1, 0, 0), (3, 2, Market, 1, 0, 0)]);
-    // The second offer is the cheapest, and the only one considered; it is empty.
+    // The second offer is the cheapest, and empty: the one that is considered is the first.
     of_one.supplies[1] = supply(2, 0, &[], &[]);
+    let first = [(1, 1, Market, 1, 0, 1), (3, 1, Market, 1, 0, 1)];
+    check(&with(|params| params.supplies_max = 1, of_one.clone()), &first);
+    // With something free, even where nobody asks for it, it is the one.
+    of_one.supplies[1] = supply(2, 0, &[(9, 1), (10, 0)], &[]);
     check(&with(|params| params.supplies_max = 1, of_one), &[]);
 }
 

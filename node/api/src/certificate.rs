@@ -274,6 +274,12 @@ mod tests {
         assert_eq!(check(&other_round), Err(CertificateError::Signature(keys[0].public_key())));
         assert_eq!(check(&Certificate { id: [0; 32], ..sign(&keys, 0) }), Err(CertificateError::OtherBlock));
         assert_eq!(verify(&header, &[1, 2], &validators), Err(CertificateError::Malformed));
+        let three = self::header(&validators[..3]);
+        let signatures =
+            keys[..2].iter().map(|key| (key.public_key(), key.sign(&precommit_bytes(&three, 0)))).collect();
+        let exactly = Certificate { height: three.height, round: 0, id: three.id().0, signatures };
+        let exactly = verify(&three, &borsh::to_vec(&exactly).unwrap(), &validators[..3]);
+        assert_eq!(exactly, Err(CertificateError::TooFew { signed: 2, members: 3 }), "exactly two thirds");
         let good = borsh::to_vec(&sign(&keys, 0)).unwrap();
         assert_eq!(verify(&header, &good, &validators[..3]), Err(CertificateError::OtherMembers));
     }

@@ -134,6 +134,10 @@ pub trait Application: Send + Sync + 'static {
         record: &[u8],
     ) -> Result<(), AppError>;
 
+    /// Why this process can keep nothing any more, as after an fsync that failed; none while a write that failed may be tried
+    /// again, as on a full disk.
+    fn broken(&self) -> Option<AppError>;
+
     /// The records kept for one round.
     ///
     /// # Errors

@@ -164,6 +164,10 @@ impl Application for Executor {
         self.store.put_body_and_undecided(height, round, id, body, record).map_err(failed)
     }
 
+    fn broken(&self) -> Option<AppError> {
+        self.store.writable().err().filter(StoreError::forbids_voting).map(failed)
+    }
+
     fn undecided(&self, height: u64, round: u32) -> Result<Vec<Vec<u8>>, AppError> {
         self.store.undecided(height, round).map_err(failed)
     }

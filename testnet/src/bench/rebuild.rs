@@ -5,7 +5,7 @@
 //! take for that is saved, because one process executes the blocks while the nodes stand still.
 
 use super::field::Ground;
-use super::recover::{kill, restart};
+use super::payers::{kill, restart};
 use super::report::{Bound, Report};
 use crate::error::{TestnetError, api_error, file_error};
 use crate::federation::Federation;

@@ -1,23 +1,14 @@
 //! `bench recover`: a node is killed as by a power cut while transfers go on, and started again. It must catch up to the same
 //! root, and whatever any node called final must be final everywhere.
 
-use super::field::{Firm, Ground, agreed, firms};
+use super::field::{Ground, agreed};
+use super::payers::{Acknowledged, Payers, kill, restart};
 use super::report::Report;
-use crate::cluster::launch;
 use crate::error::{TestnetError, api_error};
 use crate::federation::Federation;
 use crate::layout::Layout;
-use crate::process::{ProcessRecord, start};
-use hansa_ledger::action::TransferCash;
-use hansa_ledger::id::{OrganisationId, TransactionId};
-use hansa_ledger::member::MemberCode;
-use hansa_ledger::money::Money;
-use hansa_ledger_signature::PublicKey;
+use hansa_node_api::Client;
 use hansa_node_api::chain::TransactionStatus;
-use hansa_node_api::{Account, ApiError, Client};
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::process::Child;
 
@@ -32,29 +23,6 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(60);
 
 /// How often it is looked at.
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
-
-/// How long a payer waits for one transfer before it tries another node.
-const PAYMENT_TIME_MAX: Duration = Duration::from_secs(8);
-
-/// How long a payer rests between transfers.
-const PAYMENT_PAUSE: Duration = Duration::from_millis(20);
-
-/// A transfer that a node called final.
-#[derive(Clone, Copy)]
-struct Acknowledged {
-    id: TransactionId,
-    signer: PublicKey,
-    nonce: u64,
-}
-
-/// What the payers have been told.
-#[derive(Default)]
-struct Ledger {
-    stop: AtomicBool,
-    /// Transfers a node called final.
-    acknowledged: Mutex<Vec<Acknowledged>>,
-    retried: AtomicU64,
-}
 
 pub(super) async fn run(ground: &Ground, count: usize) -> Result<Report, TestnetError> {
     let mut report = Report::new("recover");
@@ -106,11 +74,7 @@ async fn measure(
     children: &mut Vec<Child>,
 ) -> Result<Found, TestnetError> {
     let members = federation.clients().len();
-    let firms: Arc<Vec<Firm>> = Arc::new(firms(federation, members * 2, 0).await?);
-    let ledger = Arc::new(Ledger::default());
-    let payers: Vec<_> = (0..firms.len())
-        .map(|index| tokio::spawn(pay(federation.clone(), firms.clone(), index, ledger.clone())))
-        .collect();
+    let mut payers = Payers::begin(federation).await?;
     let mut found = Found::default();
     let mut checked = 0;
     for number in 1..=count {
@@ -123,11 +87,11 @@ async fn measure(
         tokio::time::sleep(AWAY).await;
         let began = Instant::now();
         children.push(restart(layout, code, &ground.executable)?);
-        match caught_up(federation, chosen, began).await? {
+        match caught_up(federation, chosen, began, CATCH_UP_MAX).await? {
             Ok((answer, time)) => {
                 found.answers.push(answer);
                 found.times.push(time);
-                match lost(federation, chosen, &ledger, &mut checked).await? {
+                match lost(federation, chosen, &payers, &mut checked).await? {
                     0 => found.held += 1,
                     lost => found.failures.push(format!(
                         "kill {number}: {lost} acknowledged transfers are not final at {code}"
@@ -137,11 +101,10 @@ async fn measure(
             Err(reason) => found.failures.push(format!("kill {number}: {reason}")),
         }
     }
-    ledger.stop.store(true, Ordering::SeqCst);
-    futures::future::join_all(payers).await;
+    payers.end().await;
     agreed(federation).await?;
     for node in 0..members {
-        let lost = lost(federation, node, &ledger, &mut 0).await?;
+        let lost = lost(federation, node, &payers, &mut 0).await?;
         if lost > 0 {
             found.held = 0;
             found.failures.push(format!(
@@ -150,46 +113,24 @@ async fn measure(
             ));
         }
     }
-    found.acknowledged = acknowledged(&ledger).len();
-    found.retried = ledger.retried.load(Ordering::SeqCst);
+    found.acknowledged = payers.acknowledged().len();
+    found.retried = payers.retried();
     Ok(found)
-}
-
-/// Kills a node's process. It is taken off the record first, so that its end counts as wanted.
-pub(super) async fn kill(layout: &Layout, code: MemberCode) -> Result<(), TestnetError> {
-    let mut record: Option<ProcessRecord> = None;
-    layout.change_state(|state| record = state.processes.remove(code.as_str()))?;
-    let record = record.ok_or_else(|| TestnetError::Broken(format!("the node of {code} does not run")))?;
-    record.kill();
-    match record.ended_within(CATCH_UP_MAX).await {
-        true => Ok(()),
-        false => Err(TestnetError::Missed(format!("the node of {code} could not be killed"))),
-    }
-}
-
-/// Starts a node's process again. It belongs to this process.
-pub(super) fn restart(layout: &Layout, code: MemberCode, executable: &Path) -> Result<Child, TestnetError> {
-    let state = layout.read_state()?;
-    let child = start(&launch(layout, &state, code.as_str(), executable, false))?;
-    let record = ProcessRecord::of(child.id().unwrap_or_default());
-    layout.change_state(|state| {
-        state.processes.insert(code.to_string(), record);
-    })?;
-    Ok(child)
 }
 
 /// Waits until the node is where the others were when it was started, and compares a block from then on: times in milliseconds
 /// until it answered and until it had caught up, or why it did not.
-async fn caught_up(
+pub(super) async fn caught_up(
     federation: &Federation,
     node: usize,
     began: Instant,
+    time_max: Duration,
 ) -> Result<Result<(f64, f64), String>, TestnetError> {
     let (_, other) = &federation.clients()[(node + 1) % federation.clients().len()];
     let (code, client) = &federation.clients()[node];
     let goal = other.status().await.map_err(api_error("a node that was not killed does not answer"))?.height;
     let mut answered = None;
-    while began.elapsed() < CATCH_UP_MAX {
+    while began.elapsed() < time_max {
         if let Ok(status) = client.status().await {
             let answered = *answered.get_or_insert(began.elapsed().as_secs_f64() * 1_000.0);
             if status.height >= goal {
@@ -207,21 +148,17 @@ async fn caught_up(
         }
         tokio::time::sleep(LOOK_PAUSE).await;
     }
-    Ok(Err(format!("{code} did not come to height {goal} within {} s", CATCH_UP_MAX.as_secs())))
-}
-
-fn acknowledged(ledger: &Ledger) -> Vec<Acknowledged> {
-    ledger.acknowledged.lock().expect("no thread panics while it holds the list").clone()
+    Ok(Err(format!("{code} did not come to height {goal} within {} s", time_max.as_secs())))
 }
 
 /// How many of the acknowledged transfers from `checked` on are not final at a node.
 async fn lost(
     federation: &Federation,
     node: usize,
-    ledger: &Ledger,
+    payers: &Payers,
     checked: &mut usize,
 ) -> Result<usize, TestnetError> {
-    let all = acknowledged(ledger);
+    let all = payers.acknowledged();
     let client = &federation.clients()[node].1;
     let mut lost = 0;
     for one in &all[*checked..] {
@@ -249,33 +186,4 @@ async fn is_held(client: &Client, one: &Acknowledged) -> Result<bool, TestnetErr
     }
     let key = client.key(&one.signer).await.map_err(api_error("a key cannot be looked up"))?;
     Ok(key.row.nonce > one.nonce)
-}
-
-/// Pays again and again; where a node does not answer, through the next one.
-async fn pay(federation: Federation, firms: Arc<Vec<Firm>>, index: usize, ledger: Arc<Ledger>) {
-    let nodes = federation.clients();
-    let to: OrganisationId = firms[(index + 1) % firms.len()].organisation;
-    let mut node = index % nodes.len();
-    while !ledger.stop.load(Ordering::SeqCst) {
-        let mut account =
-            Account::new(firms[index].admin.clone(), federation.state().chain, nodes[node].1.clone());
-        account.wait = PAYMENT_TIME_MAX;
-        match account.send_signed(vec![TransferCash { to, amount: Money(1) }.into()]).await {
-            Ok((signed, _)) => {
-                let one = Acknowledged {
-                    id: signed.id(),
-                    signer: signed.transaction.signer,
-                    nonce: signed.transaction.nonce,
-                };
-                ledger.acknowledged.lock().expect("no thread panics while it holds the list").push(one);
-            }
-            Err(error) => {
-                ledger.retried.fetch_add(1, Ordering::SeqCst);
-                if !matches!(error, ApiError::Refused { .. }) {
-                    node = (node + 1) % nodes.len();
-                }
-            }
-        }
-        tokio::time::sleep(PAYMENT_PAUSE).await;
-    }
 }

@@ -50,8 +50,14 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     println!("{:<12} {:>12} {:>10} {:>12} {:>9}", "target", "executions", "per s", "accepted", "inputs");
-    let sound = chosen.iter().map(|target| run(target, &command)).filter(|sound| !sound).count() == 0;
-    if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let (mut total, mut broken) = (0, 0);
+    for target in &chosen {
+        let (executions, sound) = run(target, &command);
+        total += executions;
+        broken += usize::from(!sound);
+    }
+    println!("figure: {total} executions on {} targets, {broken} broken", chosen.len());
+    if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn write_seeds(target: &Target, into: &Path) {
@@ -62,8 +68,8 @@ fn write_seeds(target: &Target, into: &Path) {
     }
 }
 
-/// Runs one target and prints its figures. Whether it kept its promise.
-fn run(target: &Target, command: &Command) -> bool {
+/// Runs one target and prints its figures. How often it ran, and whether it kept its promise.
+fn run(target: &Target, command: &Command) -> (u64, bool) {
     let mut pool = inputs(target);
     let begin = pool.len();
     let mut mutator = Mutator::new(command.seed);
@@ -95,13 +101,13 @@ fn run(target: &Target, command: &Command) -> bool {
             Ok(Verdict::Refused) => {}
             Err(_) => {
                 report(target, &bytes);
-                return false;
+                return (executions, false);
             }
         }
     }
     let rate = executions as f64 / clock.elapsed().as_secs_f64();
     println!("{:<12} {executions:>12} {rate:>10.0} {accepted:>12} {begin:>9}", target.name);
-    true
+    (executions, true)
 }
 
 /// Makes the input that broke a promise small and keeps it in the corpus, where CI will try it.

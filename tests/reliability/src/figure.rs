@@ -23,6 +23,9 @@ pub struct Figure {
     pub short: String,
     /// The command of the long run: hours.
     pub long: String,
+    /// What marks a line of the output that says what was found, besides [`FOUND`]: any of these texts in it.
+    #[serde(default)]
+    pub keeps: Vec<String>,
     /// Variables of both, each `NAME=VALUE`.
     #[serde(default)]
     pub environment: Vec<String>,
@@ -71,7 +74,7 @@ pub fn list(top: &Path) -> Result<Vec<Figure>, String> {
 }
 
 impl Figure {
-    /// Runs the command of the claim, the long one or the short, and keeps the lines that begin with [`FOUND`].
+    /// Runs the command of the claim, the long one or the short, and keeps the lines that say what was found.
     ///
     /// # Errors
     /// Says what cannot be started.
@@ -86,11 +89,7 @@ impl Figure {
             .filter_map(|pair| pair.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
             .collect();
         let ended = run(&rest, top, &environment, true)?;
-        let words: Vec<String> = ended
-            .output
-            .lines()
-            .filter_map(|line| Some(line.trim().strip_prefix(FOUND)?.to_owned()))
-            .collect();
+        let words: Vec<String> = ended.output.lines().filter_map(|line| self.found(line)).collect();
         Ok(Found {
             command: command.clone(),
             held: ended.ok,
@@ -99,6 +98,16 @@ impl Figure {
             commit: commit.to_owned(),
             day: day.to_owned(),
         })
+    }
+}
+
+impl Figure {
+    /// What a line of the output says was found, its columns drawn together; nothing if it says nothing of that kind.
+    #[must_use]
+    pub fn found(&self, line: &str) -> Option<String> {
+        let said = line.trim().strip_prefix(FOUND);
+        let said = said.or_else(|| self.keeps.iter().any(|mark| line.contains(mark)).then_some(line))?;
+        Some(said.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 }
 

@@ -11,6 +11,7 @@ use malachitebft_app_channel::app::types::SignedConsensusMsg;
 use malachitebft_core_consensus::LivenessMsg;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// How much of what happened.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -39,6 +40,43 @@ pub struct Counts {
     pub halted: u64,
     /// Deaths of clients and agents.
     pub client_deaths: u64,
+}
+
+impl Counts {
+    /// Adds those of another run.
+    pub fn add(&mut self, other: &Self) {
+        self.blocks += other.blocks;
+        self.transactions += other.transactions;
+        self.refused += other.refused;
+        self.leases += other.leases;
+        self.settled += other.settled;
+        self.statements += other.statements;
+        self.round_max = self.round_max.max(other.round_max);
+        self.deaths += other.deaths;
+        self.cuts += other.cuts;
+        self.disk_faults += other.disk_faults;
+        self.halted += other.halted;
+        self.client_deaths += other.client_deaths;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} blocks, {} transactions, {} leases of which {} settled, {} deaths of nodes, {} cuts of links, {} disk faults, \
+             {} deaths of clients and agents, {} federations halted",
+            self.blocks,
+            self.transactions,
+            self.leases,
+            self.settled,
+            self.deaths,
+            self.cuts,
+            self.disk_faults,
+            self.client_deaths,
+            self.halted
+        )
+    }
 }
 
 /// What a client has been told of its transaction.

@@ -1,6 +1,7 @@
 //! Simulate a federation: the real nodes on a simulated network and disks, all from one seed.
 
 use clap::Parser;
+use hansa_tests_sim::checks::Counts;
 use hansa_tests_sim::run::{Options, run};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -33,9 +34,10 @@ fn main() -> ExitCode {
     let options = Options { members, told: arguments.trace };
     let (from, count) = arguments.seed.map_or((arguments.from, arguments.seeds), |seed| (seed, 1));
     let started = Instant::now();
-    let mut failed = 0;
+    let (mut failed, mut total) = (0, Counts::default());
     for seed in from..from.saturating_add(count) {
         let verdict = run(seed, options);
+        total.add(&verdict.counts);
         if arguments.json {
             println!("{}", serde_json::to_string(&verdict).unwrap_or_default());
         } else if count == 1 {
@@ -47,6 +49,9 @@ fn main() -> ExitCode {
         }
     }
     let seconds = started.elapsed().as_secs_f64();
-    eprintln!("{count} seeds, {failed} failed, {:.1} seeds per second", count as f64 / seconds.max(0.001));
+    eprintln!(
+        "figure: {count} seeds from {from}, {failed} failed, {:.1} seeds per second; {total}",
+        count as f64 / seconds.max(0.001)
+    );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -298,7 +298,8 @@ impl World {
                 self.note(format_args!("{place} ends itself: {reason}"));
                 let of_disk = matches!(
                     reason,
-                    FatalReason::CommitFailed { .. }
+                    FatalReason::KeepFailed { .. }
+                        | FatalReason::CommitFailed { .. }
                         | FatalReason::FinalizeFailed { .. }
                         | FatalReason::DecidedUnjudged { .. }
                 );

@@ -3,8 +3,11 @@
 use crate::disk::{Death, Fault};
 use crate::run::reach;
 use crate::world::World;
+use hansa_contracts_host::Host;
+use hansa_ledger::replay::{Record, replay};
 use hansa_ledger::row::LeaseState;
-use hansa_ledger::tables::Leases;
+use hansa_ledger::state::State;
+use hansa_ledger::tables::{ContractCodes, Interims, Leases, Settlements};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -178,6 +181,9 @@ fn reckon(world: &World) {
         if let Some((id, told)) = missing {
             wrong.push(format!("node {place} lacks transaction {id}, acknowledged in block {}", told.height));
         }
+        if let Err(reason) = settled_again(&executor.state()) {
+            wrong.push(format!("node {place}: {reason}"));
+        }
         if let Err(reason) = hansa_ledger::invariants::check_state(&executor.state()) {
             wrong.push(format!("the books of node {place} do not balance: {reason}"));
         }
@@ -186,4 +192,22 @@ fn reckon(world: &World) {
     if let Some(reason) = wrong.into_iter().next() {
         world.fail(reason);
     }
+}
+
+/// Settles every lease again in a host that has run nothing before: what lives with deaths, replays and catching up have left in
+/// the books, fuel included, is what a cold one gives.
+fn settled_again(state: &State) -> Result<(), String> {
+    let host = Host::new();
+    for (lease, settlement) in state.rows::<Settlements>() {
+        let code = state.get::<ContractCodes>(&settlement.contract);
+        let code = code.ok_or(format!("the code that lease {lease} settled by is gone"))?;
+        let interims = state.rows::<Interims>().filter(|((of, _), _)| of == lease);
+        let interims = interims.map(|(_, interim)| interim.clone()).collect();
+        let record = Record { settlement: settlement.clone(), interims };
+        let report = replay(&record, &code.code, &host).map_err(|error| format!("lease {lease}: {error}"))?;
+        if !report.holds() {
+            return Err(format!("lease {lease} does not settle again as it did: {report:?}"));
+        }
+    }
+    Ok(())
 }

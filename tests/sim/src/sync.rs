@@ -95,7 +95,10 @@ impl CatchUp {
                         self.tips.remove(&peer);
                     }
                     for value in response.values {
-                        self.given.insert(height.0, (peer, value));
+                        // What was decided while the answer was on its way is not needed any more, and would bar the next question.
+                        if height.0 >= self.height {
+                            self.given.insert(height.0, (peer, value));
+                        }
                         height = height.increment();
                     }
                 }

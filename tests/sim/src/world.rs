@@ -45,6 +45,8 @@ pub struct Place {
     pub code: &'static str,
     /// The key that signs its votes.
     pub key: PublicKey,
+    /// The name of its node in the network.
+    pub peer_id: PeerId,
     /// Whether it does as the program says.
     pub honest: bool,
     /// How far its clock is off, in milliseconds.
@@ -239,13 +241,13 @@ impl World {
     /// The name by which its peers know a node.
     #[must_use]
     pub fn peer_id(&self, place: usize) -> PeerId {
-        peer_id(&key(&format!("network {place}")).public_key())
+        self.places[place].peer_id
     }
 
     /// The node of that name.
     #[must_use]
     pub fn place_of(&self, peer: &PeerId) -> Option<usize> {
-        (0..self.places.len()).find(|place| self.peer_id(*place) == *peer)
+        self.places.iter().position(|place| place.peer_id == *peer)
     }
 
     /// Whether a node's process runs and its machine has power.
@@ -336,6 +338,7 @@ fn place(
         member,
         code: crate::genesis::CODES[member],
         key: key(&format!("{} consensus", crate::genesis::CODES[member])).public_key(),
+        peer_id: peer_id(&key(&format!("network {number}")).public_key()),
         honest,
         skew_ms,
         shelf: Shelf::new(disk.clone()),

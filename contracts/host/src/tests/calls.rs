@@ -164,3 +164,40 @@ fn native_and_wasm_settle_alike() {
     assert!(tally.settled > cases / 3 && tally.refused > cases / 20, "{tally:?}");
     assert_eq!(tally.admitted, cases);
 }
+
+/// Each condition of a `select` in every form in which an engine may join it to what decides it, with the last operator before it
+/// having left another value behind. Each is asked with locals of 0 and of 7, and refuses with what it selected.
+#[test]
+fn a_select_decides_by_its_condition() {
+    let get = "(local.get 1)";
+    let zero = "(i32.const 0)";
+    let rows: [(String, fn(u32) -> bool); 12] = [
+        (format!("(i32.eqz {get})"), |x| x == 0),
+        (format!("(i32.eq {get} {zero})"), |x| x == 0),
+        (format!("(i32.eq {zero} {get})"), |x| x == 0),
+        (format!("(i32.ne {get} {zero})"), |x| x != 0),
+        (format!("(i32.ne {zero} {get})"), |x| x != 0),
+        (format!("(i32.eqz (i32.eqz {get}))"), |x| x != 0),
+        (format!("(i32.eqz (i32.ne {get} {zero}))"), |x| x == 0),
+        (format!("(i32.eqz {get}) nop"), |x| x == 0),
+        (format!("(i32.eqz {get}) (local.get 2) drop"), |x| x == 0),
+        (format!("(i32.or (i32.eqz {get}) {zero})"), |x| x == 0),
+        (format!("(i32.lt_u {get} (i32.const 1))"), |x| x == 0),
+        (get.to_owned(), |x| x != 0),
+    ];
+    for (condition, decides) in rows {
+        for (x, left) in [(0u32, 0u32), (0, 5), (7, 0), (7, 5)] {
+            let code = contract(
+                "",
+                &format!(
+                    "(local i32 i32) (local.set 1 (i32.const {x})) (local.set 2 (i32.add (i32.const {left}) (local.get 2)))
+                     (i32.const 1001) (i32.const 1002) {condition} select
+                     (i64.shl (i64.extend_i32_u) (i64.const 32))"
+                ),
+            );
+            let want = if decides(x) { 1_001 } else { 1_002 };
+            let found = settle(&code, &facts()).result;
+            assert_eq!(found, Err(Failure::Refused(Code(want))), "{condition} of {x} after {left}");
+        }
+    }
+}

@@ -111,6 +111,13 @@ fn attack_11_every_forbidden_feature_is_refused_by_its_name_and_place() {
         ("", "(i64.atomic.load (i32.const 0))", R::Threads, Code(0xfe)),
         ("", "(atomic.fence) (i64.const 0)", R::Threads, Code(0xfe)),
         ("", "(drop (ref.null func)) (i64.const 0)", R::ReferenceTypes, Code(0xd0)),
+        // With its type written out: the host would not see it (`shield.rs`).
+        (
+            "",
+            "(select (result i64) (i64.const 1) (i64.const 2) (local.get 0))",
+            R::ReferenceTypes,
+            Code(0x1c),
+        ),
         (table, grow, R::ReferenceTypes, Code(0xd0)),
         (table, fill, R::ReferenceTypes, Code(0xd0)),
         ("(table 1 10 externref)", OK, R::ReferenceTypes, TABLE),

@@ -1,8 +1,8 @@
 //! The module of a template answers what the same source answers natively.
 
 use borsh::BorshSerialize;
-use hansa_contracts_abi::testing::{Numbers, some_bytes, some_claims, some_facts};
-use hansa_contracts_abi::{Evidence, Facts, Failure, Native, Reading, Runtime, Trigger, Window};
+use hansa_contracts_abi::testing::{Numbers, some_claims};
+use hansa_contracts_abi::{Code, Evidence, Facts, Failure, Native, Reading, Runtime, Trigger, Window};
 use hansa_contracts_bundle::builtin;
 use hansa_contracts_coinvest::Coinvest;
 use hansa_contracts_dispute::DisputedReserve;
@@ -10,34 +10,13 @@ use hansa_contracts_grant::Grant;
 use hansa_contracts_host::Host;
 use hansa_contracts_reserved::Reserved;
 use hansa_contracts_spot::Spot;
-use hansa_contracts_trials::{Ledger, Life, Tried, cases};
+use hansa_contracts_trials::{Life, Tried, cases, some_case};
 
 fn host_of<C: Tried>() -> (Host, [u8; 32], Native<C>) {
     let (_, module) = builtin().iter().find(|(name, _)| *name == C::NAME).unwrap();
     let host = Host::new();
     let hash = host.load(module).unwrap();
     (host, hash, Native::new(hash))
-}
-
-/// Facts as a ledger could hand out, and now and then from the far end of a type; a tariff that fits them, or does not.
-fn some_case<C: Tried>(seed: u64) -> (Vec<u8>, Facts) {
-    let numbers = &mut Numbers::new(seed);
-    if numbers.once_in(2) {
-        let life = Life::<C>::some(seed);
-        let mut ledger = Ledger::new(&life.award, u128::MAX);
-        life.steps.iter().for_each(|step| ledger.advance(step));
-        ledger.facts.ctx.trigger = if numbers.once_in(3) { Trigger::Interim } else { life.end };
-        return (borsh::to_vec(&life.params).unwrap(), ledger.facts);
-    }
-    let mut facts = some_facts(numbers);
-    let mut params = borsh::to_vec(&C::some_params(numbers, &mut facts.terms)).unwrap();
-    match numbers.below(32) {
-        0 => params = some_bytes(numbers, 64),
-        1 => params.truncate(numbers.below(params.len() as u64) as usize),
-        2 => params.push(0),
-        _ => {}
-    }
-    (params, facts)
 }
 
 fn check<C: Tried>()
@@ -71,6 +50,43 @@ fn modules_answer_as_their_source() {
     check::<Grant>();
     check::<Coinvest>();
     check::<DisputedReserve>();
+}
+
+/// Four bytes that claim a list of four thousand million, wherever in the parameters: a module has no room for what is only
+/// claimed, and refuses as its source does, whatever it is asked.
+#[test]
+fn modules_refuse_parameters_that_claim_more_than_they_hold() {
+    fn check<C: Tried>() -> usize
+    where
+        C::Params: BorshSerialize,
+    {
+        let (host, hash, native) = host_of::<C>();
+        let mut refused = 0;
+        for seed in 0..8 {
+            let life = Life::<C>::some(seed);
+            let (params, facts) = (borsh::to_vec(&life.params).unwrap(), life.award);
+            let claims = some_claims(&mut Numbers::new(seed));
+            for place in 0..params.len().saturating_sub(3) {
+                let mut params = params.clone();
+                params[place..place + 4].copy_from_slice(&[0xff; 4]);
+                let quote = host.quote(&hash, &params, &facts.terms).result;
+                assert_eq!(quote, native.quote(&hash, &params, &facts.terms).result, "{} {place}", C::NAME);
+                let split = host.settle(&hash, &params, &facts).result;
+                assert_eq!(split, native.settle(&hash, &params, &facts).result, "{} {place}", C::NAME);
+                let admitted = host.admit(&hash, &params, &facts.terms, &claims).result;
+                let want = native.admit(&hash, &params, &facts.terms, &claims).result;
+                assert_eq!(admitted, want, "{} {place}", C::NAME);
+                refused += usize::from(quote == Err(Failure::Refused(Code::BAD_PARAMS)));
+            }
+        }
+        refused
+    }
+    check::<Spot>();
+    check::<Reserved>();
+    check::<Coinvest>();
+    check::<DisputedReserve>();
+    // Only this one has lists of bytes: two in each.
+    assert!(check::<Grant>() >= 16);
 }
 
 /// A lease in its everyday form with this many windows, and a reading in each.

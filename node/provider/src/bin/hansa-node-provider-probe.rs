@@ -59,7 +59,30 @@ fn attempt(name: &str, argument: &str) -> Option<Attempt> {
         "memory" => take_memory(usize::MAX),
         "memory-piece" => take_memory(24 << 20),
         "memory-shared-out" => share_memory_out(),
-        other => return system_call(other, pid),
+        "disk-hidden" => fill_unseen(false),
+        "disk-mapped" => fill_unseen(true),
+        "open-files" => open_files(),
+        "set-mode" => fs::set_permissions("probe-mode", mode(argument)).map(|()| format!("mode {argument}")),
+        "make-mode" => make_with_mode(argument),
+        "mode-of" => fs::set_permissions(argument, mode("777")).map(|()| "mode changed".to_owned()),
+        "owner-of" => {
+            std::os::unix::fs::lchown(argument, Some(1), Some(1)).map(|()| "owner changed".to_owned())
+        }
+        "times-of" => fs::File::options()
+            .read(true)
+            .open(argument)
+            .and_then(|file| file.set_modified(std::time::UNIX_EPOCH))
+            .map(|()| "times changed".to_owned()),
+        "truncate" => {
+            fs::OpenOptions::new().write(true).truncate(true).open(argument).map(|_| "emptied".to_owned())
+        }
+        "rename-out" => {
+            fs::write("moved", "x").and_then(|()| fs::rename("moved", argument)).map(|()| "moved".to_owned())
+        }
+        "terminal" => terminal(),
+        "limit-parent" => limit_parent(),
+        "queue-signal" | "queue-signal-thread" => queue_signal(name, pid),
+        other => return system_call(other, pid).or_else(|| more_calls(other, pid)),
     })
 }
 
@@ -113,17 +136,176 @@ fn system_call(name: &str, pid: i64) -> Option<Attempt> {
     Some(call(number, arguments))
 }
 
+/// The rest of the raw calls: other processes' pace, memory that outlives a process, the machine's state.
+fn more_calls(name: &str, pid: i64) -> Option<Attempt> {
+    let parent = i64::from(std::os::unix::process::parent_id());
+    let private = i64::from(libc::IPC_PRIVATE);
+    let create = i64::from(libc::IPC_CREAT | 0o666);
+    let first_second = [1i64, 0];
+    let mask = [1u64; 16];
+    let (number, arguments) = match name {
+        "slow-parent" => (libc::SYS_setpriority, [libc::PRIO_PROCESS.into(), parent, 19, 0, 0]),
+        "slow-account" => {
+            // To the pace it has, so that it slows down nobody if it is allowed. The kernel tells twenty less the pace.
+            let pace = call_six(libc::SYS_getpriority, [0; 6]).map_or(0, |told| 20 - told);
+            (libc::SYS_setpriority, [libc::PRIO_USER.into(), 0, pace, 0, 0])
+        }
+        "pin-parent" => (libc::SYS_sched_setaffinity, [parent, 128, mask.as_ptr() as i64, 0, 0]),
+        "shared-memory" => (libc::SYS_shmget, [private, 1 << 20, create, 0, 0]),
+        "messages" => (libc::SYS_msgget, [private, create, 0, 0, 0]),
+        "semaphores" => (libc::SYS_semget, [private, 1, create, 0, 0]),
+        "message-queue" => (
+            libc::SYS_mq_open,
+            [c"hansa".as_ptr() as i64, (libc::O_CREAT | libc::O_RDWR).into(), 0o666, 0, 0],
+        ),
+        "memory-file" => (libc::SYS_memfd_create, [c"hansa".as_ptr() as i64, 0, 0, 0, 0]),
+        "memory-secret" => (libc::SYS_memfd_secret, [0, 0, 0, 0, 0]),
+        "pivot-root" => (libc::SYS_pivot_root, [c".".as_ptr() as i64, c".".as_ptr() as i64, 0, 0, 0]),
+        "swap" => (libc::SYS_swapon, [c"probe".as_ptr() as i64, 0, 0, 0, 0]),
+        // The last argument asks for nothing but that control-alt-delete be ignored.
+        "reboot" => (libc::SYS_reboot, [0xfee1_dead, 0x2812_1969, 0, 0, 0]),
+        "clock-set" => (libc::SYS_clock_settime, [0, first_second.as_ptr() as i64, 0, 0, 0]),
+        "day-set" => (libc::SYS_settimeofday, [first_second.as_ptr() as i64, 0, 0, 0, 0]),
+        "clock-adjust" => {
+            let nothing = [0u64; 32];
+            return Some(call(libc::SYS_adjtimex, [nothing.as_ptr() as i64, 0, 0, 0, 0]));
+        }
+        "domain-name" => (libc::SYS_setdomainname, [c"x".as_ptr() as i64, 1, 0, 0, 0]),
+        "kernel-log" => (libc::SYS_syslog, [10, 0, 0, 0, 0]),
+        "kernel-load" => (libc::SYS_kexec_load, [0, 0, 0, 0, 0]),
+        "handle-of" => (libc::SYS_name_to_handle_at, [libc::AT_FDCWD.into(), c".".as_ptr() as i64, 0, 0, 0]),
+        "write-memory-of" => (libc::SYS_process_vm_writev, [pid, 0, 0, 0, 0]),
+        "descriptor-of" => (libc::SYS_pidfd_getfd, [0, 0, 0, 0, 0]),
+        "watch-all" => (libc::SYS_fanotify_init, [0, 0, 0, 0, 0]),
+        "ports" => (libc::SYS_iopl, [3, 0, 0, 0, 0]),
+        // open_tree_attr of Linux 6.15, younger than the list of calls this sandbox was made from.
+        "young-call" => (467, [libc::AT_FDCWD.into(), c".".as_ptr() as i64, 1, 0, 0]),
+        // A call whose arguments no filter can read, because they lie in memory.
+        "open-unread" => {
+            (libc::SYS_openat2, [libc::AT_FDCWD.into(), c".".as_ptr() as i64, mask.as_ptr() as i64, 24, 0])
+        }
+        _ => return None,
+    };
+    let done = call_six(number, [arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], 0]);
+    if let Ok(made) = &done {
+        remove_shared(number, *made);
+    }
+    Some(done.map(|result| format!("the call gave {result}")))
+}
+
+/// What outlives a process is taken away again: a probe that gets out leaves nothing on the machine.
+fn remove_shared(number: i64, made: i64) {
+    let remove = i64::from(libc::IPC_RMID);
+    let _ = match number {
+        libc::SYS_shmget => call(libc::SYS_shmctl, [made, remove, 0, 0, 0]),
+        libc::SYS_msgget => call(libc::SYS_msgctl, [made, remove, 0, 0, 0]),
+        libc::SYS_semget => call(libc::SYS_semctl, [made, 0, remove, 0, 0]),
+        libc::SYS_mq_open => call(libc::SYS_mq_unlink, [c"hansa".as_ptr() as i64, 0, 0, 0, 0]),
+        _ => return,
+    };
+}
+
+fn mode(octal: &str) -> fs::Permissions {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::Permissions::from_mode(u32::from_str_radix(octal, 8).unwrap_or(0))
+}
+
+fn make_with_mode(octal: &str) -> Attempt {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let bits = u32::from_str_radix(octal, 8).unwrap_or(0);
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(bits)
+        .open("made")
+        .map(|_| format!("made {octal}"))
+}
+
+/// Type a character into whatever terminal there is.
+fn terminal() -> Attempt {
+    let mut last = io::Error::other("there is no descriptor");
+    for descriptor in 0..3 {
+        match call(libc::SYS_ioctl, [descriptor, libc::TIOCSTI.cast_signed(), c"x".as_ptr() as i64, 0, 0]) {
+            Ok(done) => return Ok(done),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Let the process that watches this job run out of processor time.
+fn limit_parent() -> Attempt {
+    let parent = i64::from(std::os::unix::process::parent_id());
+    let bound = [3600u64, 3600];
+    call(libc::SYS_prlimit64, [parent, libc::RLIMIT_CPU.into(), bound.as_ptr() as i64, 0, 0])
+}
+
+/// Signal 0 by the calls that carry a value: nothing is delivered, and the right to deliver is checked.
+fn queue_signal(name: &str, pid: i64) -> Attempt {
+    // Signal, error and origin (SI_QUEUE), as the kernel wants them of ordinary processes.
+    let mut information = [0i32; 32];
+    information[2] = -1;
+    let information = information.as_ptr() as i64;
+    if name == "queue-signal" {
+        call(libc::SYS_rt_sigqueueinfo, [pid, 0, information, 0, 0])
+    } else {
+        call(libc::SYS_rt_tgsigqueueinfo, [pid, pid, 0, information, 0])
+    }
+}
+
+/// Fill the disk with files that no folder lists: removed, and still open or mapped.
+fn fill_unseen(mapped: bool) -> Attempt {
+    const PIECE: usize = 8 << 20;
+    let piece = vec![1u8; PIECE];
+    let mut held = Vec::new();
+    for number in 0..32 {
+        let name = format!("unseen-{number}");
+        let mut file =
+            fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&name)?;
+        fs::remove_file(&name)?;
+        file.write_all(&piece)?;
+        if mapped {
+            let descriptor = i64::from(std::os::fd::AsRawFd::as_raw_fd(&file));
+            let place = call_six(libc::SYS_mmap, [0, 4096, 1, 1, descriptor, 0])?;
+            held.push(format!("{place:x}"));
+        } else {
+            std::mem::forget(file);
+        }
+    }
+    println!("holding {} MiB and {} maps", 32 * (PIECE >> 20), held.len());
+    io::stdout().flush()?;
+    std::thread::sleep(std::time::Duration::from_secs(15));
+    Ok("nobody minded".to_owned())
+}
+
+fn open_files() -> Attempt {
+    let mut held = Vec::new();
+    loop {
+        match fs::File::open("/dev/null") {
+            Ok(file) => held.push(file),
+            Err(error) if held.len() < 64 => return Err(error),
+            Err(error) => return Ok(format!("{} files: {error}", held.len())),
+        }
+    }
+}
+
 /// A system call by number: safe wrappers check first what the sandbox is there to refuse.
 #[allow(unsafe_code, reason = "the probe asks the kernel directly for what safe wrappers do not offer")]
-fn call(number: i64, arguments: [i64; 5]) -> Attempt {
-    let [a, b, c, d, e] = arguments;
-    // SAFETY: every pointer passed is null, to a string with its end, or to a buffer that outlives the call.
-    let result = unsafe { libc::syscall(number, a, b, c, d, e) };
+fn call_six(number: i64, arguments: [i64; 6]) -> io::Result<i64> {
+    let [a, b, c, d, e, f] = arguments;
+    // SAFETY: every pointer passed is null, to a string with its end, or to a buffer that outlives the call; memory is
+    // mapped only where the kernel chooses.
+    let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
     if result == 0 && number == libc::SYS_clone {
         // The child of a clone that was not refused: only the parent reports.
         std::process::exit(0);
     }
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(format!("the call gave {result}")) }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn call(number: i64, arguments: [i64; 5]) -> Attempt {
+    let [a, b, c, d, e] = arguments;
+    call_six(number, [a, b, c, d, e, 0]).map(|result| format!("the call gave {result}"))
 }
 
 fn environment() -> Attempt {

@@ -1,6 +1,7 @@
 //! Tests of the local backend with real processes, in every tier this machine offers.
 
 mod bench;
-mod escape;
 mod jobs;
+mod ordinary;
 mod outputs;
+mod probes;

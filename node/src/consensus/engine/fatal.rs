@@ -69,6 +69,14 @@ pub enum FatalReason {
         "the consensus engine stopped itself for safety (its log could not be written or read); look at the disk and start the node again, and if that ends in the same way, run `hansa node rebuild --keep-ledger`, which sets the log aside"
     )]
     SafetyHang,
+    /// A proposed block could not be kept, and no other can be: without this end the member would vote no more and say nothing.
+    #[error("block {height} could not be kept, nor can any other be by this process: {error}")]
+    KeepFailed {
+        /// The block's height.
+        height: u64,
+        /// What the application said.
+        error: AppError,
+    },
     /// A decided block could not be made the tip.
     #[error("block {height} is decided but could not be committed: {error}")]
     CommitFailed {

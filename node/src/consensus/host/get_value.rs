@@ -63,7 +63,7 @@ impl Host {
             .await?;
         if let Err(error) = saved {
             tracing::error!(height, round = number, %error, "no proposal: the block could not be kept");
-            return Ok(());
+            return self.end_if_broken(height).await;
         }
         self.judged.insert((number, built.id), value);
         if Instant::now() > deadline {

@@ -109,10 +109,19 @@ impl Host {
         if let Err(error) = saved {
             // A vote for a block that a crash can take away is worse than no vote.
             tracing::error!(height, round, id = %value.value, %error, "no vote for a block that could not be kept");
+            self.end_if_broken(height).await?;
             return Ok(Judged::Nothing);
         }
         self.judged.insert((round, id), value.clone());
         Ok(Judged::Value(value))
+    }
+
+    /// Ends the node where nothing can be kept any more.
+    pub(super) async fn end_if_broken(&self, height: u64) -> Result<(), FatalReason> {
+        match self.blocking(move |application| application.broken()).await? {
+            Some(error) => Err(FatalReason::KeepFailed { height, error }),
+            None => Ok(()),
+        }
     }
 
     /// Whether the member whose turn it is signed the stream. Gives the round.

@@ -115,6 +115,40 @@ async fn a_commit_that_fails_ends_the_member_and_not_the_others() {
     federation.stop_all().await;
 }
 
+/// Otherwise it would go on without voting, ask for the same block for ever, and nobody would start it again: seed 62 of the simulator.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_can_keep_nothing_more_ends_and_who_may_try_again_stays() {
+    let mut federation = Federation::started(4).await;
+    federation.nodes[0].ledger.state().keep_fails = true;
+    federation.submit(1);
+    for node in &federation.nodes[1..] {
+        node.ledger.reach(1).await;
+    }
+    federation.nodes[0].ledger.state().keep_fails = false;
+    federation.nodes[0].ledger.reach(1).await;
+    let handle = federation.nodes[0].handle.as_mut().unwrap();
+    assert!(handle.fatal.try_recv().is_err(), "with room again it goes on");
+
+    federation.nodes[0].ledger.state().keep_fails = true;
+    federation.nodes[0].ledger.state().broken = true;
+    federation.submit(2);
+    let handle = federation.nodes[0].handle.as_mut().unwrap();
+    let fatal = tokio::time::timeout(Duration::from_secs(10), &mut handle.fatal).await;
+    let reason = fatal.expect("the member ends").expect("with a reason");
+    assert!(matches!(reason, FatalReason::KeepFailed { .. }), "{reason:?}");
+    assert!(!reason.restart_helps() && reason.state_is_sound());
+    federation.stop(0).await;
+    federation.applied(2).await;
+
+    federation.nodes[0].ledger.state().keep_fails = false;
+    federation.nodes[0].ledger.state().broken = false;
+    federation.start(0).await;
+    let height = federation.tips()[1];
+    federation.nodes[0].ledger.reach(height).await;
+    federation.agree();
+    federation.stop_all().await;
+}
+
 /// Attack 24 on contracts: who panics over a block is not to vote for it, nor to go on without it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_24_a_panic_while_a_block_is_executed_ends_the_member_and_not_the_others() {

@@ -31,6 +31,10 @@ pub struct State {
     /// Loses the bodies it is given until it asks the peers.
     pub forgetful: bool,
     pub commit_fails: bool,
+    /// Keeps no proposed block.
+    pub keep_fails: bool,
+    /// Will keep nothing more.
+    pub broken: bool,
     /// Panics where a block is executed, to make it or to judge it.
     pub breaks: bool,
     pub untimely: bool,
@@ -224,11 +228,18 @@ impl Application for Ledger {
         record: &[u8],
     ) -> Result<(), AppError> {
         let mut state = self.state();
+        if state.keep_fails {
+            return Err(AppError("the disk is not what it was".into()));
+        }
         state.undecided.insert((height, round, *id), record.to_vec());
         if !state.forgetful {
             state.bodies.insert(*id, Bytes::copy_from_slice(body));
         }
         Ok(())
+    }
+
+    fn broken(&self) -> Option<AppError> {
+        self.state().broken.then(|| AppError("the disk is not what it was".into()))
     }
 
     fn undecided(&self, height: u64, round: u32) -> Result<Vec<Vec<u8>>, AppError> {

@@ -67,6 +67,13 @@ const REFUSED: &[i64] = &[
     libc::SYS_open_by_handle_at,
     libc::SYS_move_pages,
     libc::SYS_migrate_pages,
+    // Memory that nobody counts and that a process may leave behind, for itself or for another job.
+    libc::SYS_shmget,
+    libc::SYS_msgget,
+    libc::SYS_semget,
+    libc::SYS_mq_open,
+    libc::SYS_memfd_create,
+    libc::SYS_memfd_secret,
     // Without these two, a socket inherited or made by socketpair could still be sent somewhere.
     libc::SYS_connect,
     libc::SYS_bind,
@@ -100,14 +107,16 @@ pub(super) struct Filters(Vec<BpfProgram>);
 
 impl Filters {
     pub(super) fn new(plan: &Plan) -> Result<Filters, String> {
-        let mut filters = vec![
+        let filters = vec![
             compile(refused(plan)?, libc::EPERM)?,
             // The flags of clone3 lie in memory a filter cannot read. ENOSYS makes the C library use clone instead.
-            compile(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS)?,
+            // The same holds for the mode openat2 gives a file, and openat takes its place.
+            compile(
+                BTreeMap::from([(libc::SYS_clone3, Vec::new()), (libc::SYS_openat2, Vec::new())]),
+                libc::ENOSYS,
+            )?,
+            other_numbers(),
         ];
-        if cfg!(target_arch = "x86_64") {
-            filters.push(other_numbers());
-        }
         Ok(Filters(filters))
     }
 
@@ -126,17 +135,19 @@ fn compile(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) -> Result<BpfProg
     SeccompFilter::new(rules, SeccompAction::Allow, refusal, here).map_err(failed)?.try_into().map_err(failed)
 }
 
-/// The x32 numbering reaches the same calls under other numbers; nobody needs it.
+/// Calls younger than the list above are not there: whoever wrote the list has not judged them, and programs fall back on
+/// older ones. On x86_64 this also closes the x32 numbering, which reaches the same calls under other numbers.
 fn other_numbers() -> BpfProgram {
     const LOAD_NUMBER: u16 = 0x20;
     const JUMP_IF_AT_LEAST: u16 = 0x35;
     const RETURN: u16 = 0x06;
-    const X32_BIT: u32 = 0x4000_0000;
+    // The one after mseal of Linux 6.10. Numbers from 424 on are the same on every machine.
+    const UNKNOWN_FIRST: u32 = 463;
     const ALLOW: u32 = 0x7fff_0000;
     const ERRNO: u32 = 0x0005_0000;
     vec![
         sock_filter { code: LOAD_NUMBER, jt: 0, jf: 0, k: 0 },
-        sock_filter { code: JUMP_IF_AT_LEAST, jt: 0, jf: 1, k: X32_BIT },
+        sock_filter { code: JUMP_IF_AT_LEAST, jt: 0, jf: 1, k: UNKNOWN_FIRST },
         sock_filter { code: RETURN, jt: 0, jf: 0, k: ERRNO | libc::ENOSYS.unsigned_abs() },
         sock_filter { code: RETURN, jt: 0, jf: 0, k: ALLOW },
     ]
@@ -175,15 +186,67 @@ fn refused(plan: &Plan) -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
         libc::SYS_personality,
         vec![(0, Width::Dword, Compare::Ne, 0), (0, Width::Dword, Compare::Ne, 0xffff_ffff)],
     )?;
-    // The agent may run under the job's account. Newer Landlock keeps signals inside; this also holds before ABI 6.
-    for pid in &plan.guarded {
-        for call in [libc::SYS_kill, libc::SYS_tkill, libc::SYS_tgkill, libc::SYS_pidfd_open] {
-            add(call, vec![(0, Width::Dword, Compare::Eq, bits(*pid))])?;
-        }
-        add(libc::SYS_kill, vec![(0, Width::Dword, Compare::Eq, bits(-*pid))])?;
+    for (call, conditions) in watchers(plan).into_iter().chain(set_id()) {
+        add(call, conditions)?;
     }
     add(libc::SYS_kill, vec![(0, Width::Dword, Compare::Eq, bits(-1))])?;
     Ok(rules)
+}
+
+/// Rules that keep a job from the processes that watch it.
+fn watchers(plan: &Plan) -> Vec<(i64, Vec<Condition>)> {
+    // In a namespace of its own a job sees none of them but the first process, whose number is 1.
+    let guarded = if plan.tier >= Tier::Namespaced { vec![1] } else { plan.guarded.clone() };
+    let mut rules = vec![
+        // Limits of other processes: a supervisor without processor time watches nothing.
+        (libc::SYS_prlimit64, vec![(0, Width::Dword, Compare::Ne, 0)]),
+        // The pace of other processes, of groups and of accounts.
+        (libc::SYS_setpriority, vec![(0, Width::Dword, Compare::Ne, 0)]),
+        (libc::SYS_setpriority, vec![(1, Width::Dword, Compare::Ne, 0)]),
+    ];
+    // The agent may run under the job's account. Newer Landlock keeps signals inside; this also holds before ABI 6.
+    for pid in guarded {
+        let calls = [
+            libc::SYS_kill,
+            libc::SYS_tkill,
+            libc::SYS_tgkill,
+            libc::SYS_rt_sigqueueinfo,
+            libc::SYS_rt_tgsigqueueinfo,
+            libc::SYS_pidfd_open,
+            libc::SYS_sched_setaffinity,
+            libc::SYS_sched_setattr,
+            libc::SYS_sched_setparam,
+            libc::SYS_sched_setscheduler,
+        ];
+        rules.extend(calls.map(|call| (call, vec![(0, Width::Dword, Compare::Eq, bits(pid))])));
+        rules.push((libc::SYS_kill, vec![(0, Width::Dword, Compare::Eq, bits(-pid))]));
+    }
+    rules
+}
+
+/// Rules against files that give whoever starts them the job's account, which may be the agent's.
+fn set_id() -> Vec<(i64, Vec<Condition>)> {
+    const CREATE: u64 = libc::O_CREAT as u64;
+    let mut rules = Vec::new();
+    for bit in [u64::from(libc::S_ISUID), u64::from(libc::S_ISGID)] {
+        let mode = |argument: u8| (argument, Width::Dword, Compare::MaskedEq(bit), bit);
+        let create = |argument: u8| (argument, Width::Dword, Compare::MaskedEq(CREATE), CREATE);
+        rules.extend([
+            (libc::SYS_fchmod, vec![mode(1)]),
+            (libc::SYS_fchmodat, vec![mode(2)]),
+            (libc::SYS_fchmodat2, vec![mode(2)]),
+            (libc::SYS_mknodat, vec![mode(2)]),
+            (libc::SYS_openat, vec![create(2), mode(3)]),
+        ]);
+        #[cfg(target_arch = "x86_64")]
+        rules.extend([
+            (libc::SYS_chmod, vec![mode(1)]),
+            (libc::SYS_creat, vec![mode(1)]),
+            (libc::SYS_mknod, vec![mode(1)]),
+            (libc::SYS_open, vec![create(1), mode(2)]),
+        ]);
+    }
+    rules
 }
 
 /// Index of the argument, how wide it is compared, how, and with what.

@@ -1,5 +1,6 @@
 //! Watch one job from outside its sandbox: its end, its limits, its time, and the agent's orders; then leave nothing.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, lchown};
@@ -289,13 +290,29 @@ impl<'a> Watch<'a> {
             over = Some(LimitKind::Cpu);
         } else if now >= self.disk_next {
             let mut entries = 0;
-            if disk_bytes(Path::new("."), &mut entries) > limits.disk_bytes_max || entries > ENTRIES_MAX {
+            let listed = disk_bytes(Path::new("."), &mut entries);
+            if self.unlisted_bytes(first).saturating_add(listed) > limits.disk_bytes_max
+                || entries > ENTRIES_MAX
+            {
                 over = Some(LimitKind::Disk);
             }
             self.disk_next = now + DISK_PERIOD.max(now.elapsed() * SAMPLE_COST);
         }
         self.sample_next = Instant::now() + SAMPLE_PERIOD.max(now.elapsed() * SAMPLE_COST);
         over.map(JobEnd::LimitExceeded)
+    }
+}
+
+impl Watch<'_> {
+    /// Bytes of removed files the job still holds. A process that hides its files counts as over the limit: what cannot be
+    /// counted could be anything.
+    fn unlisted_bytes(&self, first: Option<Pid>) -> u64 {
+        let mut seen = BTreeSet::new();
+        let processes = tree::descendants().into_iter().filter(|process| Some(process.pid) != first);
+        processes.fold(0u64, |bytes, process| {
+            let held = tree::unlisted_bytes(process.pid, &mut seen, self.plan.limits.file_bytes_max);
+            bytes.saturating_add(held.unwrap_or(u64::MAX))
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The supervisor is a subreaper: a process whose parent ends becomes its child, so none can leave the tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -88,6 +88,44 @@ pub(super) fn memory_bytes(pid: Pid) -> u64 {
         .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
         .sum::<u64>()
         * 1024
+}
+
+/// Bytes on disk of files that no folder lists, because they were removed, and that a process still has open or mapped.
+/// `None` if the process hides which those are. `seen` counts each file once; `mapped_bytes` stands for a file that is only
+/// mapped, whose size nobody outside can look up.
+pub(super) fn unlisted_bytes(pid: Pid, seen: &mut BTreeSet<u64>, mapped_bytes: u64) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let hidden = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+    let place = format!("/proc/{}", pid.as_raw_nonzero());
+    let open = match std::fs::read_dir(format!("{place}/fd")) {
+        Ok(open) => open,
+        Err(error) if hidden(&error) => return None,
+        // It has ended meanwhile.
+        Err(_) => return Some(0),
+    };
+    let mut bytes = 0u64;
+    for metadata in open.flatten().filter_map(|entry| std::fs::metadata(entry.path()).ok()) {
+        if metadata.is_file() && metadata.nlink() == 0 && seen.insert(metadata.ino()) {
+            bytes = bytes.saturating_add(metadata.blocks().saturating_mul(512));
+        }
+    }
+    let maps = match std::fs::read_to_string(format!("{place}/maps")) {
+        Ok(maps) => maps,
+        Err(error) if hidden(&error) => return None,
+        Err(_) => return Some(bytes),
+    };
+    for line in maps.lines().filter(|line| line.ends_with(" (deleted)")) {
+        let mut fields = line.split_whitespace().skip(3);
+        let inode = fields.nth(1).and_then(|inode| inode.parse().ok());
+        // Memory shared between processes is listed as a removed file of this name.
+        let memory = fields.next().is_some_and(|name| name == "/dev/zero");
+        if let (Some(inode), false) = (inode, memory)
+            && seen.insert(inode)
+        {
+            bytes = bytes.saturating_add(mapped_bytes);
+        }
+    }
+    Some(bytes)
 }
 
 /// Processes and threads that run under an account now.
