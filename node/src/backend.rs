@@ -12,6 +12,7 @@ use crate::network::AdvertRefusal;
 use crate::node::Parts;
 use crate::readiness::Standing;
 use crate::rights::may_read;
+use crate::snapshot::shown_blocks;
 use futures::future::BoxFuture;
 use hansa_contracts_abi::Runtime;
 use hansa_ledger::apply::chain;
@@ -57,7 +58,10 @@ impl Backend for NodeBackend {
 
     fn status(&self) -> NodeStatus {
         let executor = &self.parts.executor;
-        let standing = Standing::of(executor, &self.parts.network, &self.parts.heights);
+        let standing = Standing {
+            snapshot: self.parts.snapshot_progress.get(),
+            ..Standing::of(executor, &self.parts.network, &self.parts.heights)
+        };
         let (mempool_transactions, mempool_bytes) = executor.mempool_size();
         let (tip, block, state_root, versions) = {
             let state = executor.state();
@@ -181,12 +185,12 @@ impl Backend for NodeBackend {
             return Some(record.signed_header());
         }
         // A block that memory does not hold any more, or never did since the start.
-        let decided = match self.parts.executor.store().decided(height) {
-            Ok(decided) => decided?,
-            Err(error) => {
-                tracing::error!(%error, height, "a block could not be read");
-                return None;
-            }
+        let store = self.parts.executor.store();
+        let unreadable = |error| tracing::error!(%error, height, "a block could not be read");
+        let Some(decided) = store.decided(height).map_err(unreadable).ok()? else {
+            // One that outlives its body, because it shows who the members were.
+            let shown = shown_blocks(store.as_ref()).map_err(unreadable).ok()?.remove(&height)?;
+            return Some(shown.signed_header());
         };
         let header = Block::decode(&decided.body).ok()?.header;
         Some(SignedHeader { id: header.id(), header, certificate: decided.certificate })

@@ -30,9 +30,14 @@ pub struct NodeConfig {
     pub network_listen: Multiaddr,
     /// The other members' nodes.
     pub peers: Vec<PeerConfig>,
-    /// Blocks whose bodies are kept; 0 keeps all. Those since the last checkpoint stay in any case: a restart replays them.
+    /// Blocks whose bodies are kept; 0 keeps all. Those since the last checkpoint stay in any case: a restart replays them. So do
+    /// those above the older of this node's snapshots: whoever fetches it needs them.
     #[serde(default)]
     pub history_blocks: u64,
+    /// A snapshot for other members is made at each height that is a multiple of this, and the last two are kept; 0 makes none.
+    /// Members should say the same, so that a new node can fetch the parts of one snapshot from all of them.
+    #[serde(default = "snapshot_blocks")]
+    pub snapshot_blocks: u64,
     /// The least free disk space, in bytes; below it the node refuses to write rather than to fail half-way.
     #[serde(default = "disk_bytes_min")]
     pub disk_bytes_min: u64,
@@ -79,6 +84,13 @@ pub struct PeerConfig {
     /// Its node's key on the network, where the ledger does not say it: of a member that is to join and follows already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_key: Option<PublicKey>,
+}
+
+/// How often a snapshot is made where the configuration does not say it, in blocks.
+pub const SNAPSHOT_BLOCKS: u64 = 1_000;
+
+fn snapshot_blocks() -> u64 {
+    SNAPSHOT_BLOCKS
 }
 
 fn disk_bytes_min() -> u64 {
@@ -134,6 +146,12 @@ impl NodeConfig {
     #[must_use]
     pub fn ledger(&self) -> PathBuf {
         self.data.join("ledger")
+    }
+
+    /// Where snapshots for other members lie, and what is fetched of one.
+    #[must_use]
+    pub fn snapshots(&self) -> PathBuf {
+        self.data.join("snapshots")
     }
 
     /// The engine's log.

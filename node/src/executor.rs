@@ -3,11 +3,13 @@
 mod application;
 mod open;
 mod signatures;
+mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use crate::history::BlockRecord;
 pub use open::OpenError;
+pub use snapshot::RestoreError;
 
 use crate::history::History;
 use crate::mempool::Mempool;
@@ -28,16 +30,20 @@ use hansa_ledger_signature::{PublicKey, Verified};
 use hansa_ledger_store::{Checkpoint, LedgerStore, StoreError};
 use signatures::Signatures;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 /// A checkpoint is written after this many heights...
 pub const CHECKPOINT_HEIGHTS: u64 = 1_000;
 
 /// ...or when the rows changed since the last one hold this many bytes.
 pub const CHECKPOINT_BYTES: usize = 4 << 20;
+
+/// While a snapshot is made from a checkpoint, the next one waits until the changed rows hold this many bytes; then the snapshot is
+/// given up.
+const CHECKPOINT_WAITS_BYTES: usize = 16 << 20;
 
 /// Heights that pass before a checkpoint that the store had no room for is tried again.
 const CHECKPOINT_RETRY_HEIGHTS: u64 = 64;
@@ -82,13 +88,20 @@ struct Dirty {
     checkpoint_height: u64,
     /// No checkpoint is tried below this height: the store had no room for the last one.
     retry_height: u64,
+    /// A snapshot is made from the last checkpoint, which therefore stays the last for a while.
+    held: bool,
 }
 
 impl Dirty {
     /// Whether enough has changed by `height`, with `bytes` of it, that a restart would replay much.
     fn is_due(&self, height: u64, bytes: usize) -> bool {
-        let much =
-            height.saturating_sub(self.checkpoint_height) >= CHECKPOINT_HEIGHTS || bytes >= CHECKPOINT_BYTES;
+        let much = match self.held {
+            true => bytes >= CHECKPOINT_WAITS_BYTES,
+            false => {
+                height.saturating_sub(self.checkpoint_height) >= CHECKPOINT_HEIGHTS
+                    || bytes >= CHECKPOINT_BYTES
+            }
+        };
         much && height >= self.retry_height
     }
 
@@ -134,6 +147,10 @@ pub struct Executor {
     followers: broadcast::Sender<Arc<BlockRecord>>,
     changed: Arc<Notify>,
     bodies: OnceLock<Arc<dyn BodySource>>,
+    /// A snapshot is due at the multiples of this height; 0 for none.
+    snapshot_blocks: AtomicU64,
+    /// The last height that a snapshot can be made of.
+    snapshots_due: watch::Sender<u64>,
 }
 
 impl Executor {
@@ -398,7 +415,7 @@ impl Executor {
     ) -> Option<Checkpoint> {
         let height = header.height;
         let bytes: usize = changed.iter().map(|(_, key, value)| row_bytes(key, value.as_ref())).sum();
-        if !dirty.is_due(height, dirty.bytes.saturating_add(bytes)) {
+        if !dirty.is_due(height, dirty.bytes.saturating_add(bytes)) && !self.is_snapshot_height(height) {
             return None;
         }
         let mut rows = dirty.rows.clone();

@@ -6,6 +6,8 @@ use crate::executor::{BodySource, Executor, clock};
 use crate::log::LogStore;
 use crate::network::{Acceptance, AdvertBook, AdvertRefusal, NetworkApplication, NetworkHandle, PeerId};
 use crate::rights::{blob_right, log_right};
+use crate::snapshot::Shelf;
+use crate::snapshot::wire::{Kept, SnapshotReply, SnapshotRequest};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -45,6 +47,7 @@ pub struct Gossip {
     logs: LogStore,
     adverts: Arc<Mutex<AdvertBook>>,
     network: Arc<OnceLock<NetworkHandle>>,
+    snapshots: Arc<Shelf>,
 }
 
 impl Gossip {
@@ -56,8 +59,9 @@ impl Gossip {
         logs: LogStore,
         adverts: Arc<Mutex<AdvertBook>>,
         network: Arc<OnceLock<NetworkHandle>>,
+        snapshots: Arc<Shelf>,
     ) -> Self {
-        Self { executor, blobs, logs, adverts, network }
+        Self { executor, blobs, logs, adverts, network, snapshots }
     }
 }
 
@@ -127,6 +131,21 @@ impl NetworkApplication for Gossip {
         let store = self.executor.store().clone();
         let body = tokio::task::spawn_blocking(move || store.body(&id)).await.ok()?.ok()?;
         body.map(Bytes::from)
+    }
+
+    async fn snapshot(&self, request: SnapshotRequest) -> SnapshotReply {
+        let bytes = |bytes: Option<Vec<u8>>| bytes.map_or(SnapshotReply::Missing, SnapshotReply::Bytes);
+        match request {
+            SnapshotRequest::Kept => {
+                let blocks_from = self.executor.store().history_height_min();
+                SnapshotReply::Kept(Kept { blocks_from, snapshots: self.snapshots.offers() })
+            }
+            SnapshotRequest::Manifest(id) => bytes(self.snapshots.manifest(&id)),
+            SnapshotRequest::Part { id, index } => {
+                let snapshots = self.snapshots.clone();
+                bytes(tokio::task::spawn_blocking(move || snapshots.part(&id, index)).await.ok().flatten())
+            }
+        }
     }
 
     async fn blob_access(&self, request: &BlobRequest) -> Result<[u8; 32], BlobRefusal> {

@@ -17,6 +17,7 @@ pub mod node;
 pub mod readiness;
 pub mod rebuild;
 pub mod rights;
+pub mod snapshot;
 
 pub use config::NodeConfig;
 pub use end::End;

@@ -26,6 +26,7 @@ pub use libp2p::{Multiaddr, PeerId};
 
 use crate::blob::BlobStore;
 use crate::log::LogStore;
+use crate::snapshot::wire::{SnapshotReply, SnapshotRequest};
 use async_trait::async_trait;
 use bytes::Bytes;
 use hansa_node_api::peer::blob::{BlobRefusal, BlobRequest};
@@ -54,6 +55,9 @@ pub trait NetworkApplication: Send + Sync + 'static {
 
     /// The body of the block with this id, if this node has it.
     async fn body(&self, id: [u8; 32]) -> Option<Bytes>;
+
+    /// What this node has of snapshots. Only members ask.
+    async fn snapshot(&self, request: SnapshotRequest) -> SnapshotReply;
 
     /// Whether the signed request may be served: the signature, chain, node and expiry have been checked, the right has not. Gives
     /// the organisation on whose account a `Put` is stored.

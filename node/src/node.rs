@@ -1,50 +1,43 @@
 //! One running node: the ledger opened, the network and consensus started, the interface served; and how it all ends.
 
+mod house;
+mod seat;
 #[cfg(test)]
 mod tests;
 
 use crate::backend::NodeBackend;
 use crate::blob::{BlobError, BlobStore, BlobStoreConfig};
-use crate::config::{ConfigError, NodeConfig, PeerConfig};
+use crate::config::{ConfigError, NodeConfig, PeerConfig, SNAPSHOT_BLOCKS};
 use crate::consensus::last_signed::is_rebuilding;
-use crate::consensus::{
-    self, Application as _, ConsensusConfig, ConsensusHandle, FatalReason, Peer, StartError,
-};
-use crate::executor::{Executor, OpenError, clock, make_clock_wrong};
+use crate::consensus::{self, Application as _, ConsensusConfig, FatalReason, Peer, StartError};
+use crate::executor::{Executor, OpenError, make_clock_wrong};
 use crate::gossip::{Gossip, Outgoing, PeerBodies};
 use crate::http::{self, HttpLimits};
 use crate::log::{LogStore, LogStoreConfig};
 use crate::mempool::MempoolLimits;
 use crate::network::{self, AdvertBook, Member, NetworkConfig, NetworkError, NetworkHandle, NetworkLimits};
 use crate::readiness::{PeerHeights, follow_heights};
-use crate::rights::{leases_over, named_by_ledger};
-use bytes::Bytes;
+use crate::snapshot::{
+    Fetcher, Restoring, Shelf, SnapshotProgress, SnapshotSettings, follow_snapshots, make_when_due,
+};
 use hansa_ledger::apply::params;
 use hansa_ledger::genesis::Genesis;
-use hansa_ledger::id::TransactionId;
 use hansa_ledger::state::State;
 use hansa_ledger::tables::Members;
-use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::{PublicKey, SecretKey};
-use hansa_ledger_store::{LedgerStore, OpenOptions, SledStore, StoreError};
+use hansa_ledger_store::{OpenOptions, SledStore, StoreError};
 use hansa_node_api::peer;
+use house::keep_house;
+#[cfg(test)]
+pub(crate) use house::prune_bodies;
+use seat::Seat;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-/// How often blobs that nothing names any more are looked for.
-const SWEEP_PAUSE: Duration = Duration::from_secs(60);
-
-/// How often the bodies of blocks beyond the configured history are looked for.
-const PRUNE_PAUSE: Duration = Duration::from_secs(60);
-
-/// How many of them are forgotten at one time.
-const PRUNE_BLOCKS_MAX: u64 = 10_000;
-
-/// How often transactions that still wait are sent to the members again: gossip promises nothing.
-const RESEND_PAUSE: Duration = Duration::from_secs(2);
 
 /// The secret keys of a node.
 #[derive(Clone, Debug)]
@@ -109,7 +102,9 @@ pub struct Parts {
     /// How far the other members say they are.
     pub heights: Arc<PeerHeights>,
     /// Height and round of consensus.
-    pub consensus: tokio::sync::watch::Receiver<consensus::Status>,
+    pub consensus: watch::Receiver<consensus::Status>,
+    /// How far the fetching of a snapshot has come.
+    pub snapshot_progress: Arc<SnapshotProgress>,
     /// The other members' nodes.
     pub peers: Vec<PeerConfig>,
     /// This process's metrics.
@@ -129,7 +124,8 @@ impl Parts {
 /// A running node.
 pub struct Node {
     parts: Arc<Parts>,
-    consensus: ConsensusHandle,
+    seat: JoinHandle<Option<FatalReason>>,
+    duties: Vec<JoinHandle<()>>,
     stop: CancellationToken,
     api: std::net::SocketAddr,
     api_thread: std::thread::JoinHandle<()>,
@@ -167,7 +163,16 @@ async fn start_serving(config: NodeConfig, keys: NodeKeys, serve: Serve) -> Resu
     let adverts = Arc::new(Mutex::new(AdvertBook::new()));
     let heights = Arc::new(PeerHeights::new(executor.tip().height));
     let late = Arc::new(OnceLock::new());
-    let gossip = Gossip::new(executor.clone(), blobs.clone(), logs.clone(), adverts.clone(), late.clone());
+    let snapshots = Arc::new(Shelf::open(&config.snapshots(), executor.chain())?);
+    executor.set_snapshot_blocks(config.snapshot_blocks);
+    let gossip = Gossip::new(
+        executor.clone(),
+        blobs.clone(),
+        logs.clone(),
+        adverts.clone(),
+        late.clone(),
+        snapshots.clone(),
+    );
     let network = network::start(network_config(&config, &executor, &keys)?, Arc::new(gossip)).await?;
     // Set once, here; the gossip side only needs it after a member has connected.
     let _ = late.set(network.clone());
@@ -181,6 +186,7 @@ async fn start_serving(config: NodeConfig, keys: NodeKeys, serve: Serve) -> Resu
             }
         };
     let stop = CancellationToken::new();
+    let (status, statuses) = watch::channel(consensus.status());
     let parts = Arc::new(Parts {
         executor,
         outgoing: Outgoing::start(network.clone()),
@@ -189,30 +195,63 @@ async fn start_serving(config: NodeConfig, keys: NodeKeys, serve: Serve) -> Resu
         logs,
         adverts,
         heights,
-        consensus: consensus.status_changes(),
+        consensus: statuses,
+        snapshot_progress: Arc::default(),
         peers: config.peers.clone(),
         metrics: crate::metrics::install(),
     });
-    tokio::spawn(follow_heights(
-        parts.executor.clone(),
-        parts.network.clone(),
-        parts.heights.clone(),
-        stop.clone(),
-    ));
-    let house = tokio::spawn(keep_house(parts.clone(), config.history_blocks, stop.clone()));
+    let (restore, restoring) = mpsc::channel(1);
+    let duties = begin_duties(&parts, &config, &snapshots, restore, &stop);
+    let hosts = config.api.hosts.clone();
+    let seat = Seat { parts: parts.clone(), config, keys, status, restoring, stop: stop.clone() };
+    let seat = tokio::spawn(seat.hold(consensus));
     let served = listener.local_addr().and_then(|api| {
-        let api_thread = serve(listener, parts.clone(), config.api.hosts.clone(), stop.clone())?;
+        let api_thread = serve(listener, parts.clone(), hosts, stop.clone())?;
         Ok((api, api_thread))
     });
     match served {
-        Ok((api, api_thread)) => Ok(Node { parts, consensus, stop, api, api_thread }),
+        Ok((api, api_thread)) => Ok(Node { parts, seat, duties, stop, api, api_thread }),
         Err(error) => {
             stop.cancel();
-            consensus.stop().await;
+            // They end by their token; what they were doing is not left half done.
+            let _ = seat.await;
             parts.network.shutdown().await;
-            // It ends by its token; what it was doing is not left half done.
-            let _ = house.await;
+            end_duties(duties).await;
             Err(error.into())
+        }
+    }
+}
+
+/// Starts what the node does beside consensus and its interface.
+fn begin_duties(
+    parts: &Arc<Parts>,
+    config: &NodeConfig,
+    snapshots: &Arc<Shelf>,
+    restore: mpsc::Sender<Restoring>,
+    stop: &CancellationToken,
+) -> Vec<JoinHandle<()>> {
+    let Parts { executor, network, heights, .. } = parts.as_ref();
+    let fetcher = Fetcher::new(
+        Arc::new(network.clone()),
+        snapshots.clone(),
+        parts.snapshot_progress.clone(),
+        config.disk_bytes_min,
+    );
+    let blocks = if config.snapshot_blocks == 0 { SNAPSHOT_BLOCKS } else { config.snapshot_blocks };
+    let settings = SnapshotSettings { blocks_ahead: blocks.saturating_mul(2) };
+    vec![
+        tokio::spawn(follow_heights(executor.clone(), network.clone(), heights.clone(), stop.clone())),
+        tokio::spawn(make_when_due(executor.clone(), snapshots.clone(), stop.clone())),
+        tokio::spawn(follow_snapshots(parts.clone(), fetcher, settings, restore, stop.clone())),
+        tokio::spawn(keep_house(parts.clone(), snapshots.clone(), config.history_blocks, stop.clone())),
+    ]
+}
+
+/// Waits for what ends by its token.
+async fn end_duties(duties: Vec<JoinHandle<()>>) {
+    for duty in duties {
+        if let Err(error) = duty.await {
+            tracing::error!(%error, "a duty of the node ended with a panic");
         }
     }
 }
@@ -238,11 +277,16 @@ impl Node {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), FatalReason> {
         let ended = tokio::select! {
             () = shutdown => None,
-            reason = &mut self.consensus.fatal => reason.ok(),
+            ended = &mut self.seat => Some(ended),
         };
         self.stop.cancel();
-        self.consensus.stop().await;
+        let ended = match ended {
+            Some(ended) => ended,
+            None => (&mut self.seat).await,
+        };
+        let ended = ended.unwrap_or_else(|error| Some(FatalReason::NotStarted(error.to_string())));
         self.parts.network.shutdown().await;
+        end_duties(self.duties).await;
         let executor = self.parts.executor.clone();
         let api_thread = self.api_thread;
         let sound = ended.as_ref().is_none_or(FatalReason::state_is_sound);
@@ -414,80 +458,4 @@ fn serve(
         });
         runtime.shutdown_timeout(Duration::from_secs(2));
     })
-}
-
-/// Small duties that recur: send waiting transactions again, drop blobs, logs and adverts whose time is over, and the bodies of
-/// blocks beyond `history_blocks` unless that is 0.
-async fn keep_house(parts: Arc<Parts>, history_blocks: u64, stop: CancellationToken) {
-    let mut resend = tokio::time::interval(RESEND_PAUSE);
-    let mut sweep = tokio::time::interval(SWEEP_PAUSE);
-    let mut prune = tokio::time::interval(PRUNE_PAUSE);
-    let mut oldest = None;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = resend.tick() => oldest = resend_waiting(&parts, oldest).await,
-            _ = sweep.tick() => {
-                sweep_blobs(&parts).await;
-                sweep_logs(&parts).await;
-            }
-            _ = prune.tick(), if history_blocks > 0 => {
-                let store = parts.executor.store().clone();
-                let pruned = tokio::task::spawn_blocking(move || prune_bodies(store.as_ref(), history_blocks));
-                if let Ok(Err(error)) = pruned.await {
-                    tracing::warn!(%error, "the bodies of old blocks could not be forgotten");
-                }
-            }
-        }
-    }
-}
-
-/// What has waited for a whole pause was not carried by gossip to a member whose turn it was. Gives the oldest that waits, to be
-/// compared the next time.
-async fn resend_waiting(parts: &Arc<Parts>, before: Option<TransactionId>) -> Option<TransactionId> {
-    let waiting = parts.executor.waiting(crate::gossip::WAITING_BYTES_MAX);
-    let oldest = waiting.first().map(SignedTransaction::id);
-    if oldest.is_some() && oldest == before {
-        // Gossip drops bytes it has seen, so they are handed to each member directly.
-        let bundle = Bytes::from(borsh::to_vec(&waiting).expect("encoding into memory cannot fail"));
-        let members = parts.network.peers().into_iter().filter(|peer| peer.member && peer.ready);
-        for member in members {
-            let (network, bundle) = (parts.network.clone(), bundle.clone());
-            tokio::spawn(async move { network.send_transactions(member.peer_id, bundle).await });
-        }
-    }
-    oldest
-}
-
-async fn sweep_blobs(parts: &Arc<Parts>) {
-    let now = clock();
-    let retention = params(&parts.executor.state()).blob_retention_ms;
-    parts.adverts.lock().expect("no thread panics while it holds the adverts").drop_past(now.0);
-    let named = named_by_ledger(&parts.executor, &parts.blobs, now.0, retention).await;
-    let blobs = parts.blobs.clone();
-    let swept = tokio::task::spawn_blocking(move || {
-        blobs.sweep(now.0, &|hash| named.contains(&hansa_ledger::id::BlobHash(*hash)))
-    });
-    if let Ok(Err(error)) = swept.await {
-        tracing::warn!(%error, "blobs could not be swept");
-    }
-}
-
-/// Logs go with the blobs of their lease.
-async fn sweep_logs(parts: &Arc<Parts>) {
-    let retention = params(&parts.executor.state()).blob_retention_ms;
-    let over = leases_over(&parts.executor, parts.logs.leases(), clock().0, retention);
-    let logs = parts.logs.clone();
-    let swept = tokio::task::spawn_blocking(move || logs.sweep(&|lease| !over.contains(lease)));
-    if let Err(error) = swept.await {
-        tracing::warn!(%error, "logs of jobs could not be swept");
-    }
-}
-
-/// Forgets the bodies of all but the last `history_blocks` blocks, a part of them at a time, and says how many. The block of the
-/// latest checkpoint stays: a restart begins with it.
-fn prune_bodies(store: &dyn LedgerStore, history_blocks: u64) -> Result<u64, StoreError> {
-    let (Some(tip), Some(checkpoint)) = (store.tip()?, store.latest_checkpoint()?) else { return Ok(0) };
-    let below = tip.height.saturating_add(1).saturating_sub(history_blocks).min(checkpoint.height);
-    store.prune_bodies_below(below, PRUNE_BLOCKS_MAX)
 }

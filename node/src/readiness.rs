@@ -98,6 +98,8 @@ pub struct Standing {
     pub height_at_start: u64,
     /// Milliseconds since the next block has been due.
     pub late_ms: u64,
+    /// What is being done about a snapshot of the ledger, if one is fetched.
+    pub snapshot: Option<String>,
 }
 
 impl Standing {
@@ -120,6 +122,7 @@ impl Standing {
             height,
             height_at_start: heights.height_at_start,
             late_ms: clock().0.saturating_sub(executor.due().0),
+            snapshot: None,
         }
     }
 
@@ -141,14 +144,16 @@ impl Standing {
         self.heights.len() < self.others_needed() && self.height <= self.height_at_start
     }
 
-    fn is_behind(&self) -> bool {
+    /// Whether the others are ahead by more than a block takes from one to the next.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
         self.height_claimed() > self.height.saturating_add(HEIGHTS_BEHIND_MAX)
     }
 
     /// Whether the node has blocks to fetch, or none has come for long.
     #[must_use]
     pub fn is_syncing(&self) -> bool {
-        self.is_behind() || self.late_ms > SILENCE_MS_MAX
+        self.snapshot.is_some() || self.is_behind() || self.late_ms > SILENCE_MS_MAX
     }
 
     /// Whether the node may be asked and counted on, and if not, why.
@@ -157,6 +162,9 @@ impl Standing {
         let needed = self.others_needed();
         if let Some(store) = &self.store {
             return Some(format!("it keeps nothing, and so votes for nothing: {store}"));
+        }
+        if let Some(snapshot) = &self.snapshot {
+            return Some(format!("it {snapshot}"));
         }
         if self.peers_connected < needed {
             return Some(format!(
@@ -245,13 +253,14 @@ mod tests {
             height: 50,
             height_at_start: 50,
             late_ms: 0,
+            snapshot: None,
         }
     }
 
     #[test]
     fn a_node_is_ready_only_when_it_keeps_hears_and_has_caught_up() {
         type Row<'a> = (&'a str, fn(&mut Standing), Option<&'a str>);
-        let table: [Row<'_>; 15] = [
+        let table: [Row<'_>; 16] = [
             ("caught up", |_| {}, None),
             ("the disk is full", |it| it.store = Some("the disk is low".into()), Some("the disk is low")),
             ("too few are connected", |it| it.peers_connected = 1, Some("connected to 1 other")),
@@ -272,6 +281,11 @@ mod tests {
                 "syncing, deciding or not",
                 |it| (it.height, it.heights) = (60, vec![90; 3]),
                 Some("it catches up"),
+            ),
+            (
+                "it fetches a snapshot",
+                |it| it.snapshot = Some("fetches the snapshot of height 9: 1 of 4 parts".into()),
+                Some("it fetches the snapshot of height 9: 1 of 4 parts"),
             ),
             ("no block comes", |it| it.late_ms = 21_000, Some("due for 21 s")),
             ("alone", |it| (it.members, it.peers_connected, it.heights) = (1, 0, vec![]), None),

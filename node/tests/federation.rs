@@ -1,6 +1,6 @@
 //! Four nodes in one process, over real sockets and files.
 
-use hansa_ledger::action::{AccreditOrganisation, Action, Propose, Vote, organisation_id};
+use hansa_ledger::action::{AccreditOrganisation, Action, Propose, RotateKeys, Vote, organisation_id};
 use hansa_ledger::apply::chain;
 use hansa_ledger::block::validators;
 use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember, GenesisOffice};
@@ -18,10 +18,12 @@ use hansa_node::backend::NodeBackend;
 use hansa_node::config::{ApiConfig, KeyFiles, PeerConfig};
 use hansa_node::executor::clock;
 use hansa_node::http::backend::{Backend as _, NodeStatus};
+use hansa_node::snapshot::{keep_waypoints, member_sets};
 use hansa_node::{Node, NodeConfig, NodeKeys};
 use hansa_node_api::Client;
 use hansa_node_api::certificate::genesis_validators;
 use hansa_node_api::filter::ProposalFilter;
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -83,6 +85,7 @@ fn config(folder: &Path, index: usize, ports: &[u16]) -> NodeConfig {
         network_listen: address(ports[index * 2 + 1]),
         peers: peers.collect(),
         history_blocks: 0,
+        snapshot_blocks: 0,
         disk_bytes_min: 1 << 20,
         test_clock_offset_ms: 0,
     }
@@ -331,4 +334,118 @@ async fn a_node_without_room_to_keep_anything_is_not_ready_and_says_so() {
     assert!(!status.ready);
     assert!(status.unready_reason.unwrap().contains("the disk is low"));
     node.run(std::future::ready(())).await.unwrap();
+}
+
+/// Makes blocks with the second node, until its ledger has this height.
+async fn grow(node: &Node, until: u64) {
+    let registrar = key("EE registrar").public_key();
+    while height(node) < until {
+        let executor = node.parts().executor.clone();
+        let id = accredit(node, executor.nonce_next(&registrar)).await;
+        wait_for("finality", || executor.history().transaction(&id).is_some()).await;
+    }
+}
+
+/// Forgets every block that is not needed, as the node itself does once a minute.
+fn prune(node: &Node) -> u64 {
+    let executor = &node.parts().executor;
+    executor.checkpoint().unwrap();
+    let store = executor.store();
+    let below = store.latest_checkpoint().unwrap().unwrap().height;
+    keep_waypoints(store.as_ref(), &member_sets(&executor.state()), below).unwrap();
+    store.prune_bodies_below(below, u64::MAX).unwrap();
+    store.history_height_min()
+}
+
+fn snapshots(folder: &Path, index: usize) -> Vec<u64> {
+    let entries = folder.join(MEMBERS[index]).join("snapshots").read_dir().into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn new_and_destroyed_nodes_are_rebuilt_from_members_that_have_forgotten_the_first_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let genesis = genesis();
+    std::fs::write(folder.path().join("genesis.toml"), toml::to_string(&genesis).unwrap()).unwrap();
+    let ports = ports(8);
+    let launch = async |index: usize, consensus: &str| {
+        let keys =
+            NodeKeys { consensus: key(consensus), network: key(&format!("{} network", MEMBERS[index])) };
+        let config = NodeConfig { snapshot_blocks: 10, ..config(folder.path(), index, &ports) };
+        hansa_node::start(config, keys).await.unwrap()
+    };
+    let mut nodes = Vec::new();
+    for code in MEMBERS {
+        nodes.push(launch(nodes.len(), &format!("{code} consensus")).await);
+    }
+    // The members of the snapshot are not those of the genesis, and the blocks that show it are forgotten.
+    let network_key = genesis.members[3].network_key;
+    act(&nodes[0], "FR governance", RotateKeys { consensus_key: key("fresh").public_key(), network_key })
+        .await;
+    let france = nodes.pop().unwrap();
+    france.run(std::future::ready(())).await.unwrap();
+    grow(&nodes[1], 5).await;
+    nodes.push(launch(3, "fresh").await);
+    grow(&nodes[1], 12).await;
+    for (index, node) in nodes.iter().enumerate() {
+        wait_for("the snapshot", || height(node) >= 12 && snapshots(folder.path(), index).contains(&10))
+            .await;
+        assert!(prune(node) > 10);
+    }
+    let ids: BTreeSet<u64> = nodes.iter().map(height).collect();
+    assert!(ids.iter().all(|height| *height >= 12));
+
+    // One node is destroyed, with everything in its folder.
+    let spain = nodes.remove(2);
+    spain.run(std::future::ready(())).await.unwrap();
+    std::fs::remove_dir_all(folder.path().join(MEMBERS[2])).unwrap();
+    // The snapshot that there is does not lead to a block that is kept, so the next one has to come first.
+    grow(&nodes[1], 22).await;
+    let spain = launch(2, "ES consensus").await;
+    wait_for("the rebuilt node", || status(&spain).ready && height(&spain) >= 22).await;
+    let store = spain.parts().executor.store().clone();
+    assert_eq!(store.history_height_min(), 20, "it began with the snapshot");
+    let at = |node: &Node, height| node.parts().executor.store().decided(height).unwrap().map(|one| one.root);
+    let last = height(&nodes[1]);
+    wait_for("the last block", || height(&spain) >= last).await;
+    assert_eq!(at(&spain, last), at(&nodes[1], last));
+    assert!(at(&spain, last).is_some());
+    nodes.insert(2, spain);
+    assert_eq!(signers(&nodes[2]), MEMBERS);
+    // It shows how the members followed each other, and votes: of four, another is stopped.
+    let client = Client::new(&format!("http://{}", nodes[2].api())).unwrap();
+    grow(&nodes[1], last + 1).await;
+    let proof = client.proof::<hansa_ledger::tables::Chains>(&()).await.unwrap();
+    assert!(
+        proof.verify::<hansa_ledger::tables::Chains>(&(), &genesis_validators(&genesis)).unwrap().is_some()
+    );
+    let germany = nodes.remove(0);
+    germany.run(std::future::ready(())).await.unwrap();
+    grow(&nodes[0], last + 4).await;
+
+    // The one that was stopped comes back to members that keep none of the blocks that it lacks.
+    grow(&nodes[0], 33).await;
+    for (place, node) in nodes.iter().enumerate() {
+        wait_for("the snapshot", || snapshots(folder.path(), place + 1).contains(&30)).await;
+        let executor = &node.parts().executor;
+        executor.checkpoint().unwrap();
+        executor.store().prune_bodies_below(31, u64::MAX).unwrap();
+    }
+    let germany = launch(0, "DE consensus").await;
+    let mut reasons = BTreeSet::new();
+    wait_for("the late node", || {
+        let status = status(&germany);
+        reasons.extend(status.unready_reason);
+        status.ready && status.height >= 33
+    })
+    .await;
+    assert_eq!(germany.parts().executor.store().history_height_min(), 30);
+    assert!(reasons.iter().any(|reason| reason.contains("snapshot of height 30")), "{reasons:?}");
+    let last = height(&nodes[0]);
+    wait_for("the last block", || height(&germany) >= last).await;
+    assert_eq!(at(&germany, last), at(&nodes[0], last));
+    nodes.push(germany);
+    for node in nodes {
+        node.run(std::future::ready(())).await.unwrap();
+    }
 }

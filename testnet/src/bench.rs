@@ -16,6 +16,7 @@ pub(crate) mod machine;
 mod micro;
 mod overload;
 mod payers;
+mod rebuild;
 mod recover;
 mod report;
 mod start;
@@ -60,6 +61,13 @@ pub enum Bench {
     /// Nodes killed under load and started again.
     Recover {
         /// Kills.
+        count: usize,
+    },
+    /// Nodes whose folders are gone, rebuilt from the others.
+    Rebuild {
+        /// Rows of the ledger.
+        rows: u64,
+        /// Nodes rebuilt, one after the other.
         count: usize,
     },
     /// Nodes killed under load, and how long no block is made.
@@ -119,6 +127,7 @@ pub async fn run(options: &BenchOptions, out: &mut dyn Write) -> Result<(), Test
         Bench::Start { count } => start::run(&ground, *count).await,
         Bench::Idle { seconds } => idle::run(&ground, *seconds).await,
         Bench::Recover { count } => recover::run(&ground, *count).await,
+        Bench::Rebuild { rows, count } => rebuild::run(&ground, *rows, *count).await,
         Bench::Gap { count } => gap::run(&ground, *count).await,
         Bench::Behind { blocks } => behind::run(&ground, *blocks).await,
         Bench::Demo { count } => demo::run(&ground, *count).await,

@@ -6,7 +6,7 @@ use crate::ports::Ports;
 use crate::proxy::Route;
 use hansa_ledger::money::Price;
 use hansa_ledger::name::Name;
-use hansa_node::config::{ApiConfig, KeyFiles, NodeConfig, PeerConfig};
+use hansa_node::config::{ApiConfig, KeyFiles, NodeConfig, PeerConfig, SNAPSHOT_BLOCKS};
 use serde::Serialize;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -90,6 +90,7 @@ pub fn write_all(layout: &Layout, state: &State) -> Result<(), TestnetError> {
                 })
                 .collect(),
             history_blocks: 0,
+            snapshot_blocks: SNAPSHOT_BLOCKS,
             disk_bytes_min: 64 << 20,
             test_clock_offset_ms: 0,
         };

@@ -62,6 +62,15 @@ enum Verb {
         #[arg(long, default_value_t = 20)]
         count: usize,
     },
+    /// Nodes whose folders are gone, rebuilt from the others by a snapshot
+    Rebuild {
+        /// Rows of the ledger
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u64,
+        /// Nodes rebuilt, one after the other
+        #[arg(long, default_value_t = 3)]
+        count: usize,
+    },
     /// How long no block is made when a node is killed under load
     Gap {
         /// Kills
@@ -127,6 +136,7 @@ impl BenchArguments {
             Verb::Start { count } => Bench::Start { count },
             Verb::Idle { seconds } => Bench::Idle { seconds },
             Verb::Recover { count } => Bench::Recover { count },
+            Verb::Rebuild { rows, count } => Bench::Rebuild { rows, count },
             Verb::Gap { count } => Bench::Gap { count },
             Verb::Behind { blocks } => Bench::Behind { blocks },
             Verb::Demo { count } => Bench::Demo { count },

@@ -10,6 +10,8 @@
 //! | certificate, height index, tip | at `Decided`, in one batch, then the witness file | before return |
 //! | checkpoint: rows, height, root, protocol version | every few heights or some MiB of changed rows | before return |
 //! | evidence of double votes | when seen | before return |
+//! | waypoints: what outlives the forgetting of blocks | before the block goes | before return |
+//! | a snapshot of a later height, for all of the above but evidence and waypoints | when it was verified | before return |
 //! | more signatures on a certificate, pruning | whenever | with the next durable write: losing it harms nobody |
 //!
 //! Restart is the latest checkpoint plus a replay of the decided blocks above it. [`SledStore`] keeps this on disk,
@@ -44,5 +46,6 @@ pub use memory::MemoryStore;
 pub use quarantine::{quarantine, witness_tip};
 pub use sled_store::{OpenOptions, SledStore};
 pub use store::{
-    Checkpoint, CheckpointInfo, Commit, Decided, Hash, LedgerStore, RowVisitor, Tip, Undecided, Verification,
+    Checkpoint, CheckpointInfo, Commit, Decided, Hash, LedgerStore, RowCursor, RowVisitor, StoredRow, Tip,
+    Undecided, Verification,
 };

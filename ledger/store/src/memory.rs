@@ -2,13 +2,17 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Bound,
     sync::{Mutex, MutexGuard},
 };
 
 use crate::{
     error::StoreError,
     limits,
-    store::{Checkpoint, CheckpointInfo, Commit, Decided, Hash, LedgerStore, RowVisitor, Tip, Undecided},
+    store::{
+        Checkpoint, CheckpointInfo, Commit, Decided, Hash, LedgerStore, RowCursor, RowVisitor, StoredRow,
+        Tip, Undecided,
+    },
 };
 
 /// Keeps everything in ordered maps. Written apart from the store on disk and simpler, so that tests can hold one against the
@@ -28,6 +32,7 @@ struct Content {
     checkpoint: Option<CheckpointInfo>,
     rows: BTreeMap<(u8, Vec<u8>), Vec<u8>>,
     evidence: BTreeMap<Hash, Vec<u8>>,
+    waypoints: BTreeMap<u64, Vec<u8>>,
 }
 
 struct Decision {
@@ -261,6 +266,62 @@ impl LedgerStore for MemoryStore {
 
     fn rows(&self, each: RowVisitor<'_>) -> Result<(), StoreError> {
         self.content().rows.iter().try_for_each(|((table, key), value)| each(*table, key, value))
+    }
+
+    fn rows_page(&self, cursor: &mut RowCursor, bytes_max: usize) -> Result<Vec<StoredRow>, StoreError> {
+        let content = self.content();
+        if content.checkpoint.is_none_or(|latest| latest.height != cursor.checkpoint) {
+            return Err(cursor.gone());
+        }
+        let from = cursor.after.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut bytes = 0_usize;
+        let mut page = Vec::new();
+        for ((table, key), value) in content.rows.range((from, Bound::Unbounded)) {
+            page.push((*table, key.clone(), value.clone()));
+            bytes = bytes.saturating_add(key.len()).saturating_add(value.len()).saturating_add(2);
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        if let Some((table, key, _)) = page.last() {
+            cursor.after = Some((*table, key.clone()));
+        }
+        Ok(page)
+    }
+
+    fn restore(&self, body: &[u8], commit: &Commit<'_>) -> Result<(), StoreError> {
+        limits::check_body(body)?;
+        limits::check_value("a certificate", commit.certificate)?;
+        commit.check_checkpoint()?;
+        let checkpoint = commit.whole_checkpoint()?;
+        limits::check_rows(checkpoint)?;
+        let mut content = self.content();
+        if content.tip.is_some_and(|tip| tip.height >= commit.height) {
+            return Err(StoreError::OutOfOrder { what: "the snapshot is not above the tip".into() });
+        }
+        for decision in std::mem::take(&mut content.decided).into_values() {
+            content.bodies.remove(&decision.block);
+        }
+        *content = Content {
+            bodies: std::mem::take(&mut content.bodies),
+            undecided: std::mem::take(&mut content.undecided),
+            evidence: std::mem::take(&mut content.evidence),
+            waypoints: std::mem::take(&mut content.waypoints),
+            ..Content::default()
+        };
+        content.put_body(&commit.block, body)?;
+        content.commit(commit)?;
+        content.checkpoint(checkpoint)
+    }
+
+    fn put_waypoint(&self, height: u64, record: &[u8]) -> Result<(), StoreError> {
+        limits::check_value("a waypoint", record)?;
+        self.content().waypoints.insert(height, record.to_vec());
+        Ok(())
+    }
+
+    fn waypoints(&self) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        Ok(self.content().waypoints.clone().into_iter().collect())
     }
 
     fn put_evidence(&self, evidence: &[u8]) -> Result<(), StoreError> {

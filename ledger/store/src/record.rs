@@ -25,6 +25,8 @@ pub(crate) mod table {
     pub(crate) const JOURNAL: u8 = b'j';
     /// BLAKE3 of the evidence -> evidence.
     pub(crate) const EVIDENCE: u8 = b'e';
+    /// height -> what outlives the forgetting of the block.
+    pub(crate) const WAYPOINT: u8 = b'w';
 }
 
 // Single records have keys under `m`.
@@ -191,6 +193,10 @@ pub(crate) fn row_key(table: u8, row: &[u8]) -> Vec<u8> {
 
 pub(crate) fn journal_key(height: u64, chunk: u32) -> Vec<u8> {
     key(table::JOURNAL, &[&height.to_be_bytes(), &chunk.to_be_bytes()])
+}
+
+pub(crate) fn waypoint_key(height: u64) -> Vec<u8> {
+    key(table::WAYPOINT, &[&height.to_be_bytes()])
 }
 
 pub(crate) fn evidence_key(evidence: &[u8]) -> Vec<u8> {

@@ -9,6 +9,9 @@
 //! before, the previous one is whole and untouched. The chunks are then applied to the rows, and the journal is dropped once
 //! they are durable. Opening a store finishes a marked journal, which may be repeated at will, and drops an unmarked one.
 //!
+//! **Restoring** a snapshot goes the same way: its rows, and the removal of those that it does not have, lie in the journal before
+//! one batch makes its block the tip, its rows the checkpoint, and what was decided before forgotten.
+//!
 //! **Fsyncs** are counted: one for a proposal (body and record), one for a decision, one for the witness. A checkpoint that is
 //! given with the commit of its height is part of the decision's batch, and its rows become durable with the next height's
 //! proposal, so a height costs three with it or without it. Alone a checkpoint costs one.
@@ -19,6 +22,7 @@ mod engine;
 mod fault_tests;
 mod opening;
 mod reading;
+mod restoring;
 mod writing;
 
 use std::{
@@ -34,7 +38,10 @@ use crate::{
     error::StoreError,
     operations::{Disk, SystemOperations},
     record::{CheckpointRecord, JournalRecord},
-    store::{Checkpoint, CheckpointInfo, Commit, Decided, Hash, LedgerStore, RowVisitor, Tip, Undecided},
+    store::{
+        Checkpoint, CheckpointInfo, Commit, Decided, Hash, LedgerStore, RowCursor, RowVisitor, StoredRow,
+        Tip, Undecided,
+    },
     witness::Witness,
 };
 use engine::Engine;
@@ -208,6 +215,22 @@ impl LedgerStore for SledStore {
 
     fn rows(&self, each: RowVisitor<'_>) -> Result<(), StoreError> {
         self.read_rows(each)
+    }
+
+    fn rows_page(&self, cursor: &mut RowCursor, bytes_max: usize) -> Result<Vec<StoredRow>, StoreError> {
+        self.read_page(cursor, bytes_max)
+    }
+
+    fn restore(&self, body: &[u8], commit: &Commit<'_>) -> Result<(), StoreError> {
+        self.write_restored(body, commit)
+    }
+
+    fn put_waypoint(&self, height: u64, record: &[u8]) -> Result<(), StoreError> {
+        self.write_waypoint(height, record)
+    }
+
+    fn waypoints(&self) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.read_waypoints()
     }
 
     fn put_evidence(&self, evidence: &[u8]) -> Result<(), StoreError> {

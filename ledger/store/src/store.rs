@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::error::StoreError;
+use crate::{error::StoreError, record::RowSum};
 
 /// A BLAKE3 hash: the id of a block, the root of a state.
 pub type Hash = [u8; 32];
@@ -53,6 +53,14 @@ impl Commit<'_> {
             _ => Ok(()),
         }
     }
+
+    /// The checkpoint of a commit that is restored: it has one, with every row in it.
+    pub(crate) fn whole_checkpoint(&self) -> Result<&Checkpoint, StoreError> {
+        let whole = self.checkpoint.filter(|checkpoint| checkpoint.rows.values().all(Option::is_some));
+        whole.ok_or_else(|| StoreError::OutOfOrder {
+            what: format!("the snapshot of height {} does not have every row", self.height),
+        })
+    }
 }
 
 /// The rows changed since the latest checkpoint of this store: after a restart that is
@@ -92,6 +100,33 @@ pub struct Decided {
     pub certificate: Vec<u8>,
     /// Its body.
     pub body: Vec<u8>,
+}
+
+/// A row of a checkpoint: table, key, value.
+pub type StoredRow = (u8, Vec<u8>, Vec<u8>);
+
+/// A place among the rows of one checkpoint, for [`LedgerStore::rows_page`].
+#[derive(Clone, Debug)]
+pub struct RowCursor {
+    pub(crate) checkpoint: u64,
+    /// Table and key of the last row that was read.
+    pub(crate) after: Option<(u8, Vec<u8>)>,
+    pub(crate) sum: RowSum,
+}
+
+impl RowCursor {
+    /// Before the first row of the checkpoint of this height.
+    #[must_use]
+    pub fn of(checkpoint: u64) -> Self {
+        Self { checkpoint, after: None, sum: RowSum::default() }
+    }
+
+    /// Why a page cannot be read any more.
+    pub(crate) fn gone(&self) -> StoreError {
+        StoreError::OutOfOrder {
+            what: format!("the checkpoint of height {} is not the latest", self.checkpoint),
+        }
+    }
 }
 
 /// A proposal that is not decided yet.
@@ -230,6 +265,35 @@ pub trait LedgerStore: Send + Sync {
     /// `Damaged`, or what the visitor returned.
     fn rows(&self, each: RowVisitor<'_>) -> Result<(), StoreError>;
 
+    /// Reads the next rows of the checkpoint that the cursor is of, about `bytes_max` of them, ordered by table and key, and moves
+    /// the cursor on. None are left where none are given: then all were whole. Between two pages the store goes on, and only a
+    /// younger checkpoint ends the reading.
+    ///
+    /// # Errors
+    /// `OutOfOrder` if the checkpoint is not the latest any more; `Damaged`.
+    fn rows_page(&self, cursor: &mut RowCursor, bytes_max: usize) -> Result<Vec<StoredRow>, StoreError>;
+
+    /// Takes a snapshot of a later height for all that is stored: the block of `commit`, with `body`, becomes the tip and the
+    /// lowest height, and the rows of its checkpoint, which are all rows of the state, the only ones. As a whole or not at all.
+    /// Evidence and waypoints stay.
+    ///
+    /// # Errors
+    /// `OutOfOrder` if the commit has no checkpoint or is not above the tip, `Conflict`, `TooLarge`, `DiskLow`: nothing was
+    /// lost then. `Fatal`.
+    fn restore(&self, body: &[u8], commit: &Commit<'_>) -> Result<(), StoreError>;
+
+    /// Keeps a record of a height that outlives the forgetting of blocks, durably. A second record replaces the first.
+    ///
+    /// # Errors
+    /// `TooLarge`, `DiskLow`, `Fatal`.
+    fn put_waypoint(&self, height: u64, record: &[u8]) -> Result<(), StoreError>;
+
+    /// The records that outlive the forgetting of blocks, by height.
+    ///
+    /// # Errors
+    /// `Damaged`.
+    fn waypoints(&self) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
+
     /// Keeps a proof of misbehaviour, durably. Writing the same bytes again does nothing.
     ///
     /// # Errors
@@ -269,6 +333,7 @@ pub trait LedgerStore: Send + Sync {
             Ok(())
         })?;
         found.evidence_count = self.evidence()?.len() as u64;
+        self.waypoints()?;
         Ok(found)
     }
 }

@@ -3,12 +3,12 @@
 mod common;
 
 use common::{
-    assert_decided, body, certificate, checkpoint, commit, commit_with, create, expected_rows, hash, on_both,
-    open, put, record, rows,
+    Rows, assert_decided, body, certificate, checkpoint, commit, commit_with, create, expected_rows, hash,
+    on_both, open, put, record, rows,
 };
 use hansa_ledger_store::{
-    BODY_BYTES_MAX, Checkpoint, CheckpointInfo, Commit, LedgerStore, MemoryStore, StoreError, Tip, Undecided,
-    VALUE_BYTES_MAX,
+    BODY_BYTES_MAX, Checkpoint, CheckpointInfo, Commit, LedgerStore, MemoryStore, RowCursor, StoreError, Tip,
+    Undecided, VALUE_BYTES_MAX,
 };
 use proptest::prelude::*;
 
@@ -147,6 +147,92 @@ fn a_snapshot_is_restored_into_a_new_store_and_the_next_block_follows_it() {
         commit(store, 1001).unwrap();
         assert_eq!(store.history_height_min(), 1001);
         assert_eq!(store.verify().unwrap().decided_count, 1);
+    });
+}
+
+/// All rows of the state after a height, as a snapshot has them.
+fn whole(height: u64) -> Checkpoint {
+    let mut snapshot = checkpoint(height);
+    snapshot.rows.retain(|_, value| value.is_some());
+    snapshot
+}
+
+fn restore_at(store: &dyn LedgerStore, height: u64, snapshot: &Checkpoint) -> Result<(), StoreError> {
+    let certificate = certificate(height);
+    let (block, root) = (hash("block", height), hash("root", height));
+    let commit = Commit { height, block, root, certificate: &certificate, checkpoint: Some(snapshot) };
+    store.restore(&body(height, 2), &commit)
+}
+
+#[test]
+fn a_snapshot_takes_the_place_of_what_was_decided() {
+    on_both(|store| {
+        for height in 1..=6 {
+            put(store, height, 3).unwrap();
+            commit(store, height).unwrap();
+        }
+        // A row that the snapshot does not have.
+        let mut before = checkpoint(4);
+        before.rows.insert((9, b"gone".to_vec()), Some(b"later".to_vec()));
+        store.checkpoint(&before).unwrap();
+        store.put_evidence(b"evidence").unwrap();
+        store.put_waypoint(3, b"the members changed").unwrap();
+        let large = (0..100_u64).map(|row| ((3, row.to_be_bytes().to_vec()), Some(body(row, 100))));
+        let mut snapshot = whole(1000);
+        snapshot.rows.extend(large);
+        assert!(matches!(restore_at(store, 6, &whole(6)), Err(StoreError::OutOfOrder { .. })));
+        let part = checkpoint(999);
+        assert!(part.rows.values().any(Option::is_none));
+        assert!(matches!(restore_at(store, 999, &part), Err(StoreError::OutOfOrder { .. })));
+        assert_eq!(store.tip().unwrap().map(|tip| tip.height), Some(6));
+        restore_at(store, 1000, &snapshot).unwrap();
+        assert_eq!(store.tip().unwrap().map(|tip| (tip.height, tip.root)), Some((1000, hash("root", 1000))));
+        assert_eq!(store.history_height_min(), 1000);
+        let expected: Rows = snapshot
+            .rows
+            .iter()
+            .map(|((table, key), value)| (*table, key.clone(), value.clone().unwrap()))
+            .collect();
+        assert!(rows(store).unwrap() == expected);
+        for height in 1..=6 {
+            assert_eq!(store.decided(height).unwrap(), None);
+            assert_eq!(store.body(&hash("block", height)).unwrap(), None);
+        }
+        assert_decided(store, 1000, 2);
+        assert_eq!(store.evidence().unwrap(), [b"evidence"]);
+        assert_eq!(store.waypoints().unwrap(), [(3, b"the members changed".to_vec())]);
+        put(store, 1001, 1).unwrap();
+        commit_with(store, 1001, Some(&checkpoint(1001))).unwrap();
+        assert_eq!(store.verify().unwrap().decided_count, 2);
+    });
+}
+
+#[test]
+fn rows_are_read_in_pages_until_a_younger_checkpoint_comes() {
+    on_both(|store| {
+        put(store, 1, 1).unwrap();
+        let mut large = checkpoint(1);
+        large.rows.extend((0..20_u64).map(|row| ((3, row.to_be_bytes().to_vec()), Some(body(row, 10)))));
+        commit_with(store, 1, Some(&large)).unwrap();
+        let mut cursor = RowCursor::of(1);
+        let (mut read, mut pages) = (Rows::new(), 0);
+        loop {
+            let page = store.rows_page(&mut cursor, 30 << 10).unwrap();
+            if page.is_empty() {
+                break;
+            }
+            pages += 1;
+            read.extend(page);
+            // Blocks without a checkpoint are no hindrance.
+            put(store, 1 + pages, 1).unwrap();
+            commit(store, 1 + pages).unwrap();
+        }
+        assert!(pages >= 7, "{pages} pages");
+        assert!(read == rows(store).unwrap());
+        let mut cursor = RowCursor::of(1);
+        assert_eq!(store.rows_page(&mut cursor, 1).unwrap().len(), 1);
+        store.checkpoint(&checkpoint(2)).unwrap();
+        assert!(matches!(store.rows_page(&mut cursor, 1), Err(StoreError::OutOfOrder { .. })));
     });
 }
 
@@ -314,6 +400,8 @@ enum Step {
     PruneBodies(u64, u64),
     PruneUndecided(u64),
     Evidence(u8),
+    Waypoint(u64),
+    Restore(u64),
     Reopen,
 }
 
@@ -326,7 +414,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => height.clone().prop_map(Step::Extend),
         3 => height.clone().prop_map(Step::Checkpoint),
         1 => (height.clone(), 0..4_u64).prop_map(|(height, at_most)| Step::PruneBodies(height, at_most)),
-        1 => height.prop_map(Step::PruneUndecided),
+        1 => height.clone().prop_map(Step::PruneUndecided),
+        1 => height.clone().prop_map(Step::Waypoint),
+        1 => height.prop_map(Step::Restore),
         1 => (0..3_u8).prop_map(Step::Evidence),
         1 => Just(Step::Reopen),
     ]
@@ -349,6 +439,8 @@ fn take(store: &dyn LedgerStore, step: &Step) -> Result<u64, String> {
         Step::PruneBodies(height, at_most) => return store.prune_bodies_below(height, at_most).map_err(name),
         Step::PruneUndecided(height) => return store.prune_undecided_to(height).map_err(name),
         Step::Evidence(byte) => store.put_evidence(&[byte]),
+        Step::Waypoint(height) => store.put_waypoint(height, &[1]),
+        Step::Restore(height) => restore_at(store, height, &whole(height)),
         Step::Reopen => Ok(()),
     };
     done.map(|()| 0).map_err(name)
@@ -358,12 +450,13 @@ fn observe(store: &dyn LedgerStore) -> String {
     let heights: Vec<_> = (0..9).map(|height| (store.decided(height), store.undecided_at(height))).collect();
     let bodies: Vec<_> = (0..9).map(|height| store.body(&hash("block", height)).unwrap().is_some()).collect();
     format!(
-        "{:?} {} {:?} {:?} {heights:?} {bodies:?} {:?} {:?}",
+        "{:?} {} {:?} {:?} {heights:?} {bodies:?} {:?} {:?} {:?}",
         store.tip(),
         store.history_height_min(),
         store.latest_checkpoint(),
         rows(store),
         store.evidence(),
+        store.waypoints(),
         store.verify()
     )
 }

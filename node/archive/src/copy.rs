@@ -7,7 +7,7 @@ use hansa_ledger_store::{Checkpoint, Commit, LedgerStore};
 /// Rows between two words of progress.
 const ROWS_TOLD: u64 = 10_000;
 
-/// Everything that was decided: blocks, checkpoint, evidence.
+/// Everything that was decided: blocks, checkpoint, evidence, and what is kept of blocks that are forgotten.
 pub(crate) fn copy_decided(
     from: &dyn LedgerStore,
     to: &dyn LedgerStore,
@@ -15,6 +15,9 @@ pub(crate) fn copy_decided(
 ) -> Result<(), ArchiveError> {
     for evidence in from.evidence()? {
         to.put_evidence(&evidence)?;
+    }
+    for (height, record) in from.waypoints()? {
+        to.put_waypoint(height, &record)?;
     }
     let Some(tip) = from.tip()? else { return Ok(()) };
     for height in from.history_height_min()..=tip.height {

@@ -49,6 +49,13 @@ pub(crate) enum Record {
     Evidence(Vec<u8>),
     /// Last: the hash of everything before this record.
     End([u8; 32]),
+    /// What the node keeps of a block whose body is forgotten, because it shows who the members were.
+    Waypoint {
+        /// Its height.
+        height: u64,
+        /// Header and certificate, as the store has them.
+        record: Vec<u8>,
+    },
 }
 
 /// What the file holds.
@@ -113,6 +120,9 @@ fn write(
     writer.put(&Record::Head(head))?;
     for evidence in store.evidence()? {
         writer.put(&Record::Evidence(evidence))?;
+    }
+    for (height, record) in store.waypoints()? {
+        writer.put(&Record::Waypoint { height, record })?;
     }
     if tip.is_some() {
         for height in heights.0..=heights.1 {

@@ -71,6 +71,7 @@ fn make(
                 progress(Stage::Rows, count, None);
             }
             (Record::Evidence(evidence), _) => store.put_evidence(&evidence)?,
+            (Record::Waypoint { height, record }, _) => store.put_waypoint(height, &record)?,
             _ => return Err(reader.unsound("a record stands where none of its kind belongs")),
         }
     }

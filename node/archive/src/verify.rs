@@ -3,7 +3,7 @@
 use crate::{ArchiveError, Progress, Report, Stage};
 use hansa_contracts_host::{Host, vm_profile};
 use hansa_ledger::apply::{apply_listing, chain};
-use hansa_ledger::block::{Block, Validator, members_hash, validators};
+use hansa_ledger::block::{Block, Header, Validator, members_hash, validators};
 use hansa_ledger::contract::runnable;
 use hansa_ledger::genesis::Genesis;
 use hansa_ledger::id::BlockId;
@@ -119,13 +119,24 @@ fn follow_members(
 ) -> Result<(), ArchiveError> {
     let sets: BTreeMap<u64, Vec<Validator>> =
         state.rows::<ValidatorSets>().map(|(from, set)| (*from, set.members.clone())).collect();
+    let waypoints: BTreeMap<u64, (Header, Vec<u8>)> = store
+        .waypoints()?
+        .into_iter()
+        .map(|(height, record)| {
+            let read = borsh::from_slice(&record);
+            Ok((height, read.map_err(|error| block(height, format!("what is kept of it: {error}")))?))
+        })
+        .collect::<Result<_, ArchiveError>>()?;
     let mut handovers = Vec::new();
     for (from, set) in &sets {
         let until =
             sets.range(from.saturating_add(1)..).next().map_or(u64::MAX, |(next, _)| next.saturating_sub(1));
         let shown = (*from).max(*heights.start());
         let kept = shown <= until && heights.contains(&shown);
-        let (header, bytes) = if kept {
+        let waypoint = waypoints.range(*from..=until).next().map(|(_, shown)| shown.clone());
+        let (header, bytes) = if let Some((header, bytes)) = waypoint {
+            (Some(header), Some(bytes))
+        } else if kept {
             let decided = decided(store, shown)?;
             let stored =
                 Block::read(&BlockId(decided.block), &decided.body).map_err(|what| block(shown, what))?;

@@ -3,7 +3,7 @@
 use hansa_contracts_host::{Host, vm_profile};
 use hansa_ledger::action::{AccreditOrganisation, organisation_id};
 use hansa_ledger::apply::{Proposal, build_listing, chain};
-use hansa_ledger::block::validators;
+use hansa_ledger::block::{Block, validators};
 use hansa_ledger::genesis::{Genesis, GenesisContract, GenesisMember, GenesisOffice};
 use hansa_ledger::id::BlockId;
 use hansa_ledger::money::Money;
@@ -316,4 +316,31 @@ fn a_compacted_ledger_is_the_same_ledger_with_what_was_under_way() {
     let names: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["ledger"], "nothing is left beside it");
+}
+
+#[test]
+fn what_is_kept_of_forgotten_blocks_goes_along() {
+    let (genesis, folder) = (genesis(), tempfile::tempdir().unwrap());
+    let blocks = blocks(&genesis, 8);
+    let directory = folder.path().join("ledger");
+    on_disk(&directory, &blocks, 6);
+    let record = {
+        let store = open(&directory).unwrap();
+        let header = Block::read(&blocks[1].id, &blocks[1].body).unwrap().header;
+        let record = borsh::to_vec(&(header, blocks[1].certificate.clone())).unwrap();
+        store.put_waypoint(2, &record).unwrap();
+        store.prune_bodies_below(5, 1_000).unwrap();
+        export(&store, &genesis, &folder.path().join("archive"), &mut quiet()).unwrap();
+        record
+    };
+    let imported = folder.path().join("imported");
+    import(&folder.path().join("archive"), &imported, &genesis, &mut quiet()).unwrap();
+    compact(&directory, &genesis, &mut quiet()).unwrap();
+    for place in [&imported, &directory] {
+        let store = open(place).unwrap();
+        assert_eq!(store.waypoints().unwrap(), [(2, record.clone())]);
+        store.put_waypoint(3, b"nothing that could be read").unwrap();
+        let error = verify(&store, &genesis, &mut quiet()).unwrap_err().to_string();
+        assert!(error.contains("block 3 is not sound"), "{error}");
+    }
 }

@@ -218,6 +218,7 @@ impl Application for Executor {
         dirty = self.adopt(block_id, executed, changed, certificate, dirty);
         if let Some(checkpoint) = written {
             dirty.written(checkpoint.height);
+            self.offer_snapshot(&mut dirty);
         }
         Ok(())
     }

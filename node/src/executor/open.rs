@@ -16,8 +16,9 @@ use hansa_ledger::member::MemberCode;
 use hansa_ledger::state::State;
 use hansa_ledger_store::{LedgerStore, StoreError};
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 /// Why the ledger could not be opened. The node does not vote.
 #[derive(Debug, thiserror::Error)]
@@ -152,6 +153,8 @@ impl Executor {
             followers: broadcast::Sender::new(FOLLOWERS_LAG_MAX),
             changed: Arc::new(Notify::new()),
             bodies: OnceLock::new(),
+            snapshot_blocks: AtomicU64::new(0),
+            snapshots_due: watch::Sender::new(0),
         });
         executor.replay()?;
         let height = chain(&executor.state()).height.saturating_add(1);

@@ -2,6 +2,7 @@
 
 use super::member::{MemberReply, MemberRequest};
 use super::{Multiaddr, NetworkLimits, PeerId};
+use crate::snapshot::wire::{SnapshotReply, SnapshotRequest};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -163,6 +164,14 @@ impl NetworkHandle {
     pub async fn ask_tip(&self, peer: PeerId) -> Option<u64> {
         match self.ask_member(peer, MemberRequest::Tip).await? {
             MemberReply::Tip { height } => Some(height),
+            _ => None,
+        }
+    }
+
+    /// Asks a member about its snapshots. `None` when it did not answer or is busy.
+    pub async fn ask_snapshot(&self, peer: PeerId, request: SnapshotRequest) -> Option<SnapshotReply> {
+        match self.ask_member(peer, MemberRequest::Snapshot(request)).await? {
+            MemberReply::Snapshot(reply) => Some(reply),
             _ => None,
         }
     }

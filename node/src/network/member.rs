@@ -1,6 +1,7 @@
 //! What only members may do: the wrapper that keeps a behaviour from everyone else, and the requests between members.
 
 use super::PeerId;
+use crate::snapshot::wire::{SnapshotReply, SnapshotRequest};
 use borsh::{BorshDeserialize, BorshSerialize};
 use either::Either;
 use hansa_node_api::peer::codec::FrameCodec;
@@ -28,6 +29,8 @@ pub enum MemberRequest {
     Transactions(Vec<u8>) = 2,
     /// How far it is.
     Tip = 3,
+    /// About its snapshots.
+    Snapshot(SnapshotRequest) = 4,
 }
 
 /// The answer.
@@ -51,6 +54,8 @@ pub enum MemberReply {
         /// The height of its last block.
         height: u64,
     } = 5,
+    /// About its snapshots.
+    Snapshot(SnapshotReply) = 6,
 }
 
 /// A behaviour that exists on the connections of members only, or of everyone else only. Others cannot even negotiate its

@@ -4,6 +4,7 @@ use super::NetworkApplication;
 use super::member::MemberReply;
 use crate::blob::{Account, BlobError};
 use crate::log::LogAppend;
+use crate::snapshot::wire::{SnapshotReply, SnapshotRequest};
 use futures::FutureExt as _;
 use hansa_ledger_signature::PublicKey;
 use hansa_node_api::peer::blob::{BlobCall, BlobDirection, BlobRefusal, BlobReply, check_call};
@@ -32,6 +33,16 @@ pub(super) async fn body(
         }
         None => MemberReply::Missing,
     }
+}
+
+/// Looks up what is asked about snapshots.
+pub(super) async fn snapshot(application: &dyn NetworkApplication, request: SnapshotRequest) -> MemberReply {
+    // Whatever happens there is an answer: the place that the request takes is given free with it.
+    let serving = AssertUnwindSafe(application.snapshot(request)).catch_unwind();
+    MemberReply::Snapshot(serving.await.unwrap_or_else(|_| {
+        tracing::error!("serving a snapshot failed");
+        SnapshotReply::Missing
+    }))
 }
 
 /// Serves one piece, either way: first what needs no state, then the right, then the store.

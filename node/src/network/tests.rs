@@ -102,6 +102,10 @@ impl NetworkApplication for App {
         self.bodies.lock().unwrap().get(&id).cloned().map(Bytes::from)
     }
 
+    async fn snapshot(&self, _: SnapshotRequest) -> SnapshotReply {
+        SnapshotReply::Missing
+    }
+
     async fn blob_access(&self, request: &BlobRequest) -> Result<[u8; 32], BlobRefusal> {
         self.offsets.lock().unwrap().push(request.terms.offset);
         self.blob_gate.acquire().await.unwrap().forget();

@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::{ApiConfig, KeyFiles};
 use crate::consensus::application::Application as _;
+use crate::executor::clock;
 use hansa_ledger::action::{AccreditOrganisation, Action, organisation_id};
 use hansa_ledger::apply::chain;
 use hansa_ledger::genesis::{GenesisContract, GenesisMember, GenesisOffice};
@@ -80,14 +81,16 @@ fn advance(executor: &Executor) {
 fn bodies_beyond_the_configured_history_are_forgotten_and_a_restart_still_works() {
     let (genesis, store) = (genesis(), Arc::new(MemoryStore::new()));
     let executor = open(&genesis, &store);
+    let sets = crate::snapshot::member_sets(&executor.state());
+    let prune = |blocks| house::prune_bodies(store.as_ref(), &sets, blocks, u64::MAX);
     (0..6).for_each(|_| advance(&executor));
-    assert_eq!(prune_bodies(store.as_ref(), 2).unwrap(), 0, "a restart begins at the first block");
+    assert_eq!(prune(2).unwrap(), 0, "a restart begins at the first block");
     executor.checkpoint().unwrap();
-    assert_eq!(prune_bodies(store.as_ref(), 7).unwrap(), 0);
-    assert_eq!(prune_bodies(store.as_ref(), 4).unwrap(), 2);
+    assert_eq!(prune(7).unwrap(), 0);
+    assert_eq!(prune(4).unwrap(), 2);
     assert_eq!(executor.history_height_min(), 3, "blocks 3 to 6 are kept");
     (0..3).for_each(|_| advance(&executor));
-    assert_eq!(prune_bodies(store.as_ref(), 1).unwrap(), 3);
+    assert_eq!(prune(1).unwrap(), 3);
     assert_eq!(executor.history_height_min(), 6, "a restart begins at the checkpoint's block");
     let root = executor.state().root();
     drop(executor);
@@ -138,6 +141,7 @@ async fn an_interface_that_does_not_come_up_leaves_nothing_running() {
         network_listen: address(network),
         peers: Vec::new(),
         history_blocks: 0,
+        snapshot_blocks: 0,
         disk_bytes_min: 1 << 20,
         test_clock_offset_ms: 0,
     };
@@ -178,6 +182,7 @@ async fn a_clock_is_made_wrong_only_where_nobody_else_can_be_in_the_federation()
             network_key: None,
         }],
         history_blocks: 0,
+        snapshot_blocks: 0,
         disk_bytes_min: 1 << 20,
         test_clock_offset_ms: 1,
     };

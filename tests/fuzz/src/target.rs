@@ -9,6 +9,7 @@ mod module;
 mod peer;
 mod proof;
 mod signature;
+mod snapshot;
 mod wire;
 
 /// What a target made of bytes. Both are right; a broken promise is a panic.
@@ -68,6 +69,7 @@ targets! {
     "proof" proof::state state_seeds 4096 2000 "no proof shows a row that is not there, or hides one that is";
     "merkle" proof::list list_seeds 2048 2000 "no proof shows an element that is not in the list";
     "peer" peer::frames frame_seeds 4096 2000 "frames of blobs and logs: bounded, the only encoding, refused unless signed for this node";
+    "snapshot" snapshot::reading reading_seeds 4096 1000 "manifests and rows of snapshots: bounded, the only encoding, and no block that the members did not sign";
     "piece" peer::piece piece_seeds 4096 1000 "a piece of a blob is never other than the blob";
     "advert" peer::advert advert_seeds 1024 2000 "an advert that is remembered is signed and well shaped";
     "pass" peer::pass pass_seeds 1024 2000 "a read pass has one text";

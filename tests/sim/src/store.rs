@@ -3,8 +3,8 @@
 use crate::disk::{Death, Disk, Step};
 use crate::random::Random;
 use hansa_ledger_store::{
-    Checkpoint, CheckpointInfo, Commit, Decided, Hash, LedgerStore, MemoryStore, RowVisitor, StoreError, Tip,
-    Undecided,
+    Checkpoint, CheckpointInfo, Commit, Decided, Hash, LedgerStore, MemoryStore, RowCursor, RowVisitor,
+    StoreError, StoredRow, Tip, Undecided,
 };
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +21,8 @@ enum Write {
     PruneBodies(u64, u64),
     Checkpoint(Checkpoint),
     Evidence(Vec<u8>),
+    Waypoint(u64, Vec<u8>),
+    Restore(Vec<u8>, u64, Hash, Hash, Vec<u8>, Option<Checkpoint>),
 }
 
 impl Write {
@@ -51,6 +53,12 @@ impl Write {
             Self::PruneBodies(height, at_most) => store.prune_bodies_below(*height, *at_most),
             Self::Checkpoint(checkpoint) => done(store.checkpoint(checkpoint)),
             Self::Evidence(evidence) => done(store.put_evidence(evidence)),
+            Self::Waypoint(height, record) => done(store.put_waypoint(*height, record)),
+            Self::Restore(body, height, block, root, certificate, checkpoint) => {
+                let checkpoint = checkpoint.as_ref();
+                let commit = Commit { height: *height, block: *block, root: *root, certificate, checkpoint };
+                done(store.restore(body, &commit))
+            }
         }
     }
 }
@@ -230,6 +238,25 @@ impl LedgerStore for FaultyStore {
 
     fn rows(&self, each: RowVisitor<'_>) -> Result<(), StoreError> {
         self.store.rows(each)
+    }
+
+    fn rows_page(&self, cursor: &mut RowCursor, bytes_max: usize) -> Result<Vec<StoredRow>, StoreError> {
+        self.store.rows_page(cursor, bytes_max)
+    }
+
+    fn restore(&self, body: &[u8], commit: &Commit<'_>) -> Result<(), StoreError> {
+        let Commit { height, block, root, certificate, checkpoint } = *commit;
+        let checkpoint = checkpoint.cloned();
+        self.write(Write::Restore(body.to_vec(), height, block, root, certificate.to_vec(), checkpoint))
+            .map(drop)
+    }
+
+    fn put_waypoint(&self, height: u64, record: &[u8]) -> Result<(), StoreError> {
+        self.write(Write::Waypoint(height, record.to_vec())).map(drop)
+    }
+
+    fn waypoints(&self) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.store.waypoints()
     }
 
     fn put_evidence(&self, evidence: &[u8]) -> Result<(), StoreError> {

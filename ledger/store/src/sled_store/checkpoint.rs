@@ -36,7 +36,7 @@ impl SledStore {
     }
 
     /// The rows lie in the journal and in their place for a while.
-    fn check_checkpoint_space(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+    pub(super) fn check_checkpoint_space(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         let bytes = checkpoint_bytes(checkpoint).saturating_mul(2);
         self.check_space(bytes, self.options.bytes_free_min)
     }
@@ -162,20 +162,8 @@ impl SledStore {
         checkpoint: &Checkpoint,
         record: &CheckpointRecord,
     ) -> Result<JournalRecord, StoreError> {
-        let mut batch = Batch::default();
-        let mut chunks = 0_u32;
-        let mut synced = true;
-        for chunk in chunked(checkpoint) {
-            let value = encode(&chunk);
-            // Half a batch is kept free, for the marker and because a chunk may be larger than a part.
-            if batch.bytes().saturating_add(value.len()) > BATCH_BYTES_MAX / 2 {
-                let _writer = self.writer()?;
-                self.apply(std::mem::take(&mut batch))?;
-                synced = false;
-            }
-            batch.insert(journal_key(checkpoint.height, chunks), value);
-            chunks = chunks.saturating_add(1);
-        }
+        let Chunks { mut batch, chunks, synced } =
+            self.write_chunks(checkpoint.height, chunked(checkpoint))?;
         let mut writer = self.writer()?;
         if !synced || writer.journal_applied.is_some() {
             // The marker must not reach the disk before the chunks that it vouches for, nor take the place of an older one whose
@@ -190,6 +178,27 @@ impl SledStore {
         self.durable(&mut writer, batch)?;
         self.change_state(|state| state.checkpoint = Some(*record));
         Ok(journal)
+    }
+
+    /// Writes the chunks of a journal but for the last of them, which are in the batch that is given back.
+    pub(super) fn write_chunks(
+        &self,
+        height: u64,
+        changes: impl Iterator<Item = Vec<RowChange>>,
+    ) -> Result<Chunks, StoreError> {
+        let mut written = Chunks { batch: Batch::default(), chunks: 0, synced: true };
+        for chunk in changes {
+            let value = encode(&chunk);
+            // Half a batch is kept free, for the marker and because a chunk may be larger than a part.
+            if written.batch.bytes().saturating_add(value.len()) > BATCH_BYTES_MAX / 2 {
+                let _writer = self.writer()?;
+                self.apply(std::mem::take(&mut written.batch))?;
+                written.synced = false;
+            }
+            written.batch.insert(journal_key(height, written.chunks), value);
+            written.chunks = written.chunks.saturating_add(1);
+        }
+        Ok(written)
     }
 
     /// Applies a marked journal to the rows. May be repeated from any point. Commits go on between chunks.
@@ -255,8 +264,18 @@ impl SledStore {
     }
 }
 
+/// Chunks of a journal, most of them written.
+pub(super) struct Chunks {
+    /// What is left to write.
+    pub(super) batch: Batch,
+    /// How many there are.
+    pub(super) chunks: u32,
+    /// None was written, so all are in the batch.
+    pub(super) synced: bool,
+}
+
 /// The rows in chunks of about [`PART_BYTES`], in order.
-fn chunked(checkpoint: &Checkpoint) -> impl Iterator<Item = Vec<RowChange>> {
+pub(super) fn chunked(checkpoint: &Checkpoint) -> impl Iterator<Item = Vec<RowChange>> {
     let mut rows = checkpoint.rows.iter().peekable();
     std::iter::from_fn(move || {
         let mut chunk = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    ops::Bound,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -63,6 +64,23 @@ impl Engine {
         let mut entries = guarded("reading", || Ok(self.database.scan_prefix(prefix)))?;
         while let Some((key, sealed)) = guarded("reading", || entries.next().transpose())? {
             each(&key, unseal(&key, &sealed)?)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::scan`], from the key after `after` on, until the visitor gives `false`.
+    pub(crate) fn scan_after(
+        &self,
+        prefix: &[u8],
+        after: &[u8],
+        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let bounds = (Bound::Excluded(after), Bound::Unbounded);
+        let mut entries = guarded("reading", || Ok(self.database.range::<&[u8], _>(bounds)))?;
+        while let Some((key, sealed)) = guarded("reading", || entries.next().transpose())? {
+            if !key.starts_with(prefix) || !each(&key, unseal(&key, &sealed)?)? {
+                break;
+            }
         }
         Ok(())
     }

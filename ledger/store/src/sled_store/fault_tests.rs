@@ -285,6 +285,74 @@ fn a_failure_of_any_operation_leaves_the_old_or_the_new_large_checkpoint_whole()
     check_each_failure(55, 100 << 10, 12, true);
 }
 
+/// The snapshot of a later height with the rows that are there.
+fn restore_snapshot(store: &SledStore, new: &Checkpoint) -> bool {
+    let (height, block, root) = (new.height, [new.height as u8; 32], new.root);
+    let commit = Commit { height, block, root, certificate: b"certificate", checkpoint: Some(new) };
+    store.restore(&body(height), &commit).is_ok()
+}
+
+#[test]
+fn a_failure_of_any_operation_leaves_the_old_ledger_or_the_snapshot_whole() {
+    let root = tempfile::tempdir().unwrap();
+    let old = checkpoint(2, 40, 100);
+    // Almost 5 MiB of rows, and some of the old ones go.
+    let mut new = checkpoint(90, 55, 100 << 10);
+    new.rows.retain(|_, value| value.is_some());
+    let template = root.path().join("template");
+    let store =
+        SledStore::open(&template, OpenOptions { create_new: true, ..OpenOptions::default() }).unwrap();
+    write_height(&store, 1, &checkpoint(1, 0, 0), false);
+    write_height(&store, 2, &old, false);
+    drop(store);
+    let (mut fail_at, mut olds, mut news) = (0, 0, 0);
+    loop {
+        let place = tempfile::tempdir_in(root.path()).unwrap();
+        let faults = Faults::new(place.path());
+        copy_directory(&template, &faults.live);
+        let store = faults.open(false).unwrap();
+        faults.fail_from(fail_at);
+        let restored = restore_snapshot(&store, &new);
+        let failed = faults.calls() > fail_at;
+        drop(store);
+        for directory in [&faults.shadow, &faults.live] {
+            let context = format!("operation {fail_at} failed, {}", directory.display());
+            let store = SledStore::open(directory, OpenOptions::default())
+                .unwrap_or_else(|error| panic!("{context}: does not open: {error}"));
+            let verified = store.verify().unwrap_or_else(|error| panic!("{context}: {error}"));
+            let tip = store.tip().unwrap().unwrap().height;
+            let mut rows = BTreeMap::new();
+            store
+                .rows(&mut |table, key, value| {
+                    rows.insert((table, key.to_vec()), value.to_vec());
+                    Ok(())
+                })
+                .unwrap();
+            if tip == 90 {
+                news += 1;
+                assert_eq!((verified.decided_count, store.history_height_min()), (1, 90), "{context}");
+                assert!(rows == rows_of(&[&new]), "{context}: the rows are not those of the snapshot");
+                assert_eq!(store.decided(2).unwrap(), None, "{context}");
+            } else {
+                olds += 1;
+                assert!(!restored, "{context}: what was acknowledged is lost");
+                assert_eq!((tip, store.latest_checkpoint().unwrap().unwrap().height), (2, 2), "{context}");
+                assert!(rows == rows_of(&[&old]), "{context}: the rows are not those of the old ledger");
+                assert!(restore_snapshot(&store, &new), "{context}: it cannot be done again");
+            }
+            let commit =
+                Commit { height: 91, block: [91; 32], root: [91; 32], certificate: b"c", checkpoint: None };
+            store.put_body(&[91; 32], b"next").unwrap();
+            store.commit(&commit).unwrap_or_else(|error| panic!("{context}: it does not go on: {error}"));
+        }
+        if !failed {
+            assert!(restored && fail_at >= 15 && olds > 10 && news > 2, "{fail_at} {olds} {news}");
+            return;
+        }
+        fail_at += if fail_at < 24 { 1 } else { 9 };
+    }
+}
+
 #[test]
 fn a_failure_while_creating_or_opening_can_be_repeated() {
     for create_new in [true, false] {

@@ -7,9 +7,9 @@ use crate::{
     error::{StoreError, hexadecimal},
     record::{
         BodyIndex, HeightIndex, RowSum, body_index_key, body_key, certificate_key, decode, height_key, key,
-        table, undecided_parts,
+        row_key, table, undecided_parts,
     },
-    store::{Decided, Hash, RowVisitor, Undecided},
+    store::{Decided, Hash, RowCursor, RowVisitor, StoredRow, Undecided},
 };
 
 impl SledStore {
@@ -90,6 +90,58 @@ impl SledStore {
             )));
         }
         Ok(())
+    }
+
+    pub(super) fn read_page(
+        &self,
+        cursor: &mut RowCursor,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredRow>, StoreError> {
+        let _checkpointing = self.checkpointing();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.journal_pending {
+            return Err(self.fail("a checkpoint could not be applied".into()));
+        }
+        let checkpoint = self.state().checkpoint.filter(|latest| latest.height == cursor.checkpoint);
+        let checkpoint = checkpoint.ok_or_else(|| cursor.gone())?;
+        let after =
+            cursor.after.as_ref().map_or_else(|| vec![table::ROW], |(table, key)| row_key(*table, key));
+        let mut page: Vec<StoredRow> = Vec::new();
+        let (mut bytes, mut sum) = (0_usize, cursor.sum);
+        self.engine.scan_after(&[table::ROW], &after, &mut |key, value| {
+            sum.add(key, value);
+            let (&table, row) = key
+                .get(1..)
+                .and_then(<[u8]>::split_first)
+                .ok_or_else(|| StoreError::damaged("a row has no table"))?;
+            page.push((table, row.to_vec(), value.to_vec()));
+            bytes = bytes.saturating_add(key.len()).saturating_add(value.len());
+            Ok(bytes < bytes_max)
+        })?;
+        match page.last() {
+            Some((table, key, _)) => cursor.after = Some((*table, key.clone())),
+            None if sum != checkpoint.rows => {
+                return Err(StoreError::damaged(format!(
+                    "the checkpoint has {} rows of {}, or some of them are old",
+                    sum.count, checkpoint.rows.count
+                )));
+            }
+            None => {}
+        }
+        cursor.sum = sum;
+        Ok(page)
+    }
+
+    pub(super) fn read_waypoints(&self) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = Vec::new();
+        self.engine.scan(&[table::WAYPOINT], &mut |key, record| {
+            let height = key.get(1..).and_then(|rest| <[u8; 8]>::try_from(rest).ok());
+            let height = height.ok_or_else(|| StoreError::damaged("a waypoint has no height"))?;
+            found.push((u64::from_be_bytes(height), record.to_vec()));
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     pub(super) fn read_evidence(&self) -> Result<Vec<Vec<u8>>, StoreError> {

@@ -10,6 +10,7 @@ use crate::{
     record::{
         BodyIndex, HISTORY_KEY, HeightIndex, JournalRecord, TIP_KEY, body_index_key, body_key,
         certificate_key, encode, evidence_key, height_key, table, undecided_key, undecided_parts,
+        waypoint_key,
     },
     store::{Commit, Hash, Tip},
 };
@@ -149,6 +150,19 @@ impl SledStore {
         self.apply(batch)
     }
 
+    pub(super) fn write_waypoint(&self, height: u64, record: &[u8]) -> Result<(), StoreError> {
+        limits::check_value("a waypoint", record)?;
+        let mut writer = self.writer()?;
+        let key = waypoint_key(height);
+        if self.engine.get(&key)?.as_deref() == Some(record) {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        batch.insert(key, record.to_vec());
+        self.check_space(batch.bytes() as u64, self.options.bytes_free_min)?;
+        self.durable(&mut writer, batch)
+    }
+
     pub(super) fn write_evidence(&self, evidence: &[u8]) -> Result<(), StoreError> {
         limits::check_value("evidence", evidence)?;
         let mut writer = self.writer()?;
@@ -218,7 +232,7 @@ impl SledStore {
         Ok(keys.len() as u64)
     }
 
-    fn remove_body(&self, batch: &mut Batch, id: &Hash) -> Result<(), StoreError> {
+    pub(super) fn remove_body(&self, batch: &mut Batch, id: &Hash) -> Result<(), StoreError> {
         if let Some(index) = self.body_index(id)? {
             for part in 0..index.parts {
                 batch.remove(body_key(index.sequence, part));

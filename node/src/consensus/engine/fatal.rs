@@ -146,6 +146,9 @@ pub enum FatalReason {
         /// The ledger's tip + 1.
         next: u64,
     },
+    /// Consensus did not start again on a ledger that a snapshot had replaced.
+    #[error("consensus did not start again after a snapshot took the ledger's place: {0}")]
+    NotStarted(String),
     /// A panic in the application: its state can no longer be trusted.
     #[error("the ledger's code failed on an assertion: {0}")]
     ApplicationPanicked(String),
@@ -155,7 +158,7 @@ impl FatalReason {
     /// Whether starting the process again by itself is safe and may help.
     #[must_use]
     pub fn restart_helps(&self) -> bool {
-        matches!(self, Self::EngineEnded)
+        matches!(self, Self::EngineEnded | Self::NotStarted(_))
     }
 
     /// Whether what the application holds in memory is still the state of one height, so that it may be written down.

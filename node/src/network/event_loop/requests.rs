@@ -157,6 +157,14 @@ impl EventLoop {
                     let _ = answers.send((from, Answer::Member { reply, channel })).await;
                 });
             }
+            MemberRequest::Snapshot(request) => {
+                let (application, answers) = (self.application.clone(), self.answers.clone());
+                self.tasks.spawn(async move {
+                    let reply = serve::snapshot(&*application, request).await;
+                    // An error means that the network stops.
+                    let _ = answers.send((from, Answer::Member { reply, channel })).await;
+                });
+            }
             MemberRequest::Tip => {
                 let reply = MemberReply::Tip { height: self.tip.load(Ordering::Relaxed) };
                 self.on_answer(from, Answer::Member { reply, channel });
