@@ -160,7 +160,15 @@ async fn handle(
             value.round,
             value.value,
         )),
-        Message::Value(value, origin) => Input::ProposedValue(value, origin),
+        Message::Value(value, origin) => {
+            let (height, round, of) = (value.height.0, value.round.as_i64(), value.valid_round.as_i64());
+            let block = hex::encode(&value.value.0[..6]);
+            desk.parts.world.note(format_args!(
+                "{} holds {block} of {height}/{round}, valid round {of}: {:?}",
+                desk.parts.place, value.validity
+            ));
+            Input::ProposedValue(value, origin)
+        }
         Message::Synced(peer, bytes, certificate) => {
             Input::SyncValueResponse(ValueResponse::new(peer, bytes, certificate))
         }

@@ -8,6 +8,8 @@ const KEPT: &[(u64, &str)] = &[
     (1, "nothing fails"),
     (7, "two nodes with one key"),
     (9, "a member lies to those who catch up, and links are cut"),
+    (406, "a block is locked that nobody who may propose it has in parts, and its proposer lost its log"),
+    (581, "the same, and a member was cut off while it was proposed"),
 ];
 
 #[test]

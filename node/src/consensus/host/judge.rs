@@ -11,7 +11,7 @@ use crate::consensus::signing::parts_bytes;
 use bytes::Bytes;
 use hansa_ledger_signature::Signature;
 use malachitebft_core_consensus::ProposedValue;
-use malachitebft_core_types::{Validator as _, Validity};
+use malachitebft_core_types::{Round, Validator as _, Validity};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -41,7 +41,7 @@ impl Host {
         let Some(round) = self.rightful(streamed) else {
             return Ok(Judged::Nothing);
         };
-        let origin = self.origin(streamed, round, since);
+        let origin = self.origin(init.height, round, init.pol_round, since);
         let key = (round, streamed.fin.id);
         if let Some(known) = self.judged.get(&key)
             && (known.validity.is_valid() || origin != Origin::Reproposed)
@@ -142,10 +142,11 @@ impl Host {
         rights.then_some(round)
     }
 
-    fn origin(&self, streamed: &Streamed, round: u32, since: Option<Instant>) -> Origin {
+    /// Whether a proposal is seen live, proposed again, or has waited `since` for its height.
+    pub(super) fn origin(&self, height: u64, round: u32, pol_round: Round, since: Option<Instant>) -> Origin {
         let status = *self.status.borrow();
-        let past = status.height == streamed.init.height && round < status.round;
-        if past || streamed.init.pol_round.is_defined() {
+        let past = status.height == height && round < status.round;
+        if past || pol_round.is_defined() {
             Origin::Reproposed
         } else if since.is_some_and(|since| since.elapsed() > LIVE_WAIT_MAX) {
             Origin::Replayed

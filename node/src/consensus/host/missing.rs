@@ -4,10 +4,13 @@
 //! a member must vote on is known all the same, since the proposal itself names the block and is signed. If the parts do not
 //! complete it soon after, the body is asked for over our own network, judged as if it had come in parts, and handed to the
 //! engine's consensus actor in the message that the answer would have become.
+//!
+//! This holds for a block proposed again too. Whoever got it this way has no signature over its parts and cannot stream it again; if
+//! only such members are left to propose it, who lacks it would never vote for it, and a locked block would stop the federation.
 
 use super::judge::Judged;
 use super::{Host, round_number};
-use crate::consensus::application::{Id, Origin};
+use crate::consensus::application::Id;
 use crate::consensus::context::{LedgerContext, Proposal};
 use crate::consensus::engine::FatalReason;
 use crate::consensus::limits::{
@@ -64,16 +67,13 @@ impl Host {
         }
     }
 
-    /// Waits for the parts of a first proposal by the member whose turn it is. One proposed again is streamed again by whoever
-    /// proposes it.
+    /// Waits for the parts of a proposal by the member whose turn it is.
     fn announced(&mut self, signed: &SignedProposal<LedgerContext>) {
         let proposal = &signed.message;
         let Some(key) = self.is_wanted(proposal) else { return };
         let in_round = self.fetching.iter().filter(|(round, _)| *round == key.0).count();
-        if proposal.pol_round.is_defined()
-            || self.fetching.contains(&key)
-            || in_round >= PROPOSALS_PER_ROUND_MAX
-        {
+        let ordered = proposal.pol_round < proposal.round;
+        if !ordered || self.fetching.contains(&key) || in_round >= PROPOSALS_PER_ROUND_MAX {
             return;
         }
         let Some(rightful) = self.turn.members.proposer(proposal.height.0, key.0) else { return };
@@ -88,10 +88,14 @@ impl Host {
         self.wait_for_parts(proposal.clone(), 0);
     }
 
-    /// The round and id of a proposal for the turn's height whose block has not been judged.
+    /// The round and id of a proposal for the turn's height whose block has not been judged. A block that is valid in one round
+    /// is so for the engine in all.
     fn is_wanted(&self, proposal: &Proposal) -> Option<(u32, Id)> {
         let key = (round_number(proposal.round)?, proposal.value.0);
-        (proposal.height.0 == self.turn.height && !self.judged.contains_key(&key)).then_some(key)
+        let known = |((round, id), value): (&(u32, Id), &ProposedValue<LedgerContext>)| {
+            *id == key.1 && (*round == key.0 || value.validity.is_valid())
+        };
+        (proposal.height.0 == self.turn.height && !self.judged.iter().any(known)).then_some(key)
     }
 
     /// Leaves the parts a moment.
@@ -151,7 +155,8 @@ impl Host {
             validity: Validity::Valid,
         };
         // The clock rule holds as for parts: a proposer gains no time by holding some back.
-        if let Judged::Value(value) = self.check_and_keep(value, None, body, round, Origin::Live).await? {
+        let origin = self.origin(height, round, value.valid_round, None);
+        if let Judged::Value(value) = self.check_and_keep(value, None, body, round, origin).await? {
             if value.validity.is_valid() {
                 self.pacing.proposal_valid(height);
             }

@@ -29,7 +29,10 @@ impl Host {
         };
         match streamed {
             Some(streamed) => self.publish(streamed),
-            None => tracing::warn!(height, id = %hex::encode(id), "the block to send again is not here"),
+            // Whoever lacks it asks for its body when the proposal comes.
+            None => {
+                tracing::info!(height, id = %hex::encode(id), "the block to send again did not come here in parts")
+            }
         }
         Ok(())
     }

@@ -281,12 +281,15 @@ async fn a_block_whose_parts_were_lost_is_fetched_judged_and_handed_to_the_engin
     other_height.init.height = 2;
     let mut again = proposal(1, 1, 1, &[4]);
     again.init.pol_round = Round::new(0);
+    let mut disordered = proposal(1, 1, 1, &[4]);
+    disordered.init.pol_round = Round::new(1);
     let table = [
         ("rightful", proposal(1, 1, 1, &[4]), 1, true),
         ("signed by another", proposal(1, 1, 1, &[4]), 2, false),
         ("not its turn", proposal(2, 2, 1, &[4]), 2, false),
         ("another height", other_height, 1, false),
-        ("proposed again", again, 1, false),
+        ("proposed again", again, 1, true),
+        ("proposed again, from a round to come", disordered, 1, false),
     ];
     for (name, streamed, signer, wanted) in table {
         let mut desk = Desk::new().await;
@@ -312,6 +315,53 @@ async fn a_block_whose_parts_were_lost_is_fetched_judged_and_handed_to_the_engin
             "{name}: kept before it is told"
         );
     }
+}
+
+/// Tells of a block that member `round` proposes again in `round`, and gives what the engine is handed.
+async fn proposed_again(
+    desk: &mut Desk,
+    streamed: &Streamed,
+    round: u32,
+) -> Option<ProposedValue<LedgerContext>> {
+    let mut again = streamed.clone();
+    again.init.round = Round::new(round);
+    again.init.pol_round = streamed.init.round;
+    again.init.proposer = validator_key(round as usize).public_key();
+    desk.notices.send(Notice::Announced(announcement(&again, round as usize))).await.unwrap();
+    let delivered = tokio::time::timeout(Duration::from_millis(1_000), desk.delivered.recv()).await;
+    delivered.ok().flatten()
+}
+
+#[tokio::test]
+async fn a_locked_block_that_nobody_can_stream_again_reaches_who_lacks_it() {
+    let first = proposal(1, 1, 1, &[4]);
+    // Its parts were lost on the way to this member, so it has no signature over them.
+    let mut locked = Desk::new().await;
+    locked.ledger.state().bodies.insert(first.fin.id, first.body.clone());
+    locked.notices.send(Notice::Announced(announcement(&first, 1))).await.unwrap();
+    assert!(locked.delivered.recv().await.is_some());
+    let message = AppMsg::RestreamProposal {
+        height: Height(1),
+        round: Round::new(4),
+        valid_round: Round::new(1),
+        address: Address(locked.ledger.own),
+        value_id: BlockId(first.fin.id),
+    };
+    locked.tell(message).await;
+    locked.started_round(4).await;
+    assert!(locked.network.try_recv().is_err(), "it cannot be streamed again");
+    assert_eq!(proposed_again(&mut locked, &first, 2).await, None, "who has it asks for nothing");
+    assert_eq!(locked.ledger.state().fetches, 1);
+
+    let mut late = Desk::new().await;
+    late.ledger.state().bodies.insert(first.fin.id, first.body.clone());
+    late.ledger.state().untimely = true;
+    late.started_round(2).await;
+    let value = proposed_again(&mut late, &first, 2).await.expect("the body is asked for");
+    assert_eq!((value.value.0, value.validity), (first.fin.id, Validity::Valid));
+    assert_eq!((value.round, value.valid_round), (Round::new(2), Round::new(1)));
+    let origins: Vec<Origin> = late.ledger.state().checks.iter().map(|(_, origin)| *origin).collect();
+    assert_eq!(origins, [Origin::Reproposed], "the clock rule is for live proposals");
 }
 
 #[tokio::test]

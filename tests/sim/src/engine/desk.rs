@@ -4,12 +4,13 @@ use super::{Halt, Log, Message, Parts};
 use crate::wire::Wire;
 use hansa_node::consensus::codec::LedgerCodec;
 use hansa_node::consensus::context::{Address, Height, LedgerContext};
+use hansa_node::consensus::signing::WITHHELD;
 use malachitebft_app_channel::AppMsg;
 use malachitebft_app_channel::app::engine::host::{Next, SyncedValueOutcome};
 use malachitebft_app_channel::app::engine::util::events::Event;
 use malachitebft_app_channel::app::engine::wal::{decode_entry, encode_entry};
 use malachitebft_app_channel::app::types::core::{
-    LinearTimeouts, Round, Timeout, ValueOrigin, ValueResponse,
+    LinearTimeouts, NilOrVal, Round, Timeout, ValueOrigin, ValueResponse,
 };
 use malachitebft_app_channel::app::types::{PeerId, SignedConsensusMsg};
 use malachitebft_core_consensus::{Effect, Input, LivenessMsg, Resumable as _, Resume};
@@ -292,6 +293,7 @@ impl Desk {
         match effect {
             Effect::PublishConsensusMsg(message, resume) => {
                 self.flush()?;
+                world.note(format_args!("{place} says {}", said(&message)));
                 world.broadcast(place, &Wire::Consensus(message));
                 Ok(resume.resume_with(()))
             }
@@ -317,6 +319,8 @@ impl Desk {
                 Ok(resume.resume_with(()))
             }
             Effect::RestreamProposal(height, round, valid_round, address, value_id, resume) => {
+                world
+                    .note(format_args!("{place} streams {value_id} of round {valid_round} again in {round}"));
                 let question = AppMsg::RestreamProposal { height, round, valid_round, address, value_id };
                 let _ = self.parts.host.try_send(question);
                 Ok(resume.resume_with(()))
@@ -393,6 +397,25 @@ impl Desk {
                 }
             },
         );
+    }
+}
+
+/// A statement in few words: what it is, its height and round, the beginning of the block's name, and whether it is not signed.
+fn said(message: &SignedConsensusMsg<LedgerContext>) -> String {
+    match message {
+        SignedConsensusMsg::Vote(vote) => {
+            let block = match vote.value {
+                NilOrVal::Nil => "nil".to_owned(),
+                NilOrVal::Val(id) => hex::encode(&id.0[..6]),
+            };
+            let withheld = if vote.signature == WITHHELD { ", unsigned" } else { "" };
+            format!("{:?} {}/{} {block}{withheld}", vote.kind, vote.height.0, vote.round.as_i64())
+        }
+        SignedConsensusMsg::Proposal(proposal) => {
+            let (round, pol_round) = (proposal.round.as_i64(), proposal.pol_round.as_i64());
+            let block = hex::encode(&proposal.value.0[..6]);
+            format!("Proposal {}/{round} {block} of {pol_round}", proposal.height.0)
+        }
     }
 }
 
