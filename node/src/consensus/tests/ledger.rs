@@ -204,7 +204,7 @@ impl Application for Ledger {
         if block_height != height || parent != tip.id {
             return Verdict::Invalid("not on the tip".into());
         }
-        if origin != Origin::Synced && builder != *proposer {
+        if !matches!(origin, Origin::Synced | Origin::Reproposed) && builder != *proposer {
             return Verdict::Invalid("another builder".into());
         }
         if numbers.is_empty() {
