@@ -1,6 +1,7 @@
 //! One running node: the ledger opened, the network and consensus started, the interface served; and how it all ends.
 
 mod house;
+mod keys;
 mod seat;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use hansa_node_api::peer;
 use house::keep_house;
 #[cfg(test)]
 pub(crate) use house::prune_bodies;
+use keys::{tell_of_keys, watch_keys};
 use seat::Seat;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -149,7 +151,7 @@ async fn start_serving(config: NodeConfig, keys: NodeKeys, serve: Serve) -> Resu
     listener.set_nonblocking(true)?;
     std::fs::create_dir_all(&config.data)?;
     let executor = open(&config, &genesis).await?;
-    check_keys(&config, &executor.state(), &keys)?;
+    tell_of_keys(config.member, &executor.state(), &keys);
     let limits = params(&executor.state()).clone();
     let blobs = BlobStore::new(BlobStoreConfig {
         folder: config.data.join("blobs"),
@@ -201,7 +203,7 @@ async fn start_serving(config: NodeConfig, keys: NodeKeys, serve: Serve) -> Resu
         metrics: crate::metrics::install(),
     });
     let (restore, restoring) = mpsc::channel(1);
-    let duties = begin_duties(&parts, &config, &snapshots, restore, &stop);
+    let duties = begin_duties(&parts, &config, &keys, &snapshots, restore, &stop);
     let hosts = config.api.hosts.clone();
     let seat = Seat { parts: parts.clone(), config, keys, status, restoring, stop: stop.clone() };
     let seat = tokio::spawn(seat.hold(consensus));
@@ -226,6 +228,7 @@ async fn start_serving(config: NodeConfig, keys: NodeKeys, serve: Serve) -> Resu
 fn begin_duties(
     parts: &Arc<Parts>,
     config: &NodeConfig,
+    keys: &NodeKeys,
     snapshots: &Arc<Shelf>,
     restore: mpsc::Sender<Restoring>,
     stop: &CancellationToken,
@@ -243,6 +246,7 @@ fn begin_duties(
         tokio::spawn(follow_heights(executor.clone(), network.clone(), heights.clone(), stop.clone())),
         tokio::spawn(make_when_due(executor.clone(), snapshots.clone(), stop.clone())),
         tokio::spawn(follow_snapshots(parts.clone(), fetcher, settings, restore, stop.clone())),
+        tokio::spawn(watch_keys(parts.clone(), config.member, keys.clone(), stop.clone())),
         tokio::spawn(keep_house(parts.clone(), snapshots.clone(), config.history_blocks, stop.clone())),
     ]
 }
@@ -326,29 +330,6 @@ fn check_clock(config: &NodeConfig) -> Result<(), NodeError> {
             "`test_clock_offset_ms` makes the clock wrong, which is for tests on one machine: leave it out, or let this node and all its peers listen on the loopback interface".to_owned(),
         )),
     }
-}
-
-/// Refuses keys that are not those of the member on the ledger. A member that is not there yet, or has left, may follow with any.
-fn check_keys(config: &NodeConfig, state: &State, keys: &NodeKeys) -> Result<(), NodeError> {
-    let code = config.member;
-    let row = state.get::<Members>(&code);
-    let (Some(consensus), Some(network)) =
-        (row.and_then(|row| row.consensus_key), row.and_then(|row| row.network_key))
-    else {
-        tracing::warn!(member = %code, "the ledger as far as it is here has no such member: the node follows without a vote");
-        return Ok(());
-    };
-    for (what, expected, found) in [
-        ("consensus", consensus, keys.consensus.public_key()),
-        ("network", network, keys.network.public_key()),
-    ] {
-        if expected != found {
-            return Err(NodeError::Identity(format!(
-                "the {what} key file holds another key than the ledger gives {code}; a new key is for after the block that changes it"
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// The key of a peer's node: what the configuration says, else what the ledger says.

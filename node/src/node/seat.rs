@@ -1,6 +1,6 @@
 //! The node's consensus: watched, stopped with the node, and started anew on a ledger that a snapshot replaced.
 
-use super::{NodeError, NodeKeys, Parts, check_keys, consensus_config};
+use super::{NodeError, NodeKeys, Parts, consensus_config, tell_of_keys};
 use crate::config::NodeConfig;
 use crate::consensus::{self, ConsensusHandle, FatalReason, Status};
 use crate::snapshot::{Restored, Restoring};
@@ -86,7 +86,7 @@ impl Seat {
     /// Starts consensus on the ledger as it is now: other members may be its peers, and this one may have other keys.
     async fn start(&self) -> Result<ConsensusHandle, NodeError> {
         let executor = &self.parts.executor;
-        check_keys(&self.config, &executor.state(), &self.keys)?;
+        tell_of_keys(self.config.member, &executor.state(), &self.keys);
         let config = consensus_config(&self.config, executor, &self.keys);
         Ok(consensus::start(config, executor.clone()).await?)
     }
