@@ -49,7 +49,7 @@ pub fn clear(book: &Book) -> Clearing {
 }
 
 /// In accelerator-slots.
-fn volume((_, _, trade): &Done) -> u128 {
+fn volume(trade: &Trade) -> u128 {
     u128::from(trade.quantity) * u128::from(trade.slots)
 }
 
@@ -81,7 +81,7 @@ impl Model {
     fn usage(&self, order: &Order) -> u64 {
         let Some(share) = self.book.usage.get(&order.group) else { return order.usage };
         let mine = |done: &Done| done.0.group == order.group && done.2.lane == Lane::Reserve;
-        let given = self.sum(mine, volume) * u128::from(self.book.params.slot_s);
+        let given = self.sum(mine, |done| volume(&done.2)) * u128::from(self.book.params.slot_s);
         let parts = (u128::from(share.accelerator_seconds) + given) * 1_000_000_000;
         share.other.max((parts / u128::from(self.book.capacity.max(1))).try_into().unwrap_or(u64::MAX))
     }
@@ -178,10 +178,9 @@ impl Model {
     /// What offers have free for the market that ask no more than `price`.
     fn offered(&self, bucket: Bucket, price: Price) -> u128 {
         let supplies = self.supplies(bucket).into_iter().filter(|supply| self.ask(*supply) <= price);
-        let ends =
-            self.book.supplies.iter().flat_map(|one| [one.market.points(), one.reserve.points()].concat());
-        let slots = self.book.now.0..ends.map(|point| point.0.0).max().unwrap_or(0);
-        let each = supplies.flat_map(|supply| slots.clone().map(move |slot| (supply, slot)));
+        let points = |one: &Supply| [one.market.points(), one.reserve.points()].concat();
+        let end = self.book.supplies.iter().flat_map(points).map(|point| point.0.0).max().unwrap_or(0);
+        let each = supplies.flat_map(|supply| (self.book.now.0..end).map(move |slot| (supply, slot)));
         each.map(|(at, slot)| self.free(at, false, false, slot) + self.free(at, true, true, slot)).sum()
     }
 
@@ -199,7 +198,7 @@ impl Model {
             for order in orders.iter().filter(|order| order.limit >= price) {
                 model.done.extend(model.place(order, Some(price)));
             }
-            let traded = model.done[self.done.len()..].iter().map(volume).sum();
+            let traded = model.done[self.done.len()..].iter().map(|done| volume(&done.2)).sum();
             (price, model, traded)
         });
         tried.filter(|(_, _, traded)| *traded > 0).min_by_key(|(price, model, traded)| {
@@ -240,9 +239,7 @@ impl Model {
         let mut left = self.supplies(self.bucket(order));
         for (reason, fine) in rules {
             left.retain(|supply| fine(&supplies[*supply]));
-            if left.is_empty() {
-                return Err(reason);
-            }
+            (!left.is_empty()).then_some(()).ok_or(reason)?;
         }
         left.sort_by_key(|supply| order.credit.is_none() || supplies[*supply].owner != order.credit);
         Ok(left)
@@ -263,8 +260,7 @@ impl Model {
 
     /// What a trade costs at some price, in uEUR: rounded up.
     fn charge(&self, price: Price, trade: &Trade) -> u128 {
-        let volume = u128::from(trade.quantity) * u128::from(trade.slots);
-        (u128::from(price.0) * volume * u128::from(self.book.params.slot_s)).div_ceil(3_600)
+        (u128::from(price.0) * volume(trade) * u128::from(self.book.params.slot_s)).div_ceil(3_600)
     }
 
     /// The sum over the trades so far that `of` names.
@@ -284,13 +280,11 @@ impl Model {
     pub fn free(&self, supply: usize, reserve: bool, released: bool, slot: u32) -> u128 {
         let (offered, now) = (&self.book.supplies[supply], self.book.now.0);
         let lapses = released && slot >= now + self.book.params.release_slots;
-        if slot < now || lapses || (reserve && offered.pool == Pool::Private) {
-            return 0;
-        }
+        let none = slot < now || lapses || (reserve && offered.pool == Pool::Private);
         let calendar = if reserve { &offered.reserve } else { &offered.market };
         let same = |trade: &Trade| (trade.lane == Lane::Reserve || trade.released) == reserve;
         let taken = self.held(slot, |_| false, |done| done.1 == supply && same(&done.2));
-        u128::from(calendar.free_at(Slot(slot))).saturating_sub(taken)
+        if none { 0 } else { u128::from(calendar.free_at(Slot(slot))).saturating_sub(taken) }
     }
 
     /// Everything that speaks against what is tried; it fits where nothing does.
@@ -306,7 +300,7 @@ impl Model {
         let owes = |done: &Done| if abroad(done) { self.charge(at(done), &done.2) } else { 0 };
         let owed = self.sum(|done| done.0.funding_home == order.funding_home, owes);
         let headroom = book.debit_headroom.get(&order.funding_home).copied().unwrap_or(0);
-        let sold = self.sum(|done| done.1 == *supply && done.0.commercial, volume) + volume(tried);
+        let sold = self.sum(|one| one.1 == *supply && one.0.commercial, |one| volume(&one.2)) + volume(trade);
         let left = book.supplies[*supply].commercial_left.filter(|_| order.commercial);
         let (cap, same) = (self.group_cap(order, trade.lane), |done: &Done| done.0.group == order.group);
         let group = |slot| self.held(slot, |hold| hold.group == order.group, same);
@@ -343,17 +337,9 @@ impl Model {
         let lane = if price.is_some() { Lane::Market } else { Lane::Reserve };
         let release = price.is_some() && order.interruptible && order.slots <= params.release_lease_slots_max;
         let (request, slots, least) = (order.request, order.slots, order.quantity_min.max(1));
-        let trade = |offer, price, (released, quantity, start)| Trade {
-            request,
-            offer,
-            lane,
-            bucket,
-            released,
-            quantity,
-            start,
-            slots,
-            price,
-            aid: 0,
+        let trade = |offer, price, (released, quantity, start)| {
+            let aid = 0;
+            Trade { request, offer, lane, bucket, released, quantity, start, slots, price, aid }
         };
         for supply in self.compatible(order).unwrap_or_default() {
             let Supply { offer, node_size, .. } = self.book.supplies[supply];
