@@ -210,19 +210,22 @@ impl Host {
         }
     }
 
-    /// Runs `work` with the application, where it may block.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&dyn Application) -> T + Send + 'static,
-    ) -> Result<T, FatalReason> {
-        let application = Arc::clone(&self.application);
-        if self.offload == Offload::Inline {
-            let ended = catch_unwind(AssertUnwindSafe(|| work(application.as_ref())));
-            return ended.map_err(|panic| FatalReason::ApplicationPanicked(told(panic.as_ref())));
+    /// Runs `work` with the application, where it may block. Whoever does not wait to the end of it does not learn that it panicked.
+    fn blocking<T, W>(&self, work: W) -> impl Future<Output = Result<T, FatalReason>> + Send + use<T, W>
+    where
+        T: Send + 'static,
+        W: FnOnce(&dyn Application) -> T + Send + 'static,
+    {
+        let (application, offload) = (Arc::clone(&self.application), self.offload);
+        async move {
+            if offload == Offload::Inline {
+                let ended = catch_unwind(AssertUnwindSafe(|| work(application.as_ref())));
+                return ended.map_err(|panic| FatalReason::ApplicationPanicked(told(panic.as_ref())));
+            }
+            tokio::task::spawn_blocking(move || work(application.as_ref()))
+                .await
+                .map_err(|error| FatalReason::ApplicationPanicked(error.to_string()))
         }
-        tokio::task::spawn_blocking(move || work(application.as_ref()))
-            .await
-            .map_err(|error| FatalReason::ApplicationPanicked(error.to_string()))
     }
 
     /// Makes `height` the one whose blocks are judged. Called with tip + 1.

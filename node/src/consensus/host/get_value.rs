@@ -1,5 +1,6 @@
 //! It is this member's turn: propose a block, or let the round pass.
 
+use super::missing::Notice;
 use super::record::Record;
 use super::{Host, round_number};
 use crate::consensus::application::Built;
@@ -95,9 +96,17 @@ impl Host {
                 }
             }
             let building = self.blocking(move |application| application.build(height, round, budget));
-            match tokio::time::timeout_at(deadline, building).await {
+            let mut building = Box::pin(building);
+            match tokio::time::timeout_at(deadline, &mut building).await {
                 Err(_) => {
                     tracing::warn!(height, round, "no proposal: building took too long");
+                    let notices = self.notices();
+                    // It may panic yet, which ends the node however late it is.
+                    tokio::spawn(async move {
+                        if let Err(reason) = building.await {
+                            let _ = notices.send(Notice::Ended(reason)).await;
+                        }
+                    });
                     return Ok(None);
                 }
                 Ok(built) => match built? {

@@ -33,6 +33,8 @@ pub enum Notice {
     Due { proposal: Proposal, attempt: u32 },
     /// A body that was asked for, or that nobody gave.
     Fetched { proposal: Proposal, attempt: u32, body: Option<Bytes> },
+    /// Work that nobody waited for any more ended, and so must the node.
+    Ended(FatalReason),
 }
 
 /// Hands a judged block to the engine outside of an answer.
@@ -64,6 +66,7 @@ impl Host {
                 Ok(())
             }
             Notice::Fetched { proposal, attempt, body } => self.fetched(proposal, attempt, body).await,
+            Notice::Ended(reason) => Err(reason),
         }
     }
 

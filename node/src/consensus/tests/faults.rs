@@ -6,6 +6,9 @@ use crate::consensus::{FatalReason, StartError, start};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A bound for members that end. To write the backtrace of a panic alone takes seconds in a debug build.
+const END_TIMEOUT: Duration = Duration::from_secs(60);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_was_down_catches_up() {
     let mut federation = Federation::started(4).await;
@@ -97,7 +100,7 @@ async fn a_commit_that_fails_ends_the_member_and_not_the_others() {
     federation.nodes[0].ledger.state().commit_fails = true;
     federation.submit(1);
     let handle = federation.nodes[0].handle.as_mut().unwrap();
-    let fatal = tokio::time::timeout(Duration::from_secs(10), &mut handle.fatal).await;
+    let fatal = tokio::time::timeout(END_TIMEOUT, &mut handle.fatal).await;
     let reason = fatal.expect("the member ends").expect("with a reason");
     assert!(matches!(reason, FatalReason::CommitFailed { height: 1, .. }), "{reason:?}");
     assert!(!reason.restart_helps());
@@ -133,7 +136,7 @@ async fn who_can_keep_nothing_more_ends_and_who_may_try_again_stays() {
     federation.nodes[0].ledger.state().broken = true;
     federation.submit(2);
     let handle = federation.nodes[0].handle.as_mut().unwrap();
-    let fatal = tokio::time::timeout(Duration::from_secs(10), &mut handle.fatal).await;
+    let fatal = tokio::time::timeout(END_TIMEOUT, &mut handle.fatal).await;
     let reason = fatal.expect("the member ends").expect("with a reason");
     assert!(matches!(reason, FatalReason::KeepFailed { .. }), "{reason:?}");
     assert!(!reason.restart_helps() && reason.state_is_sound());
@@ -156,7 +159,7 @@ async fn attack_24_a_panic_while_a_block_is_executed_ends_the_member_and_not_the
     federation.nodes[0].ledger.state().breaks = true;
     federation.submit(1);
     let handle = federation.nodes[0].handle.as_mut().unwrap();
-    let fatal = tokio::time::timeout(Duration::from_secs(10), &mut handle.fatal).await;
+    let fatal = tokio::time::timeout(END_TIMEOUT, &mut handle.fatal).await;
     let reason = fatal.expect("the member ends").expect("with a reason");
     assert!(matches!(reason, FatalReason::ApplicationPanicked(_)), "{reason:?}");
     federation.stop(0).await;
@@ -169,6 +172,30 @@ async fn attack_24_a_panic_while_a_block_is_executed_ends_the_member_and_not_the
     let height = federation.tips()[1];
     federation.nodes[0].ledger.reach(height).await;
     federation.agree();
+    federation.stop_all().await;
+}
+
+/// The same where its round has long gone on without the block.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_that_comes_after_the_round_ends_the_member_too() {
+    let mut federation = Federation::started(4).await;
+    federation.nodes[0].ledger.state().stalls = true;
+    let mut number = 0;
+    while !federation.nodes[0].ledger.state().stalled {
+        number += 1;
+        federation.submit(number);
+        federation.applied(number).await;
+    }
+    // The others have gone on, so that its time is over.
+    federation.submit(number + 1);
+    federation.applied(number + 1).await;
+    let handle = federation.nodes[0].handle.as_mut().unwrap();
+    assert!(handle.fatal.try_recv().is_err(), "to be slow is no reason to end");
+    federation.nodes[0].ledger.release();
+    let handle = federation.nodes[0].handle.as_mut().unwrap();
+    let fatal = tokio::time::timeout(END_TIMEOUT, &mut handle.fatal).await;
+    let reason = fatal.expect("the member ends").expect("with a reason");
+    assert!(matches!(reason, FatalReason::ApplicationPanicked(_)), "{reason:?}");
     federation.stop_all().await;
 }
 

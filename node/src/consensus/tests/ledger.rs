@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use hansa_ledger_signature::PublicKey;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
@@ -37,6 +37,10 @@ pub struct State {
     pub broken: bool,
     /// Panics where a block is executed, to make it or to judge it.
     pub breaks: bool,
+    /// Builds nothing until this is taken away, and then panics.
+    pub stalls: bool,
+    /// A build has stalled.
+    pub stalled: bool,
     pub untimely: bool,
     pub padding: usize,
 }
@@ -47,6 +51,7 @@ pub struct Ledger {
     pub state: Mutex<State>,
     pub tip: watch::Sender<u64>,
     work: Arc<Notify>,
+    released: Condvar,
     /// All ledgers of the federation: the network over which bodies are fetched.
     pub peers: Arc<Mutex<Vec<Arc<Ledger>>>>,
 }
@@ -79,6 +84,7 @@ impl Ledger {
             state: Mutex::default(),
             tip: watch::Sender::new(0),
             work: Arc::new(Notify::new()),
+            released: Condvar::new(),
             peers,
         });
         ledger.peers.lock().unwrap().push(Arc::clone(&ledger));
@@ -97,6 +103,12 @@ impl Ledger {
         }
         drop(state);
         self.work.notify_waiters();
+    }
+
+    /// Lets a build that has stalled go on, to its panic.
+    pub fn release(&self) {
+        self.state().stalls = false;
+        self.released.notify_all();
     }
 
     pub fn set_noisy(&self) {
@@ -168,7 +180,16 @@ impl Application for Ledger {
 
     fn build(&self, height: u64, _: u32, _: Duration) -> Result<Option<Built>, AppError> {
         self.execute();
-        let state = self.state();
+        let mut state = self.state();
+        while state.stalls {
+            state.stalled = true;
+            state = self.released.wait(state).unwrap();
+        }
+        if state.stalled {
+            // Or the panic would hold the lock.
+            drop(state);
+            panic!("the glue around the engine breaks late");
+        }
         let tip = Self::tip_of(&state);
         assert_eq!(height, tip.height + 1, "blocks are built on the tip");
         let numbers: Vec<u64> = state.mempool.iter().copied().take(64).collect();
