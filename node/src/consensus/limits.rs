@@ -38,6 +38,10 @@ pub const PENDING_MAX: usize = 16;
 /// How many distinct blocks of one (height, round) are judged: a proposer that sends more has been caught signing two.
 pub const PROPOSALS_PER_ROUND_MAX: usize = 2;
 
+/// How many rounds ahead of this member's own a proposal's missing parts are asked for: every member is the rightful proposer of
+/// some round, and rounds have no end.
+pub const ROUNDS_AHEAD_MAX: u32 = 8;
+
 /// The largest signed vote or proposal on the wire, in bytes.
 pub const VOTE_BYTES_MAX: usize = 512;
 

@@ -15,6 +15,7 @@ use crate::consensus::context::{LedgerContext, Proposal};
 use crate::consensus::engine::FatalReason;
 use crate::consensus::limits::{
     BODY_BYTES_MAX, MISSING_ATTEMPTS_MAX, MISSING_FETCH_TIMEOUT, MISSING_PAUSE, PROPOSALS_PER_ROUND_MAX,
+    ROUNDS_AHEAD_MAX,
 };
 use crate::consensus::signing::signed_proposal_bytes;
 use bytes::Bytes;
@@ -76,7 +77,8 @@ impl Host {
         let Some(key) = self.is_wanted(proposal) else { return };
         let in_round = self.fetching.iter().filter(|(round, _)| *round == key.0).count();
         let ordered = proposal.pol_round < proposal.round;
-        if !ordered || self.fetching.contains(&key) || in_round >= PROPOSALS_PER_ROUND_MAX {
+        let near = key.0 <= self.round().saturating_add(ROUNDS_AHEAD_MAX);
+        if !ordered || !near || self.fetching.contains(&key) || in_round >= PROPOSALS_PER_ROUND_MAX {
             return;
         }
         let Some(rightful) = self.turn.members.proposer(proposal.height.0, key.0) else { return };
@@ -99,6 +101,12 @@ impl Host {
             *id == key.1 && (*round == key.0 || value.validity.is_valid())
         };
         (proposal.height.0 == self.turn.height && !self.judged.iter().any(known)).then_some(key)
+    }
+
+    /// The round of the turn's height that the engine works on.
+    fn round(&self) -> u32 {
+        let status = *self.status.borrow();
+        if status.height == self.turn.height { status.round } else { 0 }
     }
 
     /// Leaves the parts a moment.

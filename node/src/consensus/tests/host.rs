@@ -290,6 +290,8 @@ async fn a_block_whose_parts_were_lost_is_fetched_judged_and_handed_to_the_engin
         ("another height", other_height, 1, false),
         ("proposed again", again, 1, true),
         ("proposed again, from a round to come", disordered, 1, false),
+        ("a round somewhat ahead", proposal(3, 3, 7, &[4]), 3, true),
+        ("a round far ahead", proposal(1, 1, 9, &[4]), 1, false),
     ];
     for (name, streamed, signer, wanted) in table {
         let mut desk = Desk::new().await;
