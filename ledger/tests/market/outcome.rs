@@ -208,18 +208,20 @@ fn p12_what_is_locked_covers_what_is_due() {
             let (due, locked) = (charge(trade.price, book, trade), charge(order.limit, book, trade));
             ensure(locked.checked_sub(due).is_some(), || format!("{due:?} of {locked:?}"))
         })?;
-        // What members may owe is counted at the limits, so that it covers whatever the price turns out to be.
+        // What members may owe is counted at the limits, so that it covers whatever the price turns out to be; in the reserve the
+        // price is known.
         let mut owed: BTreeMap<_, u128> = BTreeMap::new();
         for trade in &outcome.trades {
             let model = Model::new(book);
             let order = model.book.orders.iter().find(|order| order.request == trade.request).unwrap();
             let supply = model.book.supplies.iter().find(|supply| supply.offer == trade.offer).unwrap();
             if supply.home != order.funding_home {
-                *owed.entry(order.funding_home).or_default() += charge(order.limit, book, trade).wide();
+                let price = if trade.lane == Lane::Reserve { trade.price } else { order.limit };
+                *owed.entry(order.funding_home).or_default() += charge(price, book, trade).wide();
             }
         }
-        let over =
-            owed.iter().find(|(home, owed)| book.debit_headroom.get(home).is_none_or(|left| *owed > left));
+        let left = |home| book.debit_headroom.get(home).copied().unwrap_or(0);
+        let over = owed.iter().find(|(home, owed)| **owed > left(*home));
         ensure(over.is_none(), || format!("owes too much: {over:?}"))
     });
 }

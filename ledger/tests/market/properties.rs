@@ -177,9 +177,14 @@ fn p13_a_batch_considers_no_more_than_it_may() {
             let over = of_group.values().any(|count| *count > params.orders_per_group_max);
             ensure(!over, || format!("trades of the groups: {of_group:?}"))?;
         }
-        // No more requests are looked at than fit a batch: the answer to the others is the same.
+        // No more requests are looked at than fit a batch: the answer to the others is the same. Who asks for the reserve only and
+        // finds none is not looked at either.
         let full = outcome.unmatched.iter().filter(|one| one.reason == Reason::BatchFull).count();
-        let early = |order: &&Order| Model::new(book).compatible(order).is_err();
+        let none = |order: &Order| {
+            let answer = outcome.unmatched.iter().find(|one| one.request == order.request);
+            answer.is_some_and(|one| one.reason == Reason::NoOfferMeetsConstraints)
+        };
+        let early = |order: &&Order| none(order) || Model::new(book).compatible(order).is_err();
         let orders = Model::new(book).book.orders;
         let open = orders.len() - orders.iter().filter(early).count() - full;
         let below = outcome.unmatched.iter().filter(|one| one.reason == Reason::LimitBelowPrice).count();
