@@ -38,7 +38,7 @@ pub(crate) const WAITING_BYTES_MAX: usize = 96 * 1024;
 const BUNDLE_TRANSACTIONS_MAX: u32 = 4_096;
 
 /// Transactions that may wait to be sent on.
-const OUTGOING_MAX: usize = 65_536;
+const OUTGOING_MAX: usize = 16_384;
 
 /// What the node answers the network.
 pub struct Gossip {

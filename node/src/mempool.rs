@@ -12,7 +12,8 @@ use hansa_ledger::tables::Keys;
 use hansa_ledger::time::TimeMs;
 use hansa_ledger::transaction::SignedTransaction;
 use hansa_ledger_signature::{PublicKey, Verified};
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 #[cfg(test)]
 mod tests;
@@ -34,11 +35,11 @@ pub struct MempoolLimits {
 
 impl Default for MempoolLimits {
     fn default() -> Self {
-        let bytes_max = 64 << 20;
+        let bytes_max = 32 << 20;
         Self {
             bytes_max,
             principal_bytes_max: bytes_max / 16,
-            principal_transactions_max: 16_384,
+            principal_transactions_max: 8_192,
             nonce_gap_max: 1_024,
             signer_gapped_max: 64,
         }
@@ -65,9 +66,10 @@ pub struct Mempool {
 }
 
 /// What one principal has waiting.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Usage {
-    transactions: usize,
+    /// Its transactions, by arrival.
+    arrivals: BTreeSet<u64>,
     bytes: usize,
 }
 
@@ -247,9 +249,10 @@ impl Mempool {
         gapped: bool,
         bytes: usize,
     ) -> Result<(), Rejection> {
-        let usage = self.principals.get(&principal).copied().unwrap_or_default();
-        if usage.transactions >= self.limits.principal_transactions_max
-            || usage.bytes.saturating_add(bytes) > self.limits.principal_bytes_max
+        let usage = self.principals.get(&principal);
+        let (transactions, waiting) = usage.map_or((0, 0), |usage| (usage.arrivals.len(), usage.bytes));
+        if transactions >= self.limits.principal_transactions_max
+            || waiting.saturating_add(bytes) > self.limits.principal_bytes_max
         {
             return Err(Rejection::TooManyWaiting);
         }
@@ -310,7 +313,7 @@ impl Mempool {
         self.ids.insert(id, arrival);
         self.bytes += bytes;
         let usage = self.principals.entry(principal).or_default();
-        usage.transactions += 1;
+        usage.arrivals.insert(arrival);
         usage.bytes += bytes;
         self.close_gaps(&signer);
         Ok(id)
@@ -332,29 +335,47 @@ impl Mempool {
         }
     }
 
-    /// Candidates for a block: by arrival, each signer's by nonce without a gap, up to the limits.
+    /// Candidates for a block, up to the limits: one of each organisation or office in turn, so that whoever floods the node fills
+    /// its own share of the blocks and nobody else's. Within a turn, and of each, by arrival; of each signer by nonce without a gap.
     #[must_use]
     pub fn candidates(&self, transactions_max: usize, bytes_max: usize) -> Vec<Verified<SignedTransaction>> {
         let mut taken = Vec::new();
         let mut bytes = 0usize;
         let mut nexts: BTreeMap<PublicKey, u64> = BTreeMap::new();
-        for (arrival, (signer, nonce)) in &self.arrivals {
-            let Some(queue) = self.signers.get(signer) else { continue };
-            let next = nexts.entry(*signer).or_insert(queue.next);
-            if nonce != next {
-                continue;
-            }
-            // This one closes the gap before those of the same signer that arrived earlier with higher nonces.
-            while let Some(entry) = queue.entries.get(next).filter(|entry| entry.arrival <= *arrival) {
+        let mut waiting: Vec<_> = self.principals.values().map(|usage| usage.arrivals.iter()).collect();
+        let firsts = waiting.iter_mut().enumerate();
+        let mut turns: BinaryHeap<Reverse<(usize, u64, usize)>> =
+            firsts.filter_map(|(at, own)| own.next().map(|arrival| Reverse((0, *arrival, at)))).collect();
+        while let Some(Reverse((turn, arrival, at))) = turns.pop() {
+            let before = taken.len();
+            // This one may close the gap before those of the same signer that arrived earlier with higher nonces.
+            for entry in self.follow(arrival, &mut nexts) {
                 bytes += entry.bytes;
                 if taken.len() >= transactions_max || bytes > bytes_max {
                     return taken;
                 }
                 taken.push(entry.transaction.clone());
+            }
+            let turn = turn + (taken.len() - before);
+            turns.extend(waiting[at].next().map(|arrival| Reverse((turn, *arrival, at))));
+        }
+        taken
+    }
+
+    /// What a block can take once it has come to this arrival, of its signer, beyond what it took: up to the first that arrived later
+    /// or is missing. `nexts` holds the nonce with which each signer goes on.
+    fn follow(&self, arrival: u64, nexts: &mut BTreeMap<PublicKey, u64>) -> Vec<&Entry> {
+        let mut following = Vec::new();
+        let Some((signer, nonce)) = self.arrivals.get(&arrival) else { return following };
+        let Some(queue) = self.signers.get(signer) else { return following };
+        let next = nexts.entry(*signer).or_insert(queue.next);
+        if nonce == next {
+            while let Some(entry) = queue.entries.get(next).filter(|entry| entry.arrival <= arrival) {
+                following.push(entry);
                 *next += 1;
             }
         }
-        taken
+        following
     }
 
     /// Remembers that a height was committed.
@@ -466,9 +487,9 @@ impl Mempool {
             self.gapped_bytes -= entry.bytes;
         }
         if let Some(usage) = self.principals.get_mut(&principal) {
-            usage.transactions -= 1;
+            usage.arrivals.remove(&entry.arrival);
             usage.bytes -= entry.bytes;
-            if usage.transactions == 0 {
+            if usage.arrivals.is_empty() {
                 self.principals.remove(&principal);
             }
         }

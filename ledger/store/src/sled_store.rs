@@ -66,7 +66,7 @@ impl Default for OpenOptions {
         Self {
             create_new: false,
             bytes_free_min: 64 << 20,
-            cache_bytes: 64 << 20,
+            cache_bytes: 16 << 20,
             open_time_max: Duration::from_secs(300),
         }
     }

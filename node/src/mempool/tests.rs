@@ -67,7 +67,7 @@ impl Desk {
         assert_eq!(mempool.gapped.len(), gapped().count());
         assert_eq!(mempool.gapped_bytes, gapped().map(|entry| entry.bytes).sum::<usize>());
         let usage = |of: fn(&Usage) -> usize| mempool.principals.values().map(of).sum::<usize>();
-        assert_eq!(mempool.size(), (usage(|one| one.transactions), usage(|one| one.bytes)));
+        assert_eq!(mempool.size(), (usage(|one| one.arrivals.len()), usage(|one| one.bytes)));
         for (signer, queue) in &mempool.signers {
             let run = (queue.next..).take_while(|nonce| queue.entries.contains_key(nonce)).count() as u64;
             assert_eq!(queue.end, queue.next + run);
@@ -100,6 +100,26 @@ fn one_principal_fills_no_pool_not_even_in_one_bundle() {
     let verdicts = desk.submit("DE registrar", 0..10);
     assert_eq!((accepted(&verdicts), verdicts[9]), (5, Err(Rejection::MempoolFull)));
     desk.check_counts();
+}
+
+#[test]
+fn a_flood_of_one_takes_nobody_elses_turn() {
+    let mut desk = Desk::new(MempoolLimits::default());
+    assert_eq!(accepted(&desk.submit("DE registrar", 0..50)), 50);
+    // The first of these two can go only with the second.
+    assert_eq!(accepted(&desk.submit("FR registrar", [1, 0])), 2);
+    assert_eq!(accepted(&desk.submit("EE registrar", 0..3)), 3);
+    let next = |desk: &Desk, count| -> Vec<(String, u64)> {
+        let names = ["DE", "FR", "EE"].map(|code| (key(&format!("{code} registrar")).public_key(), code));
+        let name = |signer| names.iter().find(|(key, _)| *key == signer).unwrap().1.to_owned();
+        let candidates = desk.mempool.candidates(count, 1 << 20);
+        candidates.iter().map(|one| (name(one.transaction.signer), one.transaction.nonce)).collect()
+    };
+    let expected = [("DE", 0), ("FR", 0), ("FR", 1), ("EE", 0), ("DE", 1), ("EE", 1), ("DE", 2), ("EE", 2)];
+    assert_eq!(next(&desk, 8), expected.map(|(name, nonce)| (name.to_owned(), nonce)));
+    let all = next(&desk, 100);
+    assert_eq!(all.len(), 55);
+    assert!(all[8..].iter().map(|(_, nonce)| *nonce).eq(3..50), "the rest is of the one that is left");
 }
 
 #[test]

@@ -127,13 +127,14 @@ async fn measure(
 ) -> Result<Found, TestnetError> {
     ground.progress.now("accrediting the firms");
     let nodes = federation.clients().len();
-    let firms: Arc<Vec<Firm>> =
-        Arc::new(firms(federation, nodes * SENDERS_PER_NODE, SIGNERS_PER_SENDER).await?);
+    // One more than send: somebody who is not part of the flood.
+    let firms = firms(federation, nodes * SENDERS_PER_NODE + 1, SIGNERS_PER_SENDER).await?;
+    let firms: Arc<Vec<Firm>> = Arc::new(firms);
     agreed(federation).await?;
     let told = Arc::new(Told::default());
     told.heeds.store(true, Ordering::Relaxed);
     let mut senders = JoinSet::new();
-    for at in 0..firms.len() {
+    for at in 0..nodes * SENDERS_PER_NODE {
         senders.spawn(send(federation.clone(), Arc::clone(&firms), at, Arc::clone(&told)));
     }
     ground.progress.now("measuring what can be made final");
@@ -148,7 +149,7 @@ async fn measure(
         )));
     }
     let offered_max = sustained * f64::from(options.times);
-    let pause = BUNDLE as f64 * firms.len() as f64 / offered_max.max(1.0);
+    let pause = BUNDLE as f64 * (nodes * SENDERS_PER_NODE) as f64 / offered_max.max(1.0);
     told.pause_ns.store((pause * 1e9) as u64, Ordering::Relaxed);
     told.heeds.store(false, Ordering::Relaxed);
     ground.progress.now(format!("offering {offered_max:.0} transfers per second for {} s", options.seconds));
@@ -203,7 +204,7 @@ async fn watch(processes: &[u32], time: Duration) -> Result<Vec<f64>, TestnetErr
 
 /// One transfer of somebody who is not part of the flood.
 async fn single(federation: &Federation, firms: &[Firm], wait: Duration) -> Option<Duration> {
-    let [firm, other, ..] = firms else { return None };
+    let [other, .., firm] = firms else { return None };
     let client = federation.client(firm.home).ok()?.clone();
     let mut account = Account::new(firm.admin.clone(), federation.state().chain, client);
     account.wait = wait;
