@@ -419,7 +419,10 @@ impl<'a> Execution<'a> {
                 };
             }
         }
-        Receipt { transaction: id, code: 0, action: None, events: std::mem::take(&mut self.block.events) }
+        let mut events = std::mem::take(&mut self.block.events);
+        // Nodes keep receipts of many blocks in memory, and a list of one event is made with room for four.
+        events.shrink_to_fit();
+        Receipt { transaction: id, code: 0, action: None, events }
     }
 
     fn included(&self) -> BTreeSet<TransactionId> {

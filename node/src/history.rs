@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub const HISTORY_BLOCKS_MAX: usize = 4_096;
 
 /// The most transactions kept, over all kept blocks.
-pub const HISTORY_TRANSACTIONS_MAX: usize = 100_000;
+pub const HISTORY_TRANSACTIONS_MAX: usize = 65_536;
 
 /// The most bytes kept of transactions, receipts and certificates as they are encoded, over all kept blocks.
 pub const HISTORY_BYTES_MAX: usize = 64 << 20;

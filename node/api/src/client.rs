@@ -39,6 +39,10 @@ pub const LIST_ITEMS_MAX: usize = 100_000;
 /// The largest answer in JSON that is read, in bytes.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// How long a connection that asks nothing is kept. A node closes one after ten seconds; a request that sets out on it at that moment
+/// would get no answer.
+const CONNECTION_IDLE_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// How long reaching a node may take.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
 
@@ -74,6 +78,7 @@ impl Client {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIME_MAX)
+            .pool_idle_timeout(CONNECTION_IDLE_TIME_MAX)
             .build()
             .map_err(|error| refuse(&error.to_string()))?;
         Ok(Self { http, url: parsed, reader: None, trust: None })

@@ -30,6 +30,9 @@ const CONNECTIONS_PER_PEER_MAX: u32 = 4;
 /// Streams of one request protocol on one connection.
 const STREAMS_MAX: usize = 8;
 
+/// Gossip messages that wait for one peer. The library's own bound, 5,000, would be 280 MB of bundles for each.
+const GOSSIP_QUEUE_MAX: usize = 128;
+
 /// What a gossip frame holds beside the message.
 const FRAME_BYTES: usize = 4 * 1024;
 
@@ -125,6 +128,8 @@ fn gossip(
         .max_transmit_size(limits.bundle_bytes_max.saturating_add(FRAME_BYTES))
         .max_transmit_size_for_topic(ADVERT_BYTES_MAX.saturating_add(FRAME_BYTES), topics.adverts.hash())
         .max_messages_per_rpc(Some(500))
+        // Each may be a whole bundle. What finds no room is refused to the sender, which waits; what is only passed on is dropped.
+        .connection_handler_queue_len(GOSSIP_QUEUE_MAX)
         .build()
         .map_err(setup)?;
     let mut gossip =
