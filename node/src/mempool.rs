@@ -335,10 +335,16 @@ impl Mempool {
         }
     }
 
-    /// Candidates for a block, up to the limits: one of each organisation or office in turn, so that whoever floods the node fills
-    /// its own share of the blocks and nobody else's. Within a turn, and of each, by arrival; of each signer by nonce without a gap.
+    /// Candidates for a block, up to the limits, in [turn](Self::in_turn).
     #[must_use]
     pub fn candidates(&self, transactions_max: usize, bytes_max: usize) -> Vec<Verified<SignedTransaction>> {
+        let taken = self.in_turn(transactions_max, bytes_max);
+        taken.into_iter().map(|entry| entry.transaction.clone()).collect()
+    }
+
+    /// What a block could hold, up to the limits: one of each organisation or office in turn, so that whoever floods the node fills
+    /// its own share of the blocks and nobody else's. Within a turn, and of each, by arrival; of each signer by nonce without a gap.
+    fn in_turn(&self, transactions_max: usize, bytes_max: usize) -> Vec<&Entry> {
         let mut taken = Vec::new();
         let mut bytes = 0usize;
         let mut nexts: BTreeMap<PublicKey, u64> = BTreeMap::new();
@@ -350,11 +356,11 @@ impl Mempool {
             let before = taken.len();
             // This one may close the gap before those of the same signer that arrived earlier with higher nonces.
             for entry in self.follow(arrival, &mut nexts) {
-                bytes += entry.bytes;
+                bytes = bytes.saturating_add(entry.bytes);
                 if taken.len() >= transactions_max || bytes > bytes_max {
                     return taken;
                 }
-                taken.push(entry.transaction.clone());
+                taken.push(entry);
             }
             let turn = turn + (taken.len() - before);
             turns.extend(waiting[at].next().map(|arrival| Reverse((turn, *arrival, at))));
@@ -383,18 +389,13 @@ impl Mempool {
         self.marks = [self.arrival_next, self.marks[0]];
     }
 
-    /// Up to so many transactions that a block could hold at `now` and that had arrived before the last height began, by
-    /// arrival: the proposer of that height could have taken them.
+    /// Of the first so many in [turn](Self::in_turn), those that a block could hold at `now` and that had arrived before the last
+    /// height began: the proposer of that height could have taken them.
     #[must_use]
     pub fn waited(&self, now: TimeMs, count_max: usize) -> Vec<TransactionId> {
-        self.arrivals
-            .range(..self.marks[1])
-            .filter(|(arrival, _)| !self.gapped.contains(arrival))
-            .filter_map(|(_, (signer, nonce))| self.signers.get(signer)?.entries.get(nonce))
-            .filter(|entry| entry.transaction.transaction.valid_until >= now)
-            .map(|entry| entry.id)
-            .take(count_max)
-            .collect()
+        let first = self.in_turn(count_max, usize::MAX).into_iter();
+        let old = first.filter(|entry| entry.arrival < self.marks[1]);
+        old.filter(|entry| entry.transaction.transaction.valid_until >= now).map(|entry| entry.id).collect()
     }
 
     /// What waits and a block could hold, by arrival, for a peer that was away. What waits behind a gap is not passed on.

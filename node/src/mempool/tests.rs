@@ -120,6 +120,12 @@ fn a_flood_of_one_takes_nobody_elses_turn() {
     let all = next(&desk, 100);
     assert_eq!(all.len(), 55);
     assert!(all[8..].iter().map(|(_, nonce)| *nonce).eq(3..50), "the rest is of the one that is left");
+    // Whoever proposes names as waiting what comes next, and not what the flood has left longest.
+    desk.mempool.mark_height();
+    desk.mempool.mark_height();
+    let waited = desk.mempool.waited(desk.now, 8);
+    let candidates = desk.mempool.candidates(8, 1 << 20);
+    assert!(waited.iter().copied().eq(candidates.iter().map(|one| one.id())));
 }
 
 #[test]
