@@ -61,6 +61,11 @@ fn attempt(name: &str, argument: &str) -> Option<Attempt> {
         "memory-shared-out" => share_memory_out(),
         "disk-hidden" => fill_unseen(false),
         "disk-mapped" => fill_unseen(true),
+        "disk-leaderless" => without_leader(|| fill_unseen(false)),
+        "leaderless" => without_leader(|| {
+            std::thread::sleep(std::time::Duration::from_secs(60));
+            Ok("nobody ended it".to_owned())
+        }),
         "open-files" => open_files(),
         "set-mode" => fs::set_permissions("probe-mode", mode(argument)).map(|()| format!("mode {argument}")),
         "make-mode" => make_with_mode(argument),
@@ -143,6 +148,7 @@ fn more_calls(name: &str, pid: i64) -> Option<Attempt> {
     let create = i64::from(libc::IPC_CREAT | 0o666);
     let first_second = [1i64, 0];
     let mask = [1u64; 16];
+    let thread = i64::from(libc::CLONE_VM | libc::CLONE_SIGHAND | libc::CLONE_THREAD);
     let (number, arguments) = match name {
         "slow-parent" => (libc::SYS_setpriority, [libc::PRIO_PROCESS.into(), parent, 19, 0, 0]),
         "slow-account" => {
@@ -154,6 +160,10 @@ fn more_calls(name: &str, pid: i64) -> Option<Attempt> {
         "shared-memory" => (libc::SYS_shmget, [private, 1 << 20, create, 0, 0]),
         "messages" => (libc::SYS_msgget, [private, create, 0, 0, 0]),
         "semaphores" => (libc::SYS_semget, [private, 1, create, 0, 0]),
+        // Files of its own for one thread, which whoever looks at the process does not see. Its stack is no memory: it
+        // takes the process down if it is allowed.
+        "thread-files" => (libc::SYS_clone, [thread, 16, 0, 0, 0]),
+        "close-apart" => (libc::SYS_close_range, [4000, 4001, libc::CLOSE_RANGE_UNSHARE.into(), 0, 0]),
         "message-queue" => (
             libc::SYS_mq_open,
             [c"hansa".as_ptr() as i64, (libc::O_CREAT | libc::O_RDWR).into(), 0o666, 0, 0],
@@ -276,6 +286,15 @@ fn fill_unseen(mapped: bool) -> Attempt {
     io::stdout().flush()?;
     std::thread::sleep(std::time::Duration::from_secs(15));
     Ok("nobody minded".to_owned())
+}
+
+/// Go on in a second thread while the first one ends: the process then looks as if it were dead.
+fn without_leader(goes_on: fn() -> Attempt) -> Attempt {
+    std::thread::spawn(move || {
+        let gained = goes_on();
+        std::process::exit(i32::from(gained.is_ok()));
+    });
+    call(libc::SYS_exit, [0; 5])
 }
 
 fn open_files() -> Attempt {

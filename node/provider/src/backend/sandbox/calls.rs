@@ -164,6 +164,14 @@ fn refused(plan: &Plan) -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
     for flag in NAMESPACE_FLAGS {
         add(libc::SYS_clone, vec![(0, Width::Dword, has(flag), bits(flag))])?;
     }
+    // A thread with open files of its own: files it removed would be held where the supervisor does not look.
+    let (thread, files) = (libc::CLONE_THREAD, libc::CLONE_FILES);
+    add(
+        libc::SYS_clone,
+        vec![(0, Width::Dword, has(thread), bits(thread)), (0, Width::Dword, has(files), 0)],
+    )?;
+    let apart = libc::CLOSE_RANGE_UNSHARE.into();
+    add(libc::SYS_close_range, vec![(2, Width::Dword, Compare::MaskedEq(apart), apart)])?;
     if plan.tier >= Tier::Namespaced {
         // A namespace holds no socket but the job's own, so local ones are harmless there.
         add(libc::SYS_socket, vec![(0, Width::Dword, Compare::Ne, local)])?;

@@ -275,7 +275,7 @@ impl<'a> Watch<'a> {
         for process in processes {
             if Some(process.pid) != first {
                 threads += process.threads;
-                memory += tree::memory_bytes(process.pid);
+                memory += tree::memory_bytes(&process);
             }
         }
         self.usage.cpu_ms = self.usage.cpu_ms.max(cpu_ms);
@@ -310,7 +310,7 @@ impl Watch<'_> {
         let mut seen = BTreeSet::new();
         let processes = tree::descendants().into_iter().filter(|process| Some(process.pid) != first);
         processes.fold(0u64, |bytes, process| {
-            let held = tree::unlisted_bytes(process.pid, &mut seen, self.plan.limits.file_bytes_max);
+            let held = tree::unlisted_bytes(&process, &mut seen, self.plan.limits.file_bytes_max);
             bytes.saturating_add(held.unwrap_or(u64::MAX))
         })
     }

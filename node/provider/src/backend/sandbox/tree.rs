@@ -18,6 +18,9 @@ pub(super) struct Process {
     /// User and system time of it and of its waited-for children, in clock ticks.
     pub ticks: u64,
     pub threads: u64,
+    /// A thread that has not ended. The first one may have, while others go on: then what `/proc` tells of the process
+    /// under its own number is that of a dead one.
+    thread: Pid,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +29,10 @@ struct Stat {
     ticks: u64,
     ticks_children: u64,
     threads: u64,
+    /// Its first thread has ended.
     dead: bool,
+    /// Its address space: none from the moment it is about to end.
+    space_bytes: u64,
 }
 
 fn parse_stat(text: &str) -> Option<Stat> {
@@ -39,6 +45,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
         ticks_children: number(13)? + number(14)?,
         threads: number(17)?,
         dead: matches!(*fields.first()?, "Z" | "X"),
+        space_bytes: number(20)?,
     })
 }
 
@@ -55,6 +62,19 @@ fn processes() -> BTreeMap<i32, Stat> {
         .collect()
 }
 
+/// A thread of a process that has not ended, if there is one.
+fn thread(pid: Pid, first: Stat) -> Option<Pid> {
+    if !first.dead {
+        return Some(pid);
+    }
+    let threads = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).ok()?;
+    threads
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .find(|thread| stat(*thread).is_some_and(|stat| !stat.dead))
+        .and_then(Pid::from_raw)
+}
+
 /// Every process below this one. Those that ended and wait to be reaped are left out.
 pub(super) fn descendants() -> Vec<Process> {
     let all = processes();
@@ -64,8 +84,11 @@ pub(super) fn descendants() -> Vec<Process> {
     while let Some(parent) = parents.pop() {
         for (pid, stat) in all.iter().filter(|(_, stat)| stat.parent == parent) {
             parents.push(*pid);
-            if let (false, Some(pid)) = (stat.dead, Pid::from_raw(*pid)) {
-                found.push(Process { pid, ticks: stat.ticks + stat.ticks_children, threads: stat.threads });
+            if let Some(pid) = Pid::from_raw(*pid)
+                && let Some(thread) = thread(pid, *stat)
+            {
+                let ticks = stat.ticks + stat.ticks_children;
+                found.push(Process { pid, ticks, threads: stat.threads, thread });
             }
         }
     }
@@ -79,10 +102,10 @@ pub(super) fn ticks(processes: &[Process]) -> u64 {
 }
 
 /// Bytes of memory that are this process's own or shared memory it has touched; pages of files are the machine's.
-pub(super) fn memory_bytes(pid: Pid) -> u64 {
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+pub(super) fn memory_bytes(process: &Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.thread.as_raw_nonzero()));
     status
+        .unwrap_or_default()
         .lines()
         .filter(|line| line.starts_with("RssAnon:") || line.starts_with("RssShmem:"))
         .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
@@ -93,15 +116,17 @@ pub(super) fn memory_bytes(pid: Pid) -> u64 {
 /// Bytes on disk of files that no folder lists, because they were removed, and that a process still has open or mapped.
 /// `None` if the process hides which those are. `seen` counts each file once; `mapped_bytes` stands for a file that is only
 /// mapped, whose size nobody outside can look up.
-pub(super) fn unlisted_bytes(pid: Pid, seen: &mut BTreeSet<u64>, mapped_bytes: u64) -> Option<u64> {
+pub(super) fn unlisted_bytes(process: &Process, seen: &mut BTreeSet<u64>, mapped_bytes: u64) -> Option<u64> {
     use std::os::unix::fs::MetadataExt as _;
-    let hidden = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
-    let place = format!("/proc/{}", pid.as_raw_nonzero());
-    let open = match std::fs::read_dir(format!("{place}/fd")) {
+    let thread = process.thread.as_raw_nonzero().get();
+    let ends = || stat(thread).is_none_or(|stat| stat.dead || stat.space_bytes == 0);
+    // What is about to end belongs to root and holds nothing any more: it does not hide.
+    let unread = |error: &std::io::Error, bytes| {
+        (error.kind() != std::io::ErrorKind::PermissionDenied || ends()).then_some(bytes)
+    };
+    let open = match std::fs::read_dir(format!("/proc/{thread}/fd")) {
         Ok(open) => open,
-        Err(error) if hidden(&error) => return None,
-        // It has ended meanwhile.
-        Err(_) => return Some(0),
+        Err(error) => return unread(&error, 0),
     };
     let mut bytes = 0u64;
     for metadata in open.flatten().filter_map(|entry| std::fs::metadata(entry.path()).ok()) {
@@ -109,10 +134,9 @@ pub(super) fn unlisted_bytes(pid: Pid, seen: &mut BTreeSet<u64>, mapped_bytes: u
             bytes = bytes.saturating_add(metadata.blocks().saturating_mul(512));
         }
     }
-    let maps = match std::fs::read_to_string(format!("{place}/maps")) {
+    let maps = match std::fs::read_to_string(format!("/proc/{thread}/maps")) {
         Ok(maps) => maps,
-        Err(error) if hidden(&error) => return None,
-        Err(_) => return Some(bytes),
+        Err(error) => return unread(&error, bytes),
     };
     for line in maps.lines().filter(|line| line.ends_with(" (deleted)")) {
         let mut fields = line.split_whitespace().skip(3);
@@ -195,12 +219,19 @@ mod tests {
 
     #[test]
     fn a_process_may_be_called_anything() {
-        let rest = "S 41 42 43 0 -1 4194560 1 2 3 4 100 20 7 3 20 0 5 0 99 1 2";
+        let rest = "S 41 42 43 0 -1 4194560 1 2 3 4 100 20 7 3 20 0 5 0 99 4096 2";
         for name in ["sh", "a b", "a) Z 1 1", "((x)"] {
             let stat = parse_stat(&format!("44 ({name}) {rest}")).unwrap();
             assert_eq!(
                 stat,
-                Stat { parent: 41, ticks: 120, ticks_children: 10, threads: 5, dead: false },
+                Stat {
+                    parent: 41,
+                    ticks: 120,
+                    ticks_children: 10,
+                    threads: 5,
+                    dead: false,
+                    space_bytes: 4096
+                },
                 "{name}"
             );
         }

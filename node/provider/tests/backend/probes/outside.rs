@@ -146,13 +146,17 @@ fn remains(probe: &str, folder: &Path) {
     }
 }
 
-/// Processes that work in a folder, wherever they stand in the tree of processes.
+/// Processes that work in a folder, wherever they stand in the tree of processes. Each thread is looked at: the first one
+/// of a process may have ended.
 fn within(folder: &Path) -> Vec<i32> {
+    let works =
+        |thread: PathBuf| fs::read_link(thread.join("cwd")).is_ok_and(|place| place.starts_with(folder));
+    let threads = |process: &Path| fs::read_dir(process.join("task")).into_iter().flatten().flatten();
     fs::read_dir("/proc")
         .unwrap()
         .flatten()
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("cwd"))))
-        .filter(|(_, place)| fs::read_link(place).is_ok_and(|place| place.starts_with(folder)))
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
+        .filter(|(_, process)| threads(process).any(|thread| works(thread.path())))
         .map(|(pid, _)| pid)
         .collect()
 }

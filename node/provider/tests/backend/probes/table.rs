@@ -205,6 +205,14 @@ fn kernel() -> Vec<Probe> {
         held("namespace-join", "setns", "setns", nothing, NO_RIGHT),
         held("namespace-user", "unshare a user namespace", "new-user", nothing, NO_RIGHT),
         held("namespace-clone", "clone into a user namespace", "clone-new-user", nothing, NO_RIGHT),
+        held("thread-files", "start a thread with open files of its own", "thread-files", nothing, NO_RIGHT),
+        held(
+            "close-apart",
+            "get a thread open files of its own (close_range)",
+            "close-apart",
+            nothing,
+            NO_RIGHT,
+        ),
         held("clone3", "clone3, whose flags no filter can read", "clone3", nothing, NO_CALL),
         out("keys-list", "keyctl", "keyctl", nothing, NO_RIGHT),
         held("keys-add", "add_key", "add-key", nothing, NO_RIGHT),
@@ -337,6 +345,26 @@ fn resources() -> Vec<Probe> {
                 "disk-hidden",
                 nothing,
                 Comes::Ended(LimitKind::Disk),
+            )
+        },
+        Probe {
+            limits: |limits| limits.disk_bytes_max = 100 << 20,
+            ..held(
+                "disk-leaderless",
+                "hold such files in a process whose first thread has ended",
+                "disk-leaderless",
+                nothing,
+                Comes::Ended(LimitKind::Disk),
+            )
+        },
+        Probe {
+            limits: |limits| limits.wall = std::time::Duration::from_millis(800),
+            ..held(
+                "leaderless",
+                "stay after the job as a process whose first thread has ended",
+                "leaderless",
+                nothing,
+                Comes::EndedAs(&[JobEnd::TimedOut]),
             )
         },
         Probe {
