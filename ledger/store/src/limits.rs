@@ -14,8 +14,15 @@ pub const VALUE_BYTES_MAX: usize = 192 << 10;
 /// Most bytes of one database batch.
 pub const BATCH_BYTES_MAX: usize = 8 << 20;
 
-/// Bodies and journals are cut into parts of this size, for the reason given at [`VALUE_BYTES_MAX`].
-pub(crate) const PART_BYTES: usize = 128 << 10;
+/// Journals are cut into chunks of about this size, for the reason given at [`VALUE_BYTES_MAX`].
+pub(crate) const CHUNK_BYTES: usize = 128 << 10;
+
+/// Bodies are cut into parts of this size.
+///
+/// The database counts what its cache holds in 256 shards and looks at one only after 64 uses of its pages: up to 16,384 pages
+/// stay whatever size was set. With 128 KiB a page is one to two megabytes, and 500 bodies of 900 kB under a cache of 16 MB
+/// kept 468 MB; with 4 KiB they kept 48 MB, and took 9 ms each instead of 16.
+pub(crate) const BODY_PART_BYTES: usize = 4 << 10;
 
 pub(crate) fn check_body(body: &[u8]) -> Result<(), StoreError> {
     check("a block body", body.len(), BODY_BYTES_MAX)

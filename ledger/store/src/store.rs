@@ -230,8 +230,8 @@ pub trait LedgerStore: Send + Sync {
     /// The lowest height that [`LedgerStore::decided`] can return; 0 while nothing is decided.
     fn history_height_min(&self) -> u64;
 
-    /// Forgets decided blocks below `height`, at most `at_most` of them, oldest first, and says how many. Blocks above the
-    /// latest checkpoint stay whatever is asked, because a restart replays them; so does the tip.
+    /// Forgets decided blocks below `height`, oldest first, and says how many: at most `at_most`, and of large ones as many as go
+    /// into one batch. Blocks above the latest checkpoint stay whatever is asked, because a restart replays them; so does the tip.
     ///
     /// # Errors
     /// `Damaged`, `Fatal`.

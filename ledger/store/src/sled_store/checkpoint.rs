@@ -3,7 +3,7 @@
 use super::{SledStore, State, Writer, engine::Batch};
 use crate::{
     error::StoreError,
-    limits::{self, BATCH_BYTES_MAX, PART_BYTES, VALUE_BYTES_MAX},
+    limits::{self, BATCH_BYTES_MAX, CHUNK_BYTES, VALUE_BYTES_MAX},
     record::{
         CHECKPOINT_KEY, CheckpointRecord, JOURNAL_KEY, JournalRecord, RowChange, RowSum, checkpoint_bytes,
         decode, encode, journal_key, key, row_key, table,
@@ -274,7 +274,7 @@ pub(super) struct Chunks {
     pub(super) synced: bool,
 }
 
-/// The rows in chunks of about [`PART_BYTES`], in order.
+/// The rows in chunks of about [`CHUNK_BYTES`], in order.
 pub(super) fn chunked(checkpoint: &Checkpoint) -> impl Iterator<Item = Vec<RowChange>> {
     let mut rows = checkpoint.rows.iter().peekable();
     std::iter::from_fn(move || {
@@ -283,7 +283,7 @@ pub(super) fn chunked(checkpoint: &Checkpoint) -> impl Iterator<Item = Vec<RowCh
         while let Some(((table, key), value)) = rows.peek() {
             let row_bytes = key.len().saturating_add(value.as_ref().map_or(0, Vec::len)).saturating_add(16);
             bytes = bytes.saturating_add(row_bytes);
-            if !chunk.is_empty() && bytes > PART_BYTES {
+            if !chunk.is_empty() && bytes > CHUNK_BYTES {
                 break;
             }
             chunk.push((*table, key.clone(), (*value).clone()));

@@ -44,6 +44,10 @@ impl Batch {
         self.bytes
     }
 
+    pub(crate) fn changes(&self) -> usize {
+        self.changes
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.changes == 0
     }

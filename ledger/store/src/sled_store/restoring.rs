@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    limits::{self, PART_BYTES},
+    limits::{self, CHUNK_BYTES},
     record::{
         CHECKPOINT_KEY, CheckpointRecord, HISTORY_KEY, HeightIndex, JOURNAL_KEY, JournalRecord, RowChange,
         RowSum, TIP_KEY, certificate_key, encode, height_key, row_key, table,
@@ -68,7 +68,7 @@ impl SledStore {
                 .ok_or_else(|| StoreError::damaged("a row has no table"))?;
             if !checkpoint.rows.contains_key(&(table, row.to_vec())) {
                 bytes = bytes.saturating_add(row.len()).saturating_add(16);
-                if bytes > PART_BYTES {
+                if bytes > CHUNK_BYTES {
                     bytes = 0;
                     chunks.push(Vec::new());
                 }

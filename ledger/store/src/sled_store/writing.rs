@@ -5,7 +5,7 @@ use std::{fs, io};
 use super::{SledStore, State, Writer, checkpoint::Joined, engine::Batch};
 use crate::{
     error::{StoreError, hexadecimal},
-    limits::{self, PART_BYTES},
+    limits::{self, BODY_PART_BYTES},
     operations::EngineStep,
     record::{
         BodyIndex, HISTORY_KEY, HeightIndex, JournalRecord, TIP_KEY, body_index_key, body_key,
@@ -14,6 +14,9 @@ use crate::{
     },
     store::{Commit, Hash, Tip},
 };
+
+/// A batch of pruning takes no more blocks from here on: commits wait for it.
+const FORGET_CHANGES_MAX: usize = 1 << 16;
 
 impl SledStore {
     /// Writes a body, an undecided record or both, in one batch with one fsync.
@@ -182,20 +185,22 @@ impl SledStore {
         let state = self.state();
         let (Some(tip), Some(checkpoint)) = (state.tip, state.checkpoint) else { return Ok(0) };
         let bound = height.min(checkpoint.height.saturating_add(1)).min(tip.height);
-        let end = bound.min(state.history_height_min.saturating_add(at_most));
-        let count = end.saturating_sub(state.history_height_min);
-        if count == 0 {
+        let bound = bound.min(state.history_height_min.saturating_add(at_most));
+        if bound <= state.history_height_min {
             return Ok(0);
         }
         let mut batch = Batch::default();
-        batch.insert(HISTORY_KEY.to_vec(), encode(&end));
-        for height in state.history_height_min..end {
-            if let Some(index) = self.height_index(height)? {
+        let mut end = state.history_height_min;
+        while end < bound && batch.changes() < FORGET_CHANGES_MAX {
+            if let Some(index) = self.height_index(end)? {
                 self.remove_body(&mut batch, &index.block)?;
             }
-            batch.remove(height_key(height));
-            batch.remove(certificate_key(height));
+            batch.remove(height_key(end));
+            batch.remove(certificate_key(end));
+            end = end.saturating_add(1);
         }
+        batch.insert(HISTORY_KEY.to_vec(), encode(&end));
+        let count = end.saturating_sub(state.history_height_min);
         // Readers see the heights go before the database loses them, so that they never take pruning for damage.
         self.change_state(|state| state.history_height_min = end);
         self.apply(batch)?;
@@ -305,7 +310,7 @@ impl SledStore {
 
 fn insert_body(batch: &mut Batch, sequence: u64, id: &Hash, body: &[u8]) {
     let mut parts = 0_u32;
-    for bytes in body.chunks(PART_BYTES) {
+    for bytes in body.chunks(BODY_PART_BYTES) {
         batch.insert(body_key(sequence, parts), bytes.to_vec());
         parts = parts.saturating_add(1);
     }
