@@ -28,6 +28,7 @@ use crate::journal::Journal;
 use crate::lease::LeaseLife;
 use crate::link::NodeLink;
 use crate::metering::reports;
+use crate::removal::remove_tree;
 
 /// Name of the file that marks the folder of a lease that is settled.
 pub(crate) const CLOSED: &str = "closed";
@@ -350,7 +351,10 @@ fn sweep(core: &Core) -> std::io::Result<()> {
         };
         let age = closed.elapsed().unwrap_or(Duration::ZERO);
         if age >= Duration::from_millis(core.settings.retention_ms) {
-            std::fs::remove_dir_all(&folder)?;
+            // One that stays must not keep the others.
+            if let Err(error) = remove_tree(&folder) {
+                tracing::warn!(%error, folder = %folder.display(), "the folder of a settled lease could not be removed");
+            }
         }
     }
     Ok(())

@@ -20,6 +20,7 @@ pub mod journal;
 mod lease;
 pub mod link;
 pub mod metering;
+mod removal;
 pub mod work;
 
 pub use agent::run;

@@ -16,6 +16,7 @@ use hansa_node_api::text::printable;
 use tokio::sync::mpsc;
 
 use crate::backend::{CollectedOutput, JobEnd, JobReport, JobSpec, Limits, LogLine, Output, collect_outputs};
+use crate::removal::remove_tree;
 
 /// The most bytes that the agent itself adds to a log.
 const NOTE_BYTES_MAX: usize = 4_096;
@@ -50,10 +51,7 @@ impl JobFolder {
     /// # Errors
     /// What the file system says.
     pub fn remove(&self) -> std::io::Result<()> {
-        match fs::remove_dir_all(&self.root) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        remove_tree(&self.root)
     }
 
     /// Removes what the job worked on and keeps its log.
@@ -61,10 +59,7 @@ impl JobFolder {
     /// # Errors
     /// What the file system says.
     pub fn remove_work(&self) -> std::io::Result<()> {
-        match fs::remove_dir_all(self.work()) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        remove_tree(&self.work())
     }
 
     /// The job's own folder.

@@ -59,9 +59,13 @@ fn attempt(name: &str, argument: &str) -> Option<Attempt> {
         "memory" => take_memory(usize::MAX),
         "memory-piece" => take_memory(24 << 20),
         "memory-shared-out" => share_memory_out(),
-        "disk-hidden" => fill_unseen(false),
-        "disk-mapped" => fill_unseen(true),
-        "disk-leaderless" => without_leader(|| fill_unseen(false)),
+        "disk-hidden" => fill_unseen(Unseen::Removed),
+        "disk-mapped" => fill_unseen(Unseen::Mapped),
+        "disk-unlisted" => fill_unseen(Unseen::Unlisted),
+        "disk-shut" => fill_unseen(Unseen::Shut),
+        "disk-deep" => fill_unseen(Unseen::Deep),
+        "disk-leaderless" => without_leader(|| fill_unseen(Unseen::Removed)),
+        "send-message" => send_message(),
         "leaderless" => without_leader(|| {
             std::thread::sleep(std::time::Duration::from_secs(60));
             Ok("nobody ended it".to_owned())
@@ -263,18 +267,52 @@ fn queue_signal(name: &str, pid: i64) -> Attempt {
     }
 }
 
-/// Fill the disk with files that no folder lists: removed, and still open or mapped.
-fn fill_unseen(mapped: bool) -> Attempt {
+/// Where files that fill the disk are not found by who only looks through the job's folder.
+#[derive(Clone, Copy, PartialEq)]
+enum Unseen {
+    /// Removed, and still open.
+    Removed,
+    /// Removed, and mapped only.
+    Mapped,
+    /// In a folder that may be entered and not listed.
+    Unlisted,
+    /// In a folder that was shut when they were open.
+    Shut,
+    /// Deeper than a path can say.
+    Deep,
+}
+
+fn fill_unseen(how: Unseen) -> Attempt {
     const PIECE: usize = 8 << 20;
     let piece = vec![1u8; PIECE];
     let mut held = Vec::new();
-    for number in 0..32 {
+    fs::create_dir("room")?;
+    std::env::set_current_dir("room")?;
+    if how == Unseen::Deep {
+        for _ in 0..20 {
+            let name = "n".repeat(250);
+            fs::create_dir(&name)?;
+            std::env::set_current_dir(&name)?;
+        }
+    }
+    if how == Unseen::Unlisted {
+        fs::set_permissions(".", mode("300"))?;
+    }
+    let open = |number| -> io::Result<fs::File> {
         let name = format!("unseen-{number}");
-        let mut file =
-            fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&name)?;
-        fs::remove_file(&name)?;
+        let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&name)?;
+        if matches!(how, Unseen::Removed | Unseen::Mapped) {
+            fs::remove_file(&name)?;
+        }
+        Ok(file)
+    };
+    let files = (0..32).map(open).collect::<io::Result<Vec<_>>>()?;
+    if how == Unseen::Shut {
+        fs::set_permissions(".", mode("400"))?;
+    }
+    for mut file in files {
         file.write_all(&piece)?;
-        if mapped {
+        if how == Unseen::Mapped {
             let descriptor = i64::from(std::os::fd::AsRawFd::as_raw_fd(&file));
             let place = call_six(libc::SYS_mmap, [0, 4096, 1, 1, descriptor, 0])?;
             held.push(format!("{place:x}"));
@@ -286,6 +324,17 @@ fn fill_unseen(mapped: bool) -> Attempt {
     io::stdout().flush()?;
     std::thread::sleep(std::time::Duration::from_secs(15));
     Ok("nobody minded".to_owned())
+}
+
+/// Send a message that could take open files along.
+fn send_message() -> Attempt {
+    use std::os::fd::AsRawFd as _;
+    let (one, _other) = std::os::unix::net::UnixStream::pair()?;
+    let content = [0u8; 1];
+    let pieces = [content.as_ptr() as u64, 1];
+    // Address and its length, pieces and their number, control and its length, flags.
+    let message = [0, 0, pieces.as_ptr() as u64, 1, 0, 0, 0];
+    call(libc::SYS_sendmsg, [one.as_raw_fd().into(), message.as_ptr() as i64, 0, 0, 0])
 }
 
 /// Go on in a second thread while the first one ends: the process then looks as if it were dead.

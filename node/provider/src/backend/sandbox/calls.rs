@@ -77,6 +77,9 @@ const REFUSED: &[i64] = &[
     // Without these two, a socket inherited or made by socketpair could still be sent somewhere.
     libc::SYS_connect,
     libc::SYS_bind,
+    // These take open files along: a removed one would be held by a message, where nobody can look.
+    libc::SYS_sendmsg,
+    libc::SYS_sendmmsg,
 ];
 
 #[cfg(target_arch = "x86_64")]

@@ -289,11 +289,7 @@ impl<'a> Watch<'a> {
         } else if cpu_ms > limits.cpu_s_max.saturating_mul(1000) {
             over = Some(LimitKind::Cpu);
         } else if now >= self.disk_next {
-            let mut entries = 0;
-            let listed = disk_bytes(Path::new("."), &mut entries);
-            if self.unlisted_bytes(first).saturating_add(listed) > limits.disk_bytes_max
-                || entries > ENTRIES_MAX
-            {
+            if self.unlisted_bytes(first).saturating_add(disk_bytes(Path::new("."))) > limits.disk_bytes_max {
                 over = Some(LimitKind::Disk);
             }
             self.disk_next = now + DISK_PERIOD.max(now.elapsed() * SAMPLE_COST);
@@ -324,22 +320,40 @@ fn ended(status: WaitStatus) -> JobEnd {
     }
 }
 
-/// Bytes a folder takes on the disk, holes not counted.
-fn disk_bytes(folder: &Path, entries: &mut usize) -> u64 {
-    let Ok(listing) = folder.read_dir() else { return 0 };
-    let mut bytes = 0u64;
-    for entry in listing.flatten() {
-        *entries += 1;
-        if *entries > ENTRIES_MAX {
-            break;
-        }
-        let Ok(metadata) = entry.metadata() else { continue };
-        bytes = bytes.saturating_add(metadata.blocks().saturating_mul(512));
-        if metadata.is_dir() {
-            bytes = bytes.saturating_add(disk_bytes(&entry.path(), entries));
+/// Bytes a folder takes on the disk, holes not counted. One that cannot be looked through, because it is shut, lies deeper than
+/// a path can say or has more than [`ENTRIES_MAX`] entries, counts as all there is.
+fn disk_bytes(folder: &Path) -> u64 {
+    let (mut bytes, mut entries) = (0u64, 0);
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let listing = match folder.read_dir() {
+            Ok(listing) => listing,
+            Err(error) if is_gone(&error) => continue,
+            Err(_) => return u64::MAX,
+        };
+        for entry in listing {
+            entries += 1;
+            let Ok(entry) = entry else { return u64::MAX };
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata,
+                Err(error) if is_gone(&error) => continue,
+                Err(_) => return u64::MAX,
+            };
+            if entries > ENTRIES_MAX {
+                return u64::MAX;
+            }
+            bytes = bytes.saturating_add(metadata.blocks().saturating_mul(512));
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            }
         }
     }
     bytes
+}
+
+/// Whether the job took it away, or put something else there, while it was looked for.
+fn is_gone(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
 fn milliseconds(duration: Duration) -> u64 {

@@ -75,6 +75,14 @@ fn held(
     Probe { alone: Alone::MayBeHeld, ..out(name, tries, program, on, comes) }
 }
 
+/// Take more of the disk than there is for the job, where it is not easily seen.
+fn filling(name: &'static str, tries: &'static str) -> Probe {
+    Probe {
+        limits: |limits| limits.disk_bytes_max = 100 << 20,
+        ..held(name, tries, name, nothing, Comes::Ended(LimitKind::Disk))
+    }
+}
+
 fn script(
     name: &'static str,
     tries: &'static str,
@@ -337,26 +345,19 @@ fn resources() -> Vec<Probe> {
             |limits| limits.disk_bytes_max = 40 << 20,
             Comes::Ended(LimitKind::Disk),
         ),
-        Probe {
-            limits: |limits| limits.disk_bytes_max = 100 << 20,
-            ..held(
-                "disk-hidden",
-                "fill it with files no folder lists",
-                "disk-hidden",
-                nothing,
-                Comes::Ended(LimitKind::Disk),
-            )
-        },
-        Probe {
-            limits: |limits| limits.disk_bytes_max = 100 << 20,
-            ..held(
-                "disk-leaderless",
-                "hold such files in a process whose first thread has ended",
-                "disk-leaderless",
-                nothing,
-                Comes::Ended(LimitKind::Disk),
-            )
-        },
+        filling("disk-hidden", "fill it with files no folder lists"),
+        filling("disk-mapped", "fill it with removed files that are only mapped"),
+        filling("disk-leaderless", "hold such files in a process whose first thread has ended"),
+        filling("disk-unlisted", "fill a folder that may be entered and not listed"),
+        filling("disk-shut", "fill files in a folder that was shut when they were open"),
+        filling("disk-deep", "fill a folder deeper than a path can say"),
+        held(
+            "disk-in-flight",
+            "send removed files away in a message (sendmsg)",
+            "send-message",
+            nothing,
+            NO_RIGHT,
+        ),
         Probe {
             limits: |limits| limits.wall = std::time::Duration::from_millis(800),
             ..held(
@@ -365,16 +366,6 @@ fn resources() -> Vec<Probe> {
                 "leaderless",
                 nothing,
                 Comes::EndedAs(&[JobEnd::TimedOut]),
-            )
-        },
-        Probe {
-            limits: |limits| limits.disk_bytes_max = 100 << 20,
-            ..held(
-                "disk-mapped",
-                "fill it with removed files that are only mapped",
-                "disk-mapped",
-                nothing,
-                Comes::Ended(LimitKind::Disk),
             )
         },
         held(
