@@ -19,6 +19,7 @@ mod payers;
 mod rebuild;
 mod recover;
 mod report;
+mod restart;
 mod start;
 pub(crate) mod statistics;
 
@@ -80,6 +81,13 @@ pub enum Bench {
         /// Blocks.
         blocks: u64,
     },
+    /// A node killed with many blocks on its disk, and started again until it votes.
+    Restart {
+        /// Blocks.
+        blocks: u64,
+        /// Kills.
+        count: usize,
+    },
     /// The demo, over and over.
     Demo {
         /// Runs.
@@ -130,6 +138,7 @@ pub async fn run(options: &BenchOptions, out: &mut dyn Write) -> Result<(), Test
         Bench::Rebuild { rows, count } => rebuild::run(&ground, *rows, *count).await,
         Bench::Gap { count } => gap::run(&ground, *count).await,
         Bench::Behind { blocks } => behind::run(&ground, *blocks).await,
+        Bench::Restart { blocks, count } => restart::run(&ground, *blocks, *count).await,
         Bench::Demo { count } => demo::run(&ground, *count).await,
         Bench::Micro => micro::run(&ground).await,
     };

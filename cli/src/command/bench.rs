@@ -83,6 +83,15 @@ enum Verb {
         #[arg(long, default_value_t = 10_000)]
         blocks: u64,
     },
+    /// A node killed with many blocks on its disk and started again, until it votes
+    Restart {
+        /// Blocks
+        #[arg(long, default_value_t = 10_000)]
+        blocks: u64,
+        /// Kills
+        #[arg(long, default_value_t = 5)]
+        count: usize,
+    },
     /// The demo, over and over
     Demo {
         /// Runs
@@ -139,6 +148,7 @@ impl BenchArguments {
             Verb::Rebuild { rows, count } => Bench::Rebuild { rows, count },
             Verb::Gap { count } => Bench::Gap { count },
             Verb::Behind { blocks } => Bench::Behind { blocks },
+            Verb::Restart { blocks, count } => Bench::Restart { blocks, count },
             Verb::Demo { count } => Bench::Demo { count },
             Verb::Micro => Bench::Micro,
         };

@@ -18,6 +18,9 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(1_800);
 /// How often a node is asked for its height.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
+/// Payers for each member.
+const PAYERS: usize = 2;
+
 /// Kills after the node has caught up.
 const RESTARTS: usize = 5;
 
@@ -66,7 +69,7 @@ async fn measure(
 ) -> Result<Found, TestnetError> {
     let away = federation.clients().len() - 1;
     let (code, other) = (federation.clients()[away].0, &federation.clients()[0].1);
-    let mut payers = Payers::begin(federation).await?;
+    let mut payers = Payers::begin(federation, PAYERS).await?;
     kill(layout, code).await?;
     let (from, began) = (height(other).await?, Instant::now());
     let mut reached = from;
@@ -106,12 +109,12 @@ async fn measure(
     Ok(Found { made, behind: reached - from, caught_up_s, rate, height: end, restarts_s })
 }
 
-async fn height(client: &Client) -> Result<u64, TestnetError> {
+pub(super) async fn height(client: &Client) -> Result<u64, TestnetError> {
     let status = client.status().await.map_err(api_error("a node that was not killed does not answer"))?;
     Ok(status.height)
 }
 
-async fn until_ready(client: &Client, began: Instant) -> Result<(), TestnetError> {
+pub(super) async fn until_ready(client: &Client, began: Instant) -> Result<(), TestnetError> {
     while began.elapsed() < CATCH_UP_MAX {
         if client.ready().await.is_ok_and(|health| health.ok) {
             return Ok(());

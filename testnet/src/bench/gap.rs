@@ -13,6 +13,9 @@ use hansa_node_api::Client;
 use std::time::{Duration, Instant};
 use tokio::process::Child;
 
+/// Payers for each member.
+const PAYERS: usize = 2;
+
 /// How long the load goes on before a kill.
 const CALM: Duration = Duration::from_millis(1_000);
 
@@ -67,7 +70,7 @@ async fn measure(
     children: &mut Vec<Child>,
 ) -> Result<Found, TestnetError> {
     let members = federation.clients().len();
-    let mut payers = Payers::begin(federation).await?;
+    let mut payers = Payers::begin(federation, PAYERS).await?;
     let mut found = Found::default();
     for number in 1..=count {
         tokio::time::sleep(CALM).await;

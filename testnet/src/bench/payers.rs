@@ -52,9 +52,10 @@ pub(super) struct Payers {
 }
 
 impl Payers {
-    /// Accredits two firms for each member, and lets them pay each other.
-    pub async fn begin(federation: &Federation) -> Result<Self, TestnetError> {
-        let firms: Arc<Vec<Firm>> = Arc::new(firms(federation, federation.clients().len() * 2, 0).await?);
+    /// Accredits so many firms for each member, and lets them pay each other.
+    pub async fn begin(federation: &Federation, for_each: usize) -> Result<Self, TestnetError> {
+        let count = federation.clients().len() * for_each;
+        let firms: Arc<Vec<Firm>> = Arc::new(firms(federation, count, 0).await?);
         let ledger = Arc::new(Ledger::default());
         let tasks = (0..firms.len())
             .map(|index| tokio::spawn(pay(federation.clone(), firms.clone(), index, ledger.clone())))
@@ -91,7 +92,6 @@ pub(super) async fn kill(layout: &Layout, code: MemberCode) -> Result<(), Testne
     }
 }
 
-/// Starts a node's process again. It ends with this one.
 /// Starts a node's process again. It belongs to this process.
 pub(super) fn restart(layout: &Layout, code: MemberCode, executable: &Path) -> Result<Child, TestnetError> {
     let state = layout.read_state()?;

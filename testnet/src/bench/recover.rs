@@ -12,6 +12,9 @@ use hansa_node_api::chain::TransactionStatus;
 use std::time::{Duration, Instant};
 use tokio::process::Child;
 
+/// Payers for each member.
+const PAYERS: usize = 2;
+
 /// How long the load goes on before and between kills.
 const CALM: Duration = Duration::from_millis(700);
 
@@ -74,7 +77,7 @@ async fn measure(
     children: &mut Vec<Child>,
 ) -> Result<Found, TestnetError> {
     let members = federation.clients().len();
-    let mut payers = Payers::begin(federation).await?;
+    let mut payers = Payers::begin(federation, PAYERS).await?;
     let mut found = Found::default();
     let mut checked = 0;
     for number in 1..=count {
