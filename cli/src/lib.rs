@@ -12,6 +12,7 @@ pub mod error;
 pub mod exit;
 pub mod keyfile;
 pub mod keystore;
+mod memory;
 pub mod printer;
 pub mod session;
 pub mod trust;
