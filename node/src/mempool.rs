@@ -442,7 +442,7 @@ impl Mempool {
 
     /// Brings a signer's queue in step with the nonce the ledger expects.
     fn advance(&mut self, signer: &PublicKey, next: u64) {
-        let Some(queue) = self.signers.get_mut(signer) else { return };
+        let Some(queue) = self.signers.get_mut(signer).filter(|queue| queue.next != next) else { return };
         queue.next = next;
         queue.end = queue.end.max(next);
         let kept = queue.entries.split_off(&next);

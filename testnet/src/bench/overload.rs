@@ -17,11 +17,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// How long senders that heed refusals show what the federation can do.
+/// How long senders with patience show what the federation can do.
 const CALM: Duration = Duration::from_secs(10);
 
-/// How long a sender that heeds refusals rests after one.
-const REST: Duration = Duration::from_millis(10);
+/// How long a sender with patience rests when enough is under way.
+const REST: Duration = Duration::from_millis(20);
+
+/// Transfers under way, in all, of senders with patience: enough for two full blocks, as in `bench load`.
+const UNDER_WAY_MAX: u64 = 12_000;
 
 /// Transfers in a bundle.
 const BUNDLE: usize = 500;
@@ -57,12 +60,14 @@ pub struct OverloadOptions {
 #[derive(Default)]
 struct Told {
     stop: AtomicBool,
-    /// Whether refusals are heeded.
-    heeds: AtomicBool,
+    /// Whether senders wait until what they sent is final.
+    patient: AtomicBool,
     /// Nanoseconds between the bundles of one sender when they are not.
     pause_ns: AtomicU64,
     offered: AtomicU64,
     taken: AtomicU64,
+    /// Transfers final on every node since the senders began.
+    done: AtomicU64,
     /// Offers that were not taken, by the code's name.
     refused: Mutex<BTreeMap<String, u64>>,
     /// Answers that were none: no code.
@@ -101,7 +106,7 @@ pub(super) async fn run(ground: &Ground, options: &OverloadOptions) -> Result<Re
     let processes: Vec<u32> = field.processes()?.into_iter().map(|(_, pid)| pid).collect();
     let measured = field.cluster.guard(measure(&federation, &processes, ground, options)).await;
     let found = field.down(measured, &ground.progress).await?;
-    report.figure("transfers made final, senders that heed refusals", "per s", &[found.sustained]);
+    report.figure("transfers made final, senders with patience", "per s", &[found.sustained]);
     report.figure("transfers offered in the overload", "per s", &[found.offered]);
     report.figure("times what can be made final", "x", &[found.offered / found.sustained.max(1.0)]);
     report.figure("transfers made final in the overload", "per s", &[found.executed]);
@@ -132,8 +137,9 @@ async fn measure(
     let firms: Arc<Vec<Firm>> = Arc::new(firms);
     agreed(federation).await?;
     let told = Arc::new(Told::default());
-    told.heeds.store(true, Ordering::Relaxed);
+    told.patient.store(true, Ordering::Relaxed);
     let mut senders = JoinSet::new();
+    senders.spawn(follow(federation.clone(), Arc::clone(&told)));
     for at in 0..nodes * SENDERS_PER_NODE {
         senders.spawn(send(federation.clone(), Arc::clone(&firms), at, Arc::clone(&told)));
     }
@@ -151,7 +157,7 @@ async fn measure(
     let offered_max = sustained * f64::from(options.times);
     let pause = BUNDLE as f64 * (nodes * SENDERS_PER_NODE) as f64 / offered_max.max(1.0);
     told.pause_ns.store((pause * 1e9) as u64, Ordering::Relaxed);
-    told.heeds.store(false, Ordering::Relaxed);
+    told.patient.store(false, Ordering::Relaxed);
     ground.progress.now(format!("offering {offered_max:.0} transfers per second for {} s", options.seconds));
     let (before, began) = (told.offered.load(Ordering::Relaxed), Instant::now());
     let time = Duration::from_secs(options.seconds);
@@ -179,15 +185,27 @@ async fn measure(
     })
 }
 
+/// Transfers that are final on every node.
+async fn done(federation: &Federation) -> Result<u64, TestnetError> {
+    Ok(statuses(federation).await?.iter().map(|node| node.transactions).min().unwrap_or(0))
+}
+
 /// Transfers that became final on every node, per second.
 async fn rate(federation: &Federation, time: Duration) -> Result<f64, TestnetError> {
-    let done = |nodes: &[hansa_node_api::status::NodeStatus]| {
-        nodes.iter().map(|node| node.transactions).min().unwrap_or(0)
-    };
-    let (before, began) = (done(&statuses(federation).await?), Instant::now());
+    let (before, began) = (done(federation).await?, Instant::now());
     tokio::time::sleep(time).await;
-    let after = done(&statuses(federation).await?);
-    Ok((after - before) as f64 / began.elapsed().as_secs_f64())
+    Ok((done(federation).await? - before) as f64 / began.elapsed().as_secs_f64())
+}
+
+/// Tells patient senders what has become final, as long as they are.
+async fn follow(federation: Federation, told: Arc<Told>) {
+    let Ok(before) = done(&federation).await else { return };
+    while told.patient.load(Ordering::Relaxed) && !told.stop.load(Ordering::Relaxed) {
+        if let Ok(now) = done(&federation).await {
+            told.done.store(now.saturating_sub(before), Ordering::Relaxed);
+        }
+        tokio::time::sleep(REST).await;
+    }
 }
 
 /// The greatest memory that any node had.
@@ -255,6 +273,13 @@ async fn send(federation: Federation, firms: Arc<Vec<Firm>>, at: usize, told: Ar
     let mut again: Vec<SignedTransaction> = Vec::new();
     let mut due = Instant::now();
     while !told.stop.load(Ordering::Relaxed) {
+        if told.patient.load(Ordering::Relaxed) {
+            let taken = told.taken.load(Ordering::Relaxed);
+            if taken.saturating_sub(told.done.load(Ordering::Relaxed)) >= UNDER_WAY_MAX {
+                tokio::time::sleep(REST).await;
+                continue;
+            }
+        }
         let mut bundle = std::mem::take(&mut again);
         // New ones of each key in turn.
         let missing = BUNDLE.saturating_sub(bundle.len());
@@ -264,10 +289,7 @@ async fn send(federation: Federation, firms: Arc<Vec<Firm>>, at: usize, told: Ar
         }
         told.offered.fetch_add(bundle.len() as u64, Ordering::Relaxed);
         again = offer(&client, bundle, &told).await;
-        if told.heeds.load(Ordering::Relaxed) {
-            if !again.is_empty() {
-                tokio::time::sleep(REST).await;
-            }
+        if told.patient.load(Ordering::Relaxed) {
             due = Instant::now();
         } else {
             due += Duration::from_nanos(told.pause_ns.load(Ordering::Relaxed));
