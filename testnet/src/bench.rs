@@ -13,6 +13,7 @@ mod idle;
 mod latency;
 mod load;
 pub(crate) mod machine;
+mod maker;
 mod micro;
 mod overload;
 mod payers;

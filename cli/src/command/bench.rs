@@ -86,7 +86,7 @@ enum Verb {
     /// A node killed with many blocks on its disk and started again, until it votes
     Restart {
         /// Blocks
-        #[arg(long, default_value_t = 10_000)]
+        #[arg(long, default_value_t = 100_000)]
         blocks: u64,
         /// Kills
         #[arg(long, default_value_t = 5)]

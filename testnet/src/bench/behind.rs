@@ -1,7 +1,8 @@
 //! `bench behind`: a node that was away for many blocks catches up while payments go on; then it is killed once more, with all
-//! these blocks on its disk, and started at once.
+//! these blocks on its disk, and started at once. The blocks are [made](super::maker) while all stand still.
 
 use super::field::{Ground, agreed};
+use super::maker::{grow, until_ready};
 use super::payers::{Payers, kill, restart};
 use super::recover::caught_up;
 use super::report::{Bound, Report};
@@ -15,9 +16,6 @@ use tokio::process::Child;
 /// How long the node may take to catch up.
 const CATCH_UP_MAX: Duration = Duration::from_secs(1_800);
 
-/// How often a node is asked for its height.
-const LOOK_PAUSE: Duration = Duration::from_millis(50);
-
 /// Payers for each member.
 const PAYERS: usize = 2;
 
@@ -25,8 +23,6 @@ const PAYERS: usize = 2;
 const RESTARTS: usize = 5;
 
 struct Found {
-    /// Blocks per second that the others made meanwhile and before.
-    made: f64,
     /// Blocks that the node was behind when it started.
     behind: u64,
     caught_up_s: f64,
@@ -46,7 +42,6 @@ pub(super) async fn run(ground: &Ground, blocks: u64) -> Result<Report, TestnetE
     let measured = field.cluster.guard(work).await;
     let found = field.down(measured, &ground.progress).await?;
     drop(children);
-    report.figure("blocks made while one node was away", "per s", &[found.made]);
     report.figure("behind when it was started", "blocks", &[found.behind as f64]);
     report.figure("started to caught up, payments going on", "s", &[found.caught_up_s]);
     report.target("caught up", "blocks per s", &[found.rate], Bound::AtLeast, 100.0);
@@ -69,16 +64,19 @@ async fn measure(
 ) -> Result<Found, TestnetError> {
     let away = federation.clients().len() - 1;
     let (code, other) = (federation.clients()[away].0, &federation.clients()[0].1);
-    let mut payers = Payers::begin(federation, PAYERS).await?;
-    kill(layout, code).await?;
-    let (from, began) = (height(other).await?, Instant::now());
-    let mut reached = from;
-    while reached < from + blocks {
-        ground.progress.now(format!("{} of {blocks} blocks made without {code}", reached - from));
-        tokio::time::sleep(LOOK_PAUSE).await;
-        reached = height(other).await?;
+    let firms = Payers::accredit(federation, PAYERS).await?;
+    agreed(federation).await?;
+    let from = height(&federation.clients()[away].1).await?;
+    ground.progress.now(format!("making {blocks} blocks without {code}"));
+    let reached = grow(federation, layout, blocks, &[code]).await?;
+    let began = Instant::now();
+    for (code, _) in &federation.clients()[..away] {
+        children.push(restart(layout, *code, &ground.executable)?);
     }
-    let made = (reached - from) as f64 / began.elapsed().as_secs_f64();
+    for (code, client) in &federation.clients()[..away] {
+        until_ready(*code, client, reached, began).await?;
+    }
+    let mut payers = Payers::start(federation, firms);
     ground.progress.now(format!("{code} catches up"));
     let began = Instant::now();
     children.push(restart(layout, code, &ground.executable)?);
@@ -100,26 +98,16 @@ async fn measure(
         let began = Instant::now();
         children.push(restart(layout, code, &ground.executable)?);
         caught_up(federation, away, began, CATCH_UP_MAX).await?.map_err(TestnetError::Missed)?;
-        until_ready(&federation.clients()[away].1, began).await?;
+        until_ready(code, &federation.clients()[away].1, end, began).await?;
         restarts_s.push(began.elapsed().as_secs_f64());
     }
     payers.end().await;
     agreed(federation).await?;
     let rate = (end - from) as f64 / caught_up_s;
-    Ok(Found { made, behind: reached - from, caught_up_s, rate, height: end, restarts_s })
+    Ok(Found { behind: reached - from, caught_up_s, rate, height: end, restarts_s })
 }
 
 pub(super) async fn height(client: &Client) -> Result<u64, TestnetError> {
     let status = client.status().await.map_err(api_error("a node that was not killed does not answer"))?;
     Ok(status.height)
-}
-
-pub(super) async fn until_ready(client: &Client, began: Instant) -> Result<(), TestnetError> {
-    while began.elapsed() < CATCH_UP_MAX {
-        if client.ready().await.is_ok_and(|health| health.ok) {
-            return Ok(());
-        }
-        tokio::time::sleep(LOOK_PAUSE).await;
-    }
-    Err(TestnetError::Missed("a node that caught up does not become ready".to_owned()))
 }

@@ -54,13 +54,22 @@ pub(super) struct Payers {
 impl Payers {
     /// Accredits so many firms for each member, and lets them pay each other.
     pub async fn begin(federation: &Federation, for_each: usize) -> Result<Self, TestnetError> {
-        let count = federation.clients().len() * for_each;
-        let firms: Arc<Vec<Firm>> = Arc::new(firms(federation, count, 0).await?);
+        Ok(Self::start(federation, Self::accredit(federation, for_each).await?))
+    }
+
+    /// Accredits so many firms for each member.
+    pub async fn accredit(federation: &Federation, for_each: usize) -> Result<Vec<Firm>, TestnetError> {
+        firms(federation, federation.clients().len() * for_each, 0).await
+    }
+
+    /// Lets firms pay each other.
+    pub fn start(federation: &Federation, firms: Vec<Firm>) -> Self {
+        let firms = Arc::new(firms);
         let ledger = Arc::new(Ledger::default());
         let tasks = (0..firms.len())
             .map(|index| tokio::spawn(pay(federation.clone(), firms.clone(), index, ledger.clone())))
             .collect();
-        Ok(Self { ledger, tasks })
+        Self { ledger, tasks }
     }
 
     /// What nodes have called final so far.

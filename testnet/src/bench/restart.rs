@@ -1,8 +1,9 @@
-//! `bench restart`: a node is killed with many blocks on its disk, under load, and started at once, until it votes again. With
-//! one member or two the federation makes no block without it, so that the first new one is its vote.
+//! `bench restart`: a node is killed with many blocks on its disk, under load, and started at once, until it has a new block and
+//! votes again.
 
-use super::behind::{height, until_ready};
+use super::behind::height as reached;
 use super::field::{Ground, agreed};
+use super::maker::{grow, until_ready};
 use super::payers::{Payers, kill, restart};
 use super::report::{Bound, Report};
 use crate::error::TestnetError;
@@ -11,8 +12,8 @@ use crate::layout::Layout;
 use std::time::{Duration, Instant};
 use tokio::process::Child;
 
-/// Payers for each member: enough for every block to have something in it.
-const PAYERS: usize = 8;
+/// Payers for each member.
+const PAYERS: usize = 2;
 
 /// How often a node is asked for its height.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
@@ -21,8 +22,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 const VOTE_MAX: Duration = Duration::from_secs(300);
 
 struct Found {
-    /// Blocks made for each second before the first kill.
-    made: f64,
+    /// Seconds it took to make the blocks.
+    making_s: f64,
     height: u64,
     restarts_s: Vec<f64>,
 }
@@ -37,7 +38,7 @@ pub(super) async fn run(ground: &Ground, blocks: u64, count: usize) -> Result<Re
     let measured = field.cluster.guard(work).await;
     let found = field.down(measured, &ground.progress).await?;
     drop(children);
-    report.figure("blocks made", "per s", &[found.made]);
+    report.figure("making the blocks", "s", &[found.making_s]);
     report.target(
         format!("killed at height {} and later, started to a new block and ready", found.height),
         "s",
@@ -55,20 +56,24 @@ async fn measure(
     (blocks, count): (u64, usize),
     children: &mut Vec<Child>,
 ) -> Result<Found, TestnetError> {
+    ground.progress.now(format!("making {blocks} blocks"));
+    let began = Instant::now();
+    let height = grow(federation, layout, blocks, &[]).await?;
+    let making_s = began.elapsed().as_secs_f64();
+    ground.progress.now("starting the nodes with them");
+    let began = Instant::now();
+    for (code, _) in federation.clients() {
+        children.push(restart(layout, *code, &ground.executable)?);
+    }
+    for (code, client) in federation.clients() {
+        until_ready(*code, client, height, began).await?;
+    }
     let (code, client) = federation.clients().last().cloned().expect("a federation has a member");
     let mut payers = Payers::begin(federation, PAYERS).await?;
-    let (from, began) = (height(&client).await?, Instant::now());
-    let mut reached = from;
-    while reached < blocks {
-        ground.progress.now(format!("{reached} of {blocks} blocks"));
-        tokio::time::sleep(LOOK_PAUSE).await;
-        reached = height(&client).await?;
-    }
-    let made = reached.saturating_sub(from) as f64 / began.elapsed().as_secs_f64();
     let mut restarts_s = Vec::new();
     for number in 1..=count {
-        ground.progress.now(format!("kill {number} of {count} with {reached} blocks on the disk"));
-        let before = height(&client).await?;
+        ground.progress.now(format!("kill {number} of {count} with {height} blocks on the disk"));
+        let before = reached(&client).await?;
         kill(layout, code).await?;
         let began = Instant::now();
         children.push(restart(layout, code, &ground.executable)?);
@@ -78,10 +83,10 @@ async fn measure(
             }
             tokio::time::sleep(LOOK_PAUSE).await;
         }
-        until_ready(&client, began).await?;
+        until_ready(code, &client, before, began).await?;
         restarts_s.push(began.elapsed().as_secs_f64());
     }
     payers.end().await;
     agreed(federation).await?;
-    Ok(Found { made, height: reached, restarts_s })
+    Ok(Found { making_s, height, restarts_s })
 }
