@@ -3,7 +3,7 @@
 use crate::error::{Failure, Outcome};
 use crate::exit::Exit;
 use crate::keystore::{Keystore, passphrase_from};
-use crate::memory::give_back_large_buffers;
+use crate::memory::bound_memory;
 use crate::session::Session;
 use clap::{Args, Subcommand};
 use hansa_ledger_signature::SecretKey;
@@ -51,7 +51,7 @@ impl NodeArguments {
             }
         };
         start_log();
-        give_back_large_buffers();
+        bound_memory();
         let config = NodeConfig::load(&config).map_err(|error| Failure::refused(error.to_string()))?;
         let keys = NodeKeys {
             consensus: unlock(session, &config.keys.consensus, config.keys.passphrase_file.as_deref())?,
