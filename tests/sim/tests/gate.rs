@@ -10,6 +10,7 @@ const KEPT: &[(u64, &str)] = &[
     (9, "a member lies to those who catch up, and links are cut"),
     (406, "a block is locked that nobody who may propose it has in parts, and its proposer lost its log"),
     (581, "the same, and a member was cut off while it was proposed"),
+    (1_495, "a transaction becomes final while the nodes are compared"),
 ];
 
 #[test]
