@@ -4,21 +4,12 @@
 
 mod common;
 
-use std::fs;
-
-use common::{assert_decided, commit, create, put};
+use common::{assert_decided, commit, create, memory_kib, put};
 
 const HEIGHTS: u64 = 300;
 const KIB: usize = 900;
 /// Beside the cache: what is on its way to the disk, and pages that the database has not looked at yet.
 const MEMORY_KIB_MAX: u64 = 160 << 10;
-
-/// Memory of this process that no file backs, in KiB.
-fn memory_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
 
 #[test]
 fn large_bodies_do_not_stay_in_memory() {

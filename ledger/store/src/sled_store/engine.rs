@@ -96,12 +96,17 @@ impl Engine {
     }
 
     pub(crate) fn apply(&self, batch: Batch) -> Result<(), StoreError> {
-        guarded("writing", || self.database.apply_batch(batch.batch))
+        let applied = guarded("writing", || self.database.apply_batch(batch.batch));
+        // What is garbage now, write buffers of a segment each among it, waits in the thread that made it until that has made more.
+        crossbeam_epoch::pin().flush();
+        applied
     }
 
     /// Hands all buffers to the operating system. It is not an fsync, whatever its name says.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
-        guarded("flushing", || self.database.flush()).map(|_bytes| ())
+        let flushed = guarded("flushing", || self.database.flush()).map(|_bytes| ());
+        crossbeam_epoch::pin().flush();
+        flushed
     }
 }
 

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use hansa_ledger_store::{
     Checkpoint, Commit, Hash, LedgerStore, MemoryStore, OpenOptions, SledStore, StoreError,
@@ -72,6 +72,13 @@ pub fn checkpoint(height: u64) -> Checkpoint {
     rows.insert((2, b"stays".to_vec()), Some(b"here".to_vec()));
     rows.insert((0, b"comes and goes".to_vec()), height.is_multiple_of(2).then(Vec::new));
     Checkpoint { height, root: hash("root", height), protocol_version: 1, rows }
+}
+
+/// Memory of this process that no file backs, in KiB.
+pub fn memory_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 pub type Rows = Vec<(u8, Vec<u8>, Vec<u8>)>;
