@@ -28,9 +28,9 @@ use hansa_ledger::tables::Members;
 use hansa_ledger_signature::{PublicKey, SecretKey};
 use hansa_ledger_store::{OpenOptions, SledStore, StoreError};
 use hansa_node_api::peer;
-use house::keep_house;
 #[cfg(test)]
 pub(crate) use house::prune_bodies;
+use house::{keep_history, keep_house};
 use keys::{tell_of_keys, watch_keys};
 use seat::Seat;
 use std::path::Path;
@@ -247,7 +247,8 @@ fn begin_duties(
         tokio::spawn(make_when_due(executor.clone(), snapshots.clone(), stop.clone())),
         tokio::spawn(follow_snapshots(parts.clone(), fetcher, settings, restore, stop.clone())),
         tokio::spawn(watch_keys(parts.clone(), config.member, keys.clone(), stop.clone())),
-        tokio::spawn(keep_house(parts.clone(), snapshots.clone(), config.history_blocks, stop.clone())),
+        tokio::spawn(keep_house(parts.clone(), stop.clone())),
+        tokio::spawn(keep_history(parts.clone(), snapshots.clone(), config.history_blocks, stop.clone())),
     ]
 }
 

@@ -346,7 +346,7 @@ async fn grow(node: &Node, until: u64) {
     }
 }
 
-/// Forgets every block that is not needed, as the node itself does once a minute.
+/// Forgets every block that is not needed, as the node itself does every so often.
 fn prune(node: &Node) -> u64 {
     let executor = &node.parts().executor;
     executor.checkpoint().unwrap();

@@ -15,8 +15,9 @@ use crate::{
     store::{Commit, Hash, Tip},
 };
 
-/// A batch of pruning takes no more blocks from here on: commits wait for it.
-const FORGET_CHANGES_MAX: usize = 1 << 16;
+/// A batch of pruning takes no more blocks from here on: commits wait for it, and the database frees neither memory nor segments
+/// before it is over. That is one block of a megabyte or two, or a hundred small ones.
+const FORGET_CHANGES_MAX: usize = 1 << 9;
 
 impl SledStore {
     /// Writes a body, an undecided record or both, in one batch with one fsync.
