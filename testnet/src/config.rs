@@ -4,9 +4,10 @@ use crate::error::TestnetError;
 use crate::layout::{Layout, ProviderRecord, State, api_address, write_whole};
 use crate::ports::Ports;
 use crate::proxy::Route;
+use hansa_ledger::member::MemberCode;
 use hansa_ledger::money::Price;
 use hansa_ledger::name::Name;
-use hansa_node::config::{ApiConfig, KeyFiles, NodeConfig, PeerConfig, SNAPSHOT_BLOCKS};
+use hansa_node::config::{ApiConfig, KeyFiles, NodeConfig, PeerConfig, SNAPSHOT_BLOCKS, read_toml};
 use serde::Serialize;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -133,7 +134,24 @@ fn write_home(layout: &Layout, state: &State) -> Result<(), TestnetError> {
     write_whole(&layout.home().join("config.toml"), &text(&file)?)
 }
 
-fn text(value: &impl Serialize) -> Result<String, TestnetError> {
+/// The configuration of a member's node, as it stands in its file.
+pub(crate) fn read(layout: &Layout, code: MemberCode) -> Result<NodeConfig, TestnetError> {
+    let read = read_toml(&layout.node_config(code), "node configuration");
+    read.map_err(|error| TestnetError::Broken(error.to_string()))
+}
+
+/// Writes it anew with a change; the node reads it when it starts again.
+pub(crate) fn change(
+    layout: &Layout,
+    code: MemberCode,
+    change: impl FnOnce(&mut NodeConfig),
+) -> Result<(), TestnetError> {
+    let mut config = read(layout, code)?;
+    change(&mut config);
+    write_whole(&layout.node_config(code), &text(&config)?)
+}
+
+pub(crate) fn text(value: &impl Serialize) -> Result<String, TestnetError> {
     toml::to_string(value)
         .map_err(|error| TestnetError::Broken(format!("a configuration cannot be written as TOML: {error}")))
 }

@@ -31,6 +31,9 @@ enum Verb {
         /// For how many seconds
         #[arg(long, default_value_t = 600)]
         seconds: u64,
+        /// How many blocks nodes keep, and how often they write a snapshot; 0: they keep all
+        #[arg(long, value_name = "BLOCKS", default_value_t = 0)]
+        history_blocks: u64,
     },
     /// A transfer sent to final on all nodes, idle before
     Latency {
@@ -139,7 +142,9 @@ impl BenchArguments {
                 seconds: load.seconds,
                 runs: load.runs,
             }),
-            Verb::Overload { times, seconds } => Bench::Overload(OverloadOptions { times, seconds }),
+            Verb::Overload { times, seconds, history_blocks } => {
+                Bench::Overload(OverloadOptions { times, seconds, history_blocks })
+            }
             Verb::Latency { count } => Bench::Latency { count },
             Verb::Award { count } => Bench::Award { count },
             Verb::Start { count } => Bench::Start { count },

@@ -1,7 +1,8 @@
 //! What the system says: processor time and memory of processes, load, processors.
 
 use crate::error::{TestnetError, file_error};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The kernel counts the time of processes in hundredths of a second, whatever its own clock does.
@@ -34,6 +35,17 @@ pub(crate) fn resident_mb(pid: u32) -> Result<f64, TestnetError> {
     let kib =
         kib.ok_or_else(|| TestnetError::Broken(format!("`{}` does not tell the memory", path.display())))?;
     Ok(kib * 1_024.0 / 1_000_000.0)
+}
+
+/// What a folder takes on the disk with all below it, in MB. What goes meanwhile is not counted.
+pub(crate) fn folder_mb(folder: &Path) -> f64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0.0 };
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => folder_mb(&entry.path()),
+        Ok(metadata) => metadata.blocks() as f64 * 512.0 / 1_000_000.0,
+        Err(_) => 0.0,
+    };
+    entries.flatten().map(size).sum()
 }
 
 /// How many threads wanted a processor, on average over the last minute.

@@ -2,11 +2,15 @@
 //! refusal must carry a code, memory must stay bounded, and soon after all must be as before.
 
 use super::field::{Firm, Ground, agreed, firms, payment, statuses};
-use super::machine::resident_mb;
+use super::machine::{folder_mb, resident_mb};
+use super::maker::{data, until_ready};
+use super::payers::{kill, restart};
 use super::report::{Bound, Report};
 use super::statistics::percentile;
+use crate::config;
 use crate::error::TestnetError;
 use crate::federation::Federation;
+use crate::layout::Layout;
 use hansa_ledger::action::TransferCash;
 use hansa_ledger::money::Money;
 use hansa_ledger::transaction::SignedTransaction;
@@ -15,6 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::process::Child;
 use tokio::task::JoinSet;
 
 /// How long senders with patience show what the federation can do.
@@ -54,6 +59,8 @@ pub struct OverloadOptions {
     pub times: u32,
     /// For how long, in seconds.
     pub seconds: u64,
+    /// How many blocks nodes keep, and how often they write a snapshot; 0 is all of them.
+    pub history_blocks: u64,
 }
 
 /// What the senders tell.
@@ -89,6 +96,7 @@ struct Found {
     offered: f64,
     executed: f64,
     memory_mb: Vec<f64>,
+    store_mb: Vec<f64>,
     probes_ms: Vec<f64>,
     probes_refused: usize,
     normal_s: f64,
@@ -103,14 +111,22 @@ pub(super) async fn run(ground: &Ground, options: &OverloadOptions) -> Result<Re
     let mut report = Report::new("overload");
     let mut field = ground.field().await?;
     let federation = field.cluster.federation().clone();
-    let processes: Vec<u32> = field.processes()?.into_iter().map(|(_, pid)| pid).collect();
-    let measured = field.cluster.guard(measure(&federation, &processes, ground, options)).await;
+    let layout = field.cluster.layout().clone();
+    let mut children = Vec::new();
+    let work = measure(&federation, &layout, ground, options, &mut children);
+    let measured = field.cluster.guard(work).await;
     let found = field.down(measured, &ground.progress).await?;
+    drop(children);
     report.figure("transfers made final, senders with patience", "per s", &[found.sustained]);
     report.figure("transfers offered in the overload", "per s", &[found.offered]);
     report.figure("times what can be made final", "x", &[found.offered / found.sustained.max(1.0)]);
     report.figure("transfers made final in the overload", "per s", &[found.executed]);
     report.target("memory of the largest node", "MB", &found.memory_mb, Bound::AtMost, 512.0);
+    if options.history_blocks > 0 {
+        report.target("store and snapshots of the largest node", "MB", &found.store_mb, Bound::AtMost, 256.0);
+    } else {
+        report.figure("store and snapshots of the largest node", "MB", &found.store_mb);
+    }
     let tail: Vec<f64> = percentile(&found.probes_ms, 99.0).into_iter().collect();
     report.figure("somebody else's transfer sent to final meanwhile, p99", "ms", &tail);
     report.target("overload over to normal again", "s", &[found.normal_s], Bound::AtMost, 10.0);
@@ -126,10 +142,14 @@ pub(super) async fn run(ground: &Ground, options: &OverloadOptions) -> Result<Re
 
 async fn measure(
     federation: &Federation,
-    processes: &[u32],
+    layout: &Layout,
     ground: &Ground,
     options: &OverloadOptions,
+    children: &mut Vec<Child>,
 ) -> Result<Found, TestnetError> {
+    if options.history_blocks > 0 {
+        keep_only(federation, layout, ground, options.history_blocks, children).await?;
+    }
     ground.progress.now("accrediting the firms");
     let nodes = federation.clients().len();
     // One more than send: somebody who is not part of the flood.
@@ -161,8 +181,8 @@ async fn measure(
     ground.progress.now(format!("offering {offered_max:.0} transfers per second for {} s", options.seconds));
     let (before, began) = (told.offered.load(Ordering::Relaxed), Instant::now());
     let time = Duration::from_secs(options.seconds);
-    let watched = watch(processes, time);
-    let (executed, memory_mb, (probes_ms, probes_refused)) =
+    let watched = watch(layout, time);
+    let (executed, (memory_mb, store_mb), (probes_ms, probes_refused)) =
         tokio::try_join!(rate(federation, time), watched, probe(federation, &firms, time))?;
     let offered = (told.offered.load(Ordering::Relaxed) - before) as f64 / began.elapsed().as_secs_f64();
     told.stop.store(true, Ordering::Relaxed);
@@ -177,6 +197,7 @@ async fn measure(
         offered,
         executed,
         memory_mb,
+        store_mb,
         probes_ms,
         probes_refused,
         normal_s,
@@ -208,16 +229,42 @@ async fn follow(federation: Federation, told: Arc<Told>) {
     }
 }
 
-/// The greatest memory that any node had.
-async fn watch(processes: &[u32], time: Duration) -> Result<Vec<f64>, TestnetError> {
-    let (began, mut most) = (Instant::now(), 0.0_f64);
+/// Has every node keep only so many blocks, and write a snapshot as often: one after the other starts again.
+async fn keep_only(
+    federation: &Federation,
+    layout: &Layout,
+    ground: &Ground,
+    blocks: u64,
+    children: &mut Vec<Child>,
+) -> Result<(), TestnetError> {
+    for (code, client) in federation.clients() {
+        kill(layout, *code).await?;
+        config::change(layout, *code, |config| {
+            config.history_blocks = blocks;
+            config.snapshot_blocks = blocks;
+        })?;
+        children.push(restart(layout, *code, &ground.executable)?);
+        until_ready(*code, client, 0, Instant::now()).await?;
+    }
+    Ok(())
+}
+
+/// The greatest memory that any node had, and the greatest store.
+async fn watch(layout: &Layout, time: Duration) -> Result<(Vec<f64>, Vec<f64>), TestnetError> {
+    let state = layout.read_state()?;
+    let nodes: Vec<_> = state.members.iter().map(|member| member.code).collect();
+    let (began, mut memory_mb, mut store_mb) = (Instant::now(), 0.0_f64, 0.0_f64);
     while began.elapsed() < time {
-        for pid in processes {
-            most = most.max(resident_mb(*pid)?);
+        for code in &nodes {
+            let process = state.processes.get(code.as_str());
+            let process =
+                process.ok_or_else(|| TestnetError::Broken(format!("the node of {code} does not run")))?;
+            memory_mb = memory_mb.max(resident_mb(process.pid)?);
+            store_mb = store_mb.max(folder_mb(&data(layout, *code)));
         }
         tokio::time::sleep(LOOK_PAUSE).await;
     }
-    Ok(vec![most])
+    Ok((vec![memory_mb], vec![store_mb]))
 }
 
 /// One transfer of somebody who is not part of the flood.

@@ -5,6 +5,7 @@ mod second;
 
 use super::fault::{Fault, Kind};
 use crate::cluster::launch;
+use crate::config;
 use crate::dice::Dice;
 use crate::error::{TestnetError, file_error};
 use crate::federation::Federation;
@@ -13,7 +14,7 @@ use crate::process::{ProcessRecord, start};
 use crate::proxy::{Links, Passage, Way};
 use disk::SmallDisk;
 use hansa_ledger::member::MemberCode;
-use hansa_node::config::{NodeConfig, read_toml};
+use hansa_node::config::NodeConfig;
 use hansa_node::rebuild::rebuild;
 use rustix::process::{Pid, Signal, kill_process};
 use second::Twin;
@@ -234,7 +235,7 @@ impl Stage {
     async fn set_clock(&mut self, codes: &[MemberCode], offset_ms: i64) -> Result<(), TestnetError> {
         self.kill(codes).await?;
         for code in codes {
-            self.change_config(*code, |config| config.test_clock_offset_ms = offset_ms)?;
+            config::change(&self.layout, *code, |config| config.test_clock_offset_ms = offset_ms)?;
         }
         self.start(codes)
     }
@@ -281,21 +282,6 @@ impl Stage {
         self.layout.member(code).join("data").join("byzantine.toml")
     }
 
-    fn read_config(&self, code: MemberCode) -> Result<NodeConfig, TestnetError> {
-        let read = read_toml(&self.layout.node_config(code), "node configuration");
-        read.map_err(|error| TestnetError::Broken(error.to_string()))
-    }
-
-    fn change_config(
-        &self,
-        code: MemberCode,
-        change: impl FnOnce(&mut NodeConfig),
-    ) -> Result<(), TestnetError> {
-        let mut config = self.read_config(code)?;
-        change(&mut config);
-        write_whole(&self.layout.node_config(code), &toml_text(&config)?)
-    }
-
     /// Waits until every node stands at the same height or above `goal`.
     pub async fn level(&self, goal: u64, time: Duration) -> Result<(), TestnetError> {
         let until = tokio::time::Instant::now() + time;
@@ -329,11 +315,6 @@ impl Drop for Stage {
         // One that stands still hears no request to end.
         self.resume();
     }
-}
-
-pub(super) fn toml_text(config: &NodeConfig) -> Result<String, TestnetError> {
-    toml::to_string(config)
-        .map_err(|error| TestnetError::Broken(format!("a configuration cannot be written as TOML: {error}")))
 }
 
 fn signal(record: &ProcessRecord, signal: Signal) -> Result<(), TestnetError> {

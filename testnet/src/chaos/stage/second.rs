@@ -1,7 +1,7 @@
 //! A second process with one member's keys: on the same data it must be refused; on a copy of it the others must stay safe.
 
-use super::{Fault, Stage, disk, toml_text};
-use crate::config::{multiaddress, socket};
+use super::{Fault, Stage, disk};
+use crate::config::{self, multiaddress, socket};
 use crate::error::{TestnetError, file_error};
 use crate::layout::write_whole;
 use crate::ports::Reservation;
@@ -102,7 +102,7 @@ impl Stage {
         path: &std::path::Path,
         change: impl FnOnce(&mut hansa_node::config::NodeConfig),
     ) -> Result<(), TestnetError> {
-        let mut config = self.read_config(code)?;
+        let mut config = config::read(&self.layout, code)?;
         let reservation = Reservation::choose(1)?;
         if let Some(ports) = reservation.ports().first() {
             config.api.listen = socket(ports.api);
@@ -110,7 +110,7 @@ impl Stage {
             config.network_listen = multiaddress(ports.network);
         }
         change(&mut config);
-        write_whole(path, &toml_text(&config)?)?;
+        write_whole(path, &config::text(&config)?)?;
         reservation.release();
         Ok(())
     }
