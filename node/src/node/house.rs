@@ -20,8 +20,8 @@ const SWEEP_PAUSE: Duration = Duration::from_secs(60);
 /// of a flood a hundred megabytes came together.
 const PRUNE_PAUSE: Duration = Duration::from_secs(10);
 
-/// Between two batches of them commits have the store for themselves, and the database writes out what it took: in one go, forty
-/// blocks of a megabyte had it take 250 MB of memory and 100 MB of disk more (`bench overload --history-blocks 20`).
+/// Between two batches of them commits have the store for themselves, and the database writes out what it took: without,
+/// forty blocks of a megabyte had it take 250 MB of memory and 100 MB of disk more (`bench overload --history-blocks 20`).
 const PRUNE_BATCH_PAUSE: Duration = Duration::from_millis(250);
 
 /// How often transactions that still wait are sent to the members again: gossip promises nothing.
